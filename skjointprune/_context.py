@@ -1,0 +1,62 @@
+"""How a fit treats the world: it leaves random states and half-built work alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+
+def draw_seed(random_state) -> int:
+    """Draw a seed without touching numpy's global state.
+
+    None gives fresh entropy.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """Resolve "auto" to the GPU where there is one.
+
+    Raises
+    ------
+    ValueError
+        If torch knows no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"`device` {device!r} is not there ({str(error).splitlines()[0]}). Use "
+            "'auto' or 'cpu'."
+        ) from error
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch for a while, on one device, and then restore its random state."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        # torch.manual_seed would seed every GPU as well.
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def all_or_nothing(estimator) -> Iterator[None]:
+    """If a fit fails or is interrupted, leave the estimator as it was before."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

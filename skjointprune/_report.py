@@ -1,0 +1,102 @@
+"""What a network costs before and after pruning, and what it scores."""
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ._groups import Network
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """The size of one network.
+
+    Attributes
+    ----------
+    inputs : int
+        Number of inputs.
+    units : dict of str to int
+        Units of each hidden layer, by the name of the layer.
+    parameters : int
+        Number of trainable numbers.
+    macs : int
+        Multiply-accumulate operations for one row, of the linear layers.
+    """
+
+    inputs: int
+    units: dict[str, int]
+    parameters: int
+    macs: int
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations for one row, counted as 2 x MACs."""
+        return 2 * self.macs
+
+    @classmethod
+    def of(cls, network: Network) -> "NetworkSize":
+        """Measure a network."""
+        layers = [m for m in network.module.modules() if isinstance(m, nn.Linear)]
+        return cls(
+            inputs=network.inputs.size,
+            units={c.name: c.size for c in network.hidden},
+            parameters=sum(p.numel() for p in network.module.parameters()),
+            macs=sum(layer.weight.numel() for layer in layers),
+        )
+
+
+@dataclass(frozen=True)
+class PruningReport:
+    """What pruning did to a network.
+
+    Attributes
+    ----------
+    dense, pruned : NetworkSize
+        The network before pruning and the finished one.
+    scores : dict of str to (float or None)
+        Accuracy on held-out rows "before pruning", just before the first group went;
+        "after pruning", when sparsifying ended; and "after retraining", of the
+        finished network. None where no rows were held out.
+    kept_whole : dict of str to str
+        Layers (or "inputs") that could not be pruned, with the reason.
+    """
+
+    dense: NetworkSize
+    pruned: NetworkSize
+    scores: dict[str, float | None]
+    kept_whole: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs_ratio(self) -> float:
+        """Retained share of the inputs."""
+        return self.pruned.inputs / self.dense.inputs
+
+    @property
+    def parameters_ratio(self) -> float:
+        """Retained share of the parameters."""
+        return self.pruned.parameters / self.dense.parameters
+
+    @property
+    def macs_ratio(self) -> float:
+        """Retained share of the MACs, and so of the FLOPs."""
+        return self.pruned.macs / self.dense.macs
+
+    def _rows(self) -> list[tuple[str, int, int]]:
+        dense, pruned = self.dense, self.pruned
+        units = [(f"units of {n}", k, pruned.units[n]) for n, k in dense.units.items()]
+        return [
+            ("inputs", dense.inputs, pruned.inputs),
+            *units,
+            ("parameters", dense.parameters, pruned.parameters),
+            ("MACs", dense.macs, pruned.macs),
+            ("FLOPs (2 x MACs)", dense.flops, pruned.flops),
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"{'':<22}{'dense':>12}{'pruned':>12}{'kept':>9}"]
+        for name, before, after in self._rows():
+            lines.append(f"{name:<22}{before:>12,}{after:>12,}{after / before:>9.1%}")
+        said = [f"{s:.4f} {when}" for when, s in self.scores.items() if s is not None]
+        lines.append("held-out accuracy: " + (", ".join(said) or "no rows held out"))
+        lines += [f"{name} kept whole: {why}" for name, why in self.kept_whole.items()]
+        return "\n".join(lines)

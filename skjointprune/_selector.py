@@ -1,0 +1,177 @@
+"""`InputFeatureSelector`: the inputs a pruned network keeps, as a transformer."""
+
+from numbers import Integral, Real
+
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.feature_selection import SelectorMixin
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted
+
+from ._classifier import JointPruneClassifier
+from ._context import all_or_nothing
+from ._sklearn import HasMethods, Interval, RealNotInt, _fit_context
+
+
+class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
+    """Select the inputs that a jointly pruned network keeps.
+
+    Parameters
+    ----------
+    estimator : estimator with `get_support`, or None, default=None
+        What selects; it is cloned unless `prefit`. None is
+        ``JointPruneClassifier(prune="inputs", retrain_epochs=0, random_state=0)``:
+        retraining would not change the selection.
+    alpha : float or None, default=None
+        Overrides the estimator's `alpha`, unless None.
+    n_features_to_select : int, float in (0, 1] or None, default=None
+        Overrides the estimator's `n_features_to_select`, unless None.
+    prefit : bool, default=False
+        Whether `estimator` is fitted already and is only to be read.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted estimator; with `prefit` the one that was given.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had names.
+
+    See Also
+    --------
+    JointPruneClassifier : Selects inputs and is the finished network as well.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skjointprune import InputFeatureSelector
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> selector = InputFeatureSelector(n_features_to_select=2)
+    >>> pipe = make_pipeline(selector, LogisticRegression()).fit(X, y)
+    >>> pipe[0].get_support().sum()
+    np.int64(2)
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "estimator": [HasMethods(["fit", "get_support"]), None],
+        "alpha": [Interval(Real, 0, None, closed="neither"), None],
+        "n_features_to_select": [
+            None,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="right"),
+        ],
+        "prefit": ["boolean"],
+    }
+
+    def __init__(
+        self, estimator=None, *, alpha=None, n_features_to_select=None, prefit=False
+    ):
+        self.estimator = estimator
+        self.alpha = alpha
+        self.n_features_to_select = n_features_to_select
+        self.prefit = prefit
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the estimator, or read the one that is fitted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Passed to the estimator, where given.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If y is continuous and no estimator is given, as regression is not there
+            yet; if `prefit` meets no estimator or a parameter to override; and
+            whatever the estimator raises.
+        NotFittedError
+            If `prefit` and the estimator is not fitted.
+        """
+        with all_or_nothing(self):
+            if self.prefit:
+                check_is_fitted(self._prefitted())
+                self.estimator_ = self.estimator
+            else:
+                weights = (
+                    {} if sample_weight is None else {"sample_weight": sample_weight}
+                )
+                self.estimator_ = self._new_estimator(y).fit(X, y, **weights)
+        return self
+
+    def _new_estimator(self, y):
+        """Make the estimator to fit, with the parameters that override its own."""
+        if self.estimator is not None:
+            estimator = clone(self.estimator)
+        elif y is not None and type_of_target(y).startswith("continuous"):
+            raise ValueError(
+                "y is continuous, and selection for regression is not there yet. Pass "
+                "class labels, or an `estimator` that handles this y."
+            )
+        else:
+            estimator = JointPruneClassifier(
+                prune="inputs", retrain_epochs=0, random_state=0
+            )
+        return estimator.set_params(**self._overrides())
+
+    def _overrides(self) -> dict:
+        own = {
+            "alpha": self.alpha,
+            "n_features_to_select": self.n_features_to_select,
+        }
+        return {name: value for name, value in own.items() if value is not None}
+
+    def _prefitted(self):
+        if self.estimator is None:
+            raise ValueError(
+                "`prefit`=True needs a fitted `estimator`. Got None; pass one."
+            )
+        if self._overrides():
+            raise ValueError(
+                f"`prefit`=True only reads `estimator`, so {self._overrides()} has no "
+                "effect. Leave these at None."
+            )
+        return self.estimator
+
+    @property
+    def _source(self):
+        """The estimator that says what is selected, once there is one."""
+        if self.prefit:
+            return self._prefitted()
+        return self.estimator_
+
+    @property
+    def n_features_in_(self):
+        """Number of columns of X."""
+        return self._source.n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        """Names of the columns, where X had names."""
+        return self._source.feature_names_in_
+
+    def __sklearn_is_fitted__(self):
+        if not self.prefit:
+            return hasattr(self, "estimator_")
+        check_is_fitted(self._prefitted())
+        return True
+
+    def _get_support_mask(self):
+        check_is_fitted(self)
+        return self._source.get_support()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags

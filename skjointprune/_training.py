@@ -1,0 +1,239 @@
+"""Training on skorch: the net, a loader that slices whole batches, callbacks."""
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import (
+    Callback,
+    EpochTimer,
+    LRScheduler,
+    PassthroughScoring,
+    PrintLog,
+)
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm  # skorch brings it
+
+from ._sparsify import Sparsifier, watch_gradients
+
+
+class Table(Dataset):
+    """Rows on one device, with targets and weights, indexed by whole batches.
+
+    Columns can be dropped on the way. The copy that this takes is put off until it
+    pays: before, the columns that are left are picked from each batch.
+    """
+
+    def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
+        self.X, self.y, self.weight = X, y, weight
+        self._columns: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, rows):
+        X = self.X[rows]
+        if self._columns is not None:
+            X = X.index_select(-1, self._columns)
+        return X, (self.y[rows], self.weight[rows])
+
+    def keep_columns(self, kept: Tensor) -> None:
+        """Keep some of the present columns, given by their positions."""
+        kept = kept.to(self.X.device)
+        columns = kept if self._columns is None else self._columns[kept]
+        if len(columns) == self.X.shape[1]:
+            return
+        if len(columns) < 0.7 * self.X.shape[1]:
+            self.X, self._columns = self.X[:, columns], None
+        else:
+            self._columns = columns
+
+
+class Batches:
+    """Slice a dataset into batches of nearly equal size, all rows, none alone.
+
+    Most of the cost of a loader on tables is collating row by row; here a batch is
+    one indexing operation.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int, shuffle: bool = False):
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+
+    def __len__(self) -> int:
+        return max(1, math.ceil(len(self.dataset) / self.batch_size))
+
+    def __iter__(self) -> Iterator[Any]:
+        n = len(self.dataset)
+        ends = np.linspace(0, n, len(self) + 1).astype(int)
+        order = torch.randperm(n).numpy() if self.shuffle else None
+        for start, end in pairwise(ends.tolist()):
+            rows = slice(start, end) if order is None else order[start:end]
+            yield self.dataset[rows]
+
+
+class PruningNet(NeuralNetClassifier):
+    """A classifier net on weighted rows, with few callbacks: they cost each step."""
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+            ("valid_acc", HeldOutAccuracy()),
+            ("divergence", StopOnDivergence()),
+            ("print_log", PrintLog()),
+        ]
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the weighted mean cross-entropy of a batch of logits."""
+        if not isinstance(y_true, tuple | list):  # rows without weights
+            return F.cross_entropy(y_pred, y_true)
+        target, weight = y_true
+        losses = F.cross_entropy(y_pred, target, reduction="none")
+        return (losses * weight).mean()
+
+
+def finished(**kwargs):
+    """Stand in for the module of a finished net, which is not built again."""
+    raise ValueError(
+        f"`net_` holds the finished, compact network and does not build it again (got "
+        f"{sorted(kwargs)}). Set `module__…` on the estimator and fit it."
+    )
+
+
+def accuracy(module: torch.nn.Module, table: Table) -> float:
+    """Return the weighted share of rows that a module of logits gets right."""
+    module.eval()
+    right = total = 0.0
+    with torch.inference_mode():
+        for X, (y, weight) in Batches(table, 4096):
+            right += float(weight[module(X).argmax(dim=1) == y].sum())
+            total += float(weight.sum())
+    return right / total
+
+
+def train(net: PruningNet, table: Table, epochs: int) -> None:
+    """Train an initialised net; unlike skorch's `fit`, let interrupts through."""
+    net.notify("on_train_begin", X=table, y=None)
+    net.fit_loop(table, epochs=epochs)
+    net.notify("on_train_end", X=table, y=None)
+
+
+class HeldOutAccuracy(Callback):
+    """Record the accuracy on held-out rows once an epoch, as `valid_acc`."""
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Score the held-out rows, if there are any."""
+        if dataset_valid is not None:
+            score = accuracy(net.module_, dataset_valid)
+            net.history.record("valid_acc", score)
+            best = max(net.history[:, "valid_acc"])
+            net.history.record("valid_acc_best", score >= best)
+
+
+class StopOnDivergence(Callback):
+    """Stop at the first loss that is not finite, before it spoils the weights."""
+
+    def on_batch_end(self, net, loss=None, training=False, **kwargs):
+        """Look at the loss of every training step."""
+        if training and not math.isfinite(loss.item()):
+            raise ValueError(
+                f"The training loss became {loss.item()} in epoch "
+                f"{net.history[-1, 'epoch']}. Lower `lr` (now {net.lr:g}), or look "
+                "for extreme values in X."
+            )
+
+
+class Prune(Callback):
+    """Let a sparsifier prune at even intervals over the middle of training.
+
+    Parameters
+    ----------
+    make_sparsifier : callable
+        Given the optimiser, returns the `Sparsifier`.
+    tables : list of Table
+        Rows whose columns go as inputs go.
+    n_steps : int
+        Optimiser steps of the whole phase.
+    on_start : callable
+        Called before anything is pruned.
+    """
+
+    start, stop = 0.1, 0.85
+    n_events = 100
+
+    def __init__(
+        self,
+        make_sparsifier: Callable[[torch.optim.Optimizer], Sparsifier],
+        tables: list[Table],
+        n_steps: int,
+        on_start: Callable[[], None],
+    ):
+        self.make_sparsifier = make_sparsifier
+        self.tables = tables
+        self.n_steps = n_steps
+        self.on_start = on_start
+
+    def on_train_begin(self, net, **kwargs):
+        """Bind to the optimiser and spread the events over the steps."""
+        self.sparsifier_ = self.make_sparsifier(net.optimizer_)
+        at = np.ceil(np.linspace(self.start, self.stop, self.n_events) * self.n_steps)
+        # Where there are fewer steps than events, the last event of a step counts.
+        self.progress_at_ = dict(
+            zip(at.astype(int), np.linspace(0, 1, self.n_events), strict=True)
+        )
+        self.step_ = 0
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Prune after the optimiser's step, when it is time."""
+        if not training:
+            return
+        self.step_ += 1
+        watch_gradients(net.optimizer_)
+        progress = self.progress_at_.get(self.step_)
+        if progress is None:
+            return
+        if self.step_ == min(self.progress_at_):
+            self.on_start()
+        kept = self.sparsifier_.prune(progress)
+        for table in self.tables:
+            table.keep_columns(kept)
+
+
+class OneCycle(LRScheduler):
+    """A schedule that lets go of the optimiser, so that a fitted net stays small."""
+
+    def on_train_end(self, net, **kwargs):
+        """Drop the scheduler, which holds the optimiser and its state."""
+        self.lr_scheduler_ = None
+
+
+class Progress(Callback):
+    """Show a bar over the epochs of a phase, with what is left of the network."""
+
+    def __init__(self, phase: str, epochs: int, network):
+        self.phase, self.epochs, self.network = phase, epochs, network
+
+    def on_train_begin(self, net, **kwargs):
+        """Open the bar."""
+        self.bar_ = tqdm(total=self.epochs, desc=self.phase, unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        """Move it on."""
+        last = net.history[-1]
+        names = ("train_loss", "valid_acc")
+        shown = {name: f"{last[name]:.4f}" for name in names if name in last}
+        units = "-".join(str(c.size) for c in self.network.hidden)
+        self.bar_.set_postfix(inputs=self.network.inputs.size, units=units, **shown)
+        self.bar_.update()
+
+    def close(self):
+        """Close it, however training ended."""
+        self.bar_.close()

@@ -1,0 +1,168 @@
+"""Networks that the estimators build when they are given none."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any
+
+from torch import nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+
+
+class MLP(nn.Sequential):
+    """A stack of linear layers with normalisation, activation and dropout.
+
+    Parameters
+    ----------
+    n_features_in : int
+        Number of inputs.
+    n_outputs : int
+        Number of outputs; for classification one logit a class.
+    hidden_layer_sizes : sequence of int, default=(256, 128)
+        Units of each hidden layer. Empty gives a linear model.
+    activation : {"relu", "gelu", "silu", "tanh", "sigmoid"}, default="relu"
+        The activation after each hidden layer.
+    norm : {"batch", "layer", None}, default="batch"
+        The normalisation between a hidden layer and its activation. Layer
+        normalisation couples the units of a layer, so these are kept whole.
+    dropout : float, default=0.2
+        Probability that a hidden unit is dropped in a training step; 0 for none.
+    bias : bool, default=True
+        Whether the linear layers have a bias.
+
+    Raises
+    ------
+    ValueError
+        If a size, `activation`, `norm` or `dropout` is not one of the above.
+
+    Examples
+    --------
+    >>> from skjointprune.modules import MLP
+    >>> MLP(4, 3, hidden_layer_sizes=(8,), norm=None, dropout=0)
+    MLP(
+      (linear1): Linear(in_features=4, out_features=8, bias=True)
+      (activation1): ReLU()
+      (output): Linear(in_features=8, out_features=3, bias=True)
+    )
+    """
+
+    def __init__(
+        self,
+        n_features_in: int,
+        n_outputs: int,
+        hidden_layer_sizes: Sequence[int] = (256, 128),
+        activation: str = "relu",
+        norm: str | None = "batch",
+        dropout: float = 0.2,
+        bias: bool = True,
+    ):
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"`activation` must be one of {sorted(ACTIVATIONS)}. "
+                f"Got {activation!r}; choose one of these."
+            )
+        if norm is not None and norm not in NORMS:
+            raise ValueError(
+                f"`norm` must be None or one of {sorted(NORMS)}. "
+                f"Got {norm!r}; choose one of these."
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                "`dropout` must be at least 0 and below 1. "
+                f"Got {dropout!r}; 0.2 is usual."
+            )
+        if any(size < 1 for size in hidden_layer_sizes):
+            raise ValueError(
+                "`hidden_layer_sizes` must hold sizes of at least 1. "
+                f"Got {hidden_layer_sizes!r}; leave a layer out instead of emptying it."
+            )
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        width = n_features_in
+        for i, size in enumerate(hidden_layer_sizes, start=1):
+            layers[f"linear{i}"] = nn.Linear(width, size, bias=bias)
+            if norm is not None:
+                layers[f"norm{i}"] = NORMS[norm](size)
+            layers[f"activation{i}"] = ACTIVATIONS[activation]()
+            if dropout:
+                layers[f"dropout{i}"] = nn.Dropout(dropout)
+            width = size
+        layers["output"] = nn.Linear(width, n_outputs, bias=bias)
+        super().__init__(layers)
+
+
+def build_module(
+    module: Any, n_features_in: int, n_outputs: int, params: dict[str, Any]
+) -> nn.Module:
+    """Make the network to train from a class, a factory or an instance.
+
+    Parameters
+    ----------
+    module : class, callable or nn.Module
+        A callable is given `params`, and `n_features_in` and `n_outputs` where it
+        takes parameters of these names. An instance is copied.
+    n_features_in, n_outputs : int
+        Sizes from the data.
+    params : dict
+        The estimator's `module__…` parameters, without the prefix.
+
+    Raises
+    ------
+    ValueError
+        If the callable has no parameter of a given name, or `params` meet an
+        instance.
+    TypeError
+        If the callable does not return an `nn.Module`.
+    """
+    if isinstance(module, nn.Module):
+        if params:
+            raise ValueError(
+                f"`module` is an instance, so `module__{min(params)}` has no effect. "
+                f"Pass the class {type(module).__name__} to set its parameters."
+            )
+        return deepcopy(module)
+    check_names(module, params, "module")
+    accepted = signature(module).parameters
+    sizes = {"n_features_in": n_features_in, "n_outputs": n_outputs}
+    filled = {name: size for name, size in sizes.items() if name in accepted}
+    built = module(**(filled | params))
+    if not isinstance(built, nn.Module):
+        raise TypeError(
+            f"`module` must make a torch.nn.Module. Got {type(built).__name__}; pass "
+            "a class of module, a function that returns one, or an instance."
+        )
+    return built
+
+
+def check_names(target: Any, params: dict[str, Any], prefix: str) -> None:
+    """Refuse names that a callable does not take, and guess what was meant.
+
+    Raises
+    ------
+    ValueError
+        For the first name that the callable does not take.
+    """
+    accepted = signature(target).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+        return
+    for name in params:
+        if name not in accepted:
+            near = get_close_matches(name, accepted, n=1)
+            remedy = (
+                f"Did you mean {prefix}__{near[0]}?"
+                if near
+                else f"It takes {', '.join(accepted)}."
+            )
+            who = getattr(target, "__name__", target)
+            raise ValueError(
+                f"`{prefix}` {who} has no parameter for {prefix}__{name}. {remedy}"
+            )
