@@ -47,9 +47,9 @@ class JointPruneClassifier(ClassifierMixin, BaseEstimator):
         Units of each hidden layer before pruning. Used by the default `module` only.
     alpha : float, default=1e-3
         Strength of regularisation, above 0. An input or unit goes when its saliency
-        falls to `alpha` or below. The saliency is the root mean square change of the
-        loss of one batch, to first order, when its weights are zeroed; it is in
-        units of the loss (nats).
+        falls to `alpha` or below. The saliency is the root mean, over the weights
+        that read (and, for a unit, produce) it, of the second-order estimate of what
+        zeroing the weight costs in loss.
     n_features_to_select : int, float in (0, 1] or None, default=None
         Exactly how many inputs to keep, or which share of them; `alpha` then governs
         the units only. None leaves the number to `alpha`.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ._groups import Network, get_tensor, owner
+from ._groups import Axis, Network, get_tensor, owner
 
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -112,11 +112,22 @@ def _fold_constants_(
                 continue
             shift = layer.weight.detach()[:, dead].double() @ constant  # (out,)
             if layer.bias is None:
-                layer.bias = nn.Parameter(torch.zeros_like(layer.weight[:, 0]))
-                if optimizer is not None:
-                    optimizer.param_groups[0]["params"].append(layer.bias)
+                _add_bias_(network, axis.tensor, layer, optimizer)
             with torch.no_grad():
                 layer.bias.add_(shift.to(layer.bias.dtype))
+
+
+def _add_bias_(
+    network: Network, weight: str, layer: nn.Linear, optimizer: Optimizer | None
+) -> None:
+    """Give a layer a bias of zeros, known to its channels and to the optimiser."""
+    layer.bias = nn.Parameter(torch.zeros_like(layer.weight[:, 0]))
+    for channels in network.channels:
+        if Axis(weight, 0) in channels.produced_by:
+            bias = Axis(weight.removesuffix("weight") + "bias", 0)
+            channels.produced_by.append(bias)
+    if optimizer is not None:
+        optimizer.param_groups[0]["params"].append(layer.bias)
 
 
 def _heard_by_readers(

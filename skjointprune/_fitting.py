@@ -72,6 +72,7 @@ class Trainer:
             lambda optimizer: Sparsifier(
                 network,
                 optimizer,
+                min(self.batch_size, len(data.train)),
                 penalty,
                 alpha=alpha,
                 targets=targets,

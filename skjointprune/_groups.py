@@ -280,7 +280,8 @@ def _rule_for(
 
 
 def _refuse(node: fx.Node, what: str) -> None:
+    where = str(node.target) if node.op == "call_module" else node.name
     raise ValueError(
-        f"`module` has {what} at {str(node.target)!r}, which is not supported yet. Use "
+        f"`module` has {what} at {where!r}, which is not supported yet. Use "
         "a feed-forward stack of linear, normalisation, dropout and activation layers."
     )

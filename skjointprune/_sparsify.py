@@ -1,11 +1,14 @@
 """Step 1, sparsify: drive whole groups of weights to zero while training.
 
-The saliency of a group g of weights is its norm in the metric of the diagonal
-Fisher information,
+The saliency of a group g of weights is
 
-    saliency(g) = sqrt(sum over w in g of  E[grad(w) ** 2] * w ** 2),
+    saliency(g) = sqrt( mean over w in g of  F(w) * w ** 2 / 2 ),
 
-the root mean square change of the loss, to first order, when the group is zeroed. A
+where F is the diagonal of the empirical Fisher information, the mean over rows of
+the squared gradient. F(w) * w ** 2 / 2 is the second-order estimate of what zeroing w
+costs (LeCun, Denker, Solla, "Optimal Brain Damage", 1989; with F for the Hessian,
+Theis et al., arXiv 1801.05787). A mean, not a sum, lets one `alpha` serve inputs and
+layers of any width. It does not change when a normalised layer is rescaled. A
 penalty is a function of it, and its proximal step says what saliency is left.
 """
 
@@ -16,7 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ._compact import compact_
-from ._groups import Axis, Channels, Network, get_tensor, group_matrix
+from ._groups import Channels, Network, get_tensor, group_matrix
 
 
 class Penalty(Protocol):
@@ -99,15 +102,22 @@ def fisher_diagonal(optimizer: Optimizer, p: Tensor) -> Tensor:
     return mean / (1 - decay ** float(step))
 
 
-def saliency(network: Network, channels: Channels, optimizer: Optimizer) -> Tensor:
-    """Return the saliency of each group of a set of channels, (groups,)."""
+def saliency(
+    network: Network, channels: Channels, optimizer: Optimizer, batch_size: int
+) -> Tensor:
+    """Return the saliency of each group of a set of channels, (groups,).
 
-    def term(axis: Axis) -> Tensor:
+    Only matrices of weights count: a bias is no connection, and a normalisation's
+    scale and shift are in units of their own.
+    """
+    squares, axes = [], []
+    for axis in channels.axes:
         p = get_tensor(network.module, axis.tensor)
-        return fisher_diagonal(optimizer, p) * p.detach() ** 2
-
-    squares = [term(axis) for axis in channels.penalised]
-    return group_matrix(squares, channels.penalised).sum(dim=1).sqrt()
+        if p.ndim > 1:
+            squares.append(fisher_diagonal(optimizer, p) * p.detach() ** 2)
+            axes.append(axis)
+    # A batch's mean gradient has the batch's size times less variance than a row's.
+    return (batch_size * group_matrix(squares, axes).mean(dim=1) / 2).sqrt()
 
 
 class Sparsifier:
@@ -122,6 +132,8 @@ class Sparsifier:
         Changed in place.
     optimizer : Optimizer
         Trains the network; its state follows.
+    batch_size : int
+        Rows of one of its steps.
     penalty : Penalty
     alpha : float
         The threshold of saliency at the end of the schedule.
@@ -135,6 +147,7 @@ class Sparsifier:
         self,
         network: Network,
         optimizer: Optimizer,
+        batch_size: int,
         penalty: Penalty,
         *,
         alpha: float,
@@ -143,6 +156,7 @@ class Sparsifier:
     ):
         self.network = network
         self.optimizer = optimizer
+        self.batch_size = batch_size
         self.penalty = penalty
         self.alpha = alpha
         self.targets = [c for c in targets if not c.pinned]
@@ -166,13 +180,16 @@ class Sparsifier:
     def importances(self) -> Tensor:
         """Return the saliency of every input, 0 for those that went."""
         full = torch.zeros(self.n_dense)
-        found = saliency(self.network, self.network.inputs, self.optimizer)
+        found = self._saliency(self.network.inputs)
         full[self.support] = found.float().cpu()
         return full
 
+    def _saliency(self, channels: Channels) -> Tensor:
+        return saliency(self.network, channels, self.optimizer, self.batch_size)
+
     def _step(self, channels: Channels, progress: float) -> Tensor:
         """Take the proximal step on one set of channels; return what stays."""
-        s = saliency(self.network, channels, self.optimizer)
+        s = self._saliency(channels)
         if channels is self.network.inputs and self.n_inputs is not None:
             # The threshold is whatever leaves as many as the schedule asks for.
             excess = (self.n_dense - self.n_inputs) * (1 - progress) ** 3

@@ -1,0 +1,56 @@
+"""
+Which pixels does a network need to read digits?
+================================================
+
+A classifier is trained on scikit-learn's bundled 8x8 digits with a strength of
+regularisation that makes it drop inputs and units, and shows what is left.
+"""
+
+# %%
+# Train, prune and retrain, in one fit.
+import argparse
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skjointprune import JointPruneClassifier
+
+digits = load_digits()
+X_train, X_test, y_train, y_test = train_test_split(
+    digits.data, digits.target, stratify=digits.target, random_state=0
+)
+clf = JointPruneClassifier(alpha=5e-3, random_state=0, verbose=1)
+clf.fit(X_train, y_train)
+
+print(clf.report_)
+print(f"test accuracy: {clf.score(X_test, y_test):.4f}")
+
+# %%
+# The retained pixels, and how salient each is.
+importances = clf.feature_importances_.reshape(8, 8)
+support = clf.get_support().reshape(8, 8)
+
+fig, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained")
+left.imshow(digits.images[0], cmap="gray_r")
+left.set_title("a digit")
+middle.imshow(np.where(support, digits.images[0], np.nan), cmap="gray_r")
+middle.set_title(f"the {support.sum()} pixels kept of 64")
+middle.set_facecolor("lightsteelblue")
+image = right.imshow(np.where(support, importances, np.nan), cmap="viridis")
+right.set_title("saliency")
+right.set_facecolor("lightsteelblue")
+fig.colorbar(image, ax=right, shrink=0.8)
+for ax in (left, middle, right):
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+# %%
+# Run as a script, this saves the picture.
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Show the pixels a network keeps.")
+    parser.add_argument("--out", default="digits.png", help="where to save the picture")
+    out = parser.parse_known_args()[0].out
+    fig.savefig(out, dpi=150)
+    print(f"picture saved as {out}")

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skjointprune._training import Batches, Prune, PruningNet, Table, accuracy, train
+
+
+def table(n=50, d=6):
+    X = torch.randn(n, d)
+    return Table(X, (X[:, 0] > 0).long(), torch.ones(n))
+
+
+@pytest.mark.parametrize(("n", "size"), [(50, 16), (33, 16), (17, 16), (5, 16), (1, 4)])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_hold_every_row_once_and_none_alone(n, size, shuffle):
+    data = Table(torch.arange(n)[:, None], torch.arange(n), torch.ones(n))
+    batches = list(Batches(data, size, shuffle))
+    sizes = [len(X) for X, _ in batches]
+    assert sorted(torch.cat([X for X, _ in batches]).flatten().tolist()) == list(
+        range(n)
+    )
+    assert max(sizes) <= size and max(sizes) - min(sizes) <= 1
+    assert min(sizes) > 1 or n == 1
+    assert len(batches) == len(Batches(data, size))
+
+
+def test_batches_are_shuffled_anew_and_by_torch_alone():
+    data = table()
+    torch.manual_seed(3)
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    batches = Batches(data, 16, shuffle=True)
+    first, second = (torch.cat([X for X, _ in batches]) for _ in range(2))
+    torch.manual_seed(3)
+    again = torch.cat([X for X, _ in Batches(data, 16, shuffle=True)])
+    assert not torch.equal(first, second)
+    assert torch.equal(first, again)
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+
+
+def test_columns_that_go_little_by_little_are_those_that_go_at_once():
+    data, X = table(d=20), None
+    X = data.X.clone()
+    left = torch.arange(20)
+    for kept in ([0, *range(2, 20)], list(range(3, 19)), [1, 2, 5, 9], [0, 3]):
+        data.keep_columns(torch.tensor(kept))
+        left = left[kept]
+        rows, _ = data[np.array([4, 1])]
+        assert torch.equal(rows, X[[4, 1]][:, left])
+        assert torch.equal(data[:3][0], X[:3][:, left])
+    assert data.X.shape[1] == 2
+
+
+def test_weights_enter_loss_and_accuracy():
+    module = nn.Linear(2, 2)
+    with torch.no_grad():
+        module.weight.copy_(torch.eye(2))
+        module.bias.zero_()
+    X = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    weighted = Table(X, torch.tensor([0, 0]), torch.tensor([3.0, 1.0]))
+    assert accuracy(module, weighted) == 0.75
+    net = PruningNet(module, criterion=nn.CrossEntropyLoss).initialize()
+    _, (y, w) = weighted[:]
+    losses = nn.functional.cross_entropy(X, y, reduction="none")
+    expected = (3 * losses[0] + losses[1]) / 2
+    torch.testing.assert_close(net.get_loss(X, (y, w)), expected)
+
+
+class Recorder:
+    """Stands in for a sparsifier."""
+
+    def __init__(self):
+        self.progress = []
+
+    def prune(self, progress):
+        self.progress.append(progress)
+        return torch.arange(6)
+
+
+@pytest.mark.parametrize("epochs", [1, 7, 100])
+def test_pruning_rises_to_its_end_within_the_phase(epochs):
+    data, recorder, started = table(), Recorder(), []
+    callback = Prune(
+        lambda optimizer: recorder,
+        [data],
+        n_steps=4 * epochs,
+        on_start=lambda: started.append(len(recorder.progress)),
+    )
+    net = PruningNet(
+        nn.Linear(6, 2),
+        criterion=nn.CrossEntropyLoss,
+        iterator_train=Batches,
+        batch_size=16,
+        train_split=None,
+        callbacks=[callback],
+        verbose=0,
+    ).initialize()
+    train(net, data, epochs)
+    assert recorder.progress == sorted(recorder.progress)
+    assert recorder.progress[-1] == 1
+    assert started == [0]
+    assert len(recorder.progress) == min(len(recorder.progress), Prune.n_events)
