@@ -53,7 +53,9 @@ ax.errorbar(
 for size, alpha, score in zip(
     sizes, alphas, search.cv_results_["mean_test_score"], strict=True
 ):
-    ax.annotate(f"{alpha:g}", (size, score), xytext=(4, -12), textcoords="offset points")
+    ax.annotate(
+        f"{alpha:g}", (size, score), xytext=(4, -12), textcoords="offset points"
+    )
 chosen = search.best_index_
 ax.plot(
     sizes[chosen],

@@ -1,39 +1,20 @@
 """`JointPruneClassifier`: sparsify, trace back, compact and retrain."""
 
-from numbers import Integral, Real
-
 import numpy as np
-import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from ._base import JointPruneEstimator
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data, prepare
-from ._fitting import Trainer
 from ._groups import Network, find_groups
 from ._report import NetworkSize, PruningReport
-from ._sklearn import (
-    HasMethods,
-    Interval,
-    RealNotInt,
-    StrOptions,
-    _check_feature_names_in,
-    _check_sample_weight,
-    _fit_context,
-)
-from ._sparsify import PENALTIES, Penalty
-from .modules import MLP, build_module, check_names
-
-PREFIXES = ("module__", "optimizer__")
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
+from ._sklearn import _check_sample_weight, _fit_context
+from .modules import MLP, build_module
 
 
-class JointPruneClassifier(ClassifierMixin, BaseEstimator):
+class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     """A neural network that keeps only the inputs and units it needs.
 
     `fit` trains in three phases: it drives groups of weights to zero, one group an
@@ -132,45 +113,10 @@ class JointPruneClassifier(ClassifierMixin, BaseEstimator):
     >>> from sklearn.datasets import load_breast_cancer
     >>> from skjointprune import JointPruneClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> clf = JointPruneClassifier(n_features_to_select=5, max_epochs=10,
-    ...                            retrain_epochs=10, random_state=0).fit(X, y)
+    >>> clf = JointPruneClassifier(n_features_to_select=5, random_state=0).fit(X, y)
     >>> clf.get_support().sum(), clf.score(X, y) > 0.9
     (np.int64(5), True)
     """
-
-    _parameter_constraints = {  # noqa: RUF012
-        "hidden_layer_sizes": ["array-like"],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
-        "n_features_to_select": [
-            None,
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="right"),
-        ],
-        "prune": [StrOptions({"joint", "inputs", "weights", "none"})],
-        "penalty": [StrOptions(set(PENALTIES)), HasMethods(["value", "prox"])],
-        "max_epochs": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "retrain_epochs": [
-            StrOptions({"auto"}),
-            Interval(Integral, 0, None, closed="left"),
-        ],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
-        "standardize": ["boolean"],
-        "validation_fraction": [None, Interval(Real, 0, 1, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "random_state": ["random_state"],
-        "device": [str, torch.device],
-        "verbose": ["verbose"],
-        "callbacks": [list, tuple, None],
-        "module": [callable, None],
-    }
 
     def __init__(
         self,
@@ -213,61 +159,7 @@ class JointPruneClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
         self.callbacks = callbacks
         self.module = module
-        for name, value in kwargs.items():
-            if not name.startswith(PREFIXES):
-                raise TypeError(
-                    f"{type(self).__name__} has no parameter {name!r}. See its "
-                    "docstring; module__… and optimizer__… are passed on."
-                )
-            setattr(self, name, value)
-
-    # --- parameters of module and optimizer, in skorch's double underscore
-
-    def get_params(self, deep=True):
-        """Get the parameters, `module__…` and `optimizer__…` among them.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            As elsewhere in scikit-learn.
-
-        Returns
-        -------
-        dict
-            Parameter names and values.
-        """
-        return super().get_params(deep=deep) | {
-            name: value
-            for name, value in vars(self).items()
-            if name.startswith(PREFIXES)
-        }
-
-    def set_params(self, **params):
-        """Set parameters, `module__…` and `optimizer__…` among them.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameter names and values.
-
-        Returns
-        -------
-        self
-        """
-        own = {k: v for k, v in params.items() if not k.startswith(PREFIXES)}
-        super().set_params(**own)
-        for name in params.keys() - own.keys():
-            setattr(self, name, params[name])
-        return self
-
-    def _params_for(self, prefix: str) -> dict:
-        return {
-            name.removeprefix(prefix): value
-            for name, value in sorted(vars(self).items())
-            if name.startswith(prefix)
-        }
-
-    # --- fitting
+        self._set_passed_on(kwargs)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -361,26 +253,6 @@ class JointPruneClassifier(ClassifierMixin, BaseEstimator):
             device=device,
         )
 
-    def _trainer(self, n_rows: int, device) -> Trainer:
-        """Resolve the parameters of training."""
-        optimizer = self.optimizer
-        if isinstance(optimizer, str):
-            optimizer = OPTIMIZERS[optimizer]
-        params = self._params_for("optimizer__")
-        check_names(optimizer, params, "optimizer")
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            batch_size = min(max(n_rows // 20, 16), 128)
-        return Trainer(
-            lr=self.lr,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            optimizer_params=params,
-            device=device,
-            verbose=int(self.verbose),
-            callbacks=self.callbacks or (),
-        )
-
     def _build(self, data: Data, device) -> Network:
         """Make the dense network and find its groups."""
         params = self._params_for("module__")
@@ -406,27 +278,6 @@ class JointPruneClassifier(ClassifierMixin, BaseEstimator):
             )
         return network
 
-    def _penalty(self) -> Penalty:
-        if isinstance(self.penalty, str):
-            return PENALTIES[self.penalty]()
-        return self.penalty
-
-    def _n_inputs(self) -> int | None:
-        asked = self.n_features_to_select
-        if asked is None:
-            return None
-        if isinstance(asked, Integral):
-            return int(asked)
-        return max(1, int(asked * self.n_features_in_))
-
-    # --- the fitted estimator
-
-    @property
-    def module_(self):
-        """The finished network, over the retained raw inputs."""
-        check_is_fitted(self)
-        return self.net_.module_
-
     def predict_proba(self, X):
         """Predict the probability of each class.
 
@@ -447,10 +298,7 @@ class JointPruneClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If X has other columns than in `fit`, or values that are not finite.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        double = next(self.module_.parameters()).dtype == torch.float64
-        kept = X[:, self.support_].astype(np.float64 if double else np.float32)
+        kept = self._retained(X)
         return self.net_.predict_proba(kept)
 
     def predict(self, X):
@@ -471,46 +319,5 @@ class JointPruneClassifier(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError
             As `predict_proba`.
         """
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
-    def get_support(self, indices=False):
-        """Get which inputs are retained.
-
-        Parameters
-        ----------
-        indices : bool, default=False
-            Whether to return positions instead of a mask.
-
-        Returns
-        -------
-        ndarray of shape (n_features_in_,), bool, or of shape (n_retained,), int
-            The mask, or the positions.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        """
-        check_is_fitted(self)
-        return np.flatnonzero(self.support_) if indices else self.support_.copy()
-
-    def get_feature_names_out(self, input_features=None):
-        """Get the names of the retained inputs.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Names of all inputs; None takes `feature_names_in_`, or x0, x1, ….
-
-        Returns
-        -------
-        ndarray of str
-            Names of the retained inputs.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        """
-        check_is_fitted(self)
-        return _check_feature_names_in(self, input_features)[self.support_]

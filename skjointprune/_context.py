@@ -1,11 +1,14 @@
 """How a fit treats the world: it leaves random states and half-built work alone."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def draw_seed(random_state) -> int:
@@ -39,9 +42,13 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch for a while, on one device, and then restore its random state."""
+    """Seed torch for a while, on one device, and then restore its random state.
+
+    The random state is one for all threads of a process, and so is what `torch.fx`
+    patches while it traces: fits in threads take turns.
+    """
     on_gpu = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[device] if on_gpu else []):
         # torch.manual_seed would seed every GPU as well.
         torch.default_generator.manual_seed(seed)
         if on_gpu:

@@ -51,7 +51,8 @@ def prepare(
     Raises
     ------
     ValueError
-        If fewer than two classes have rows of positive weight.
+        If fewer than two classes have rows of positive weight, or a class has a
+        negative one.
     """
     counted = sample_weight > 0
     if not counted.all():
@@ -63,6 +64,11 @@ def prepare(
             "positive weight; add rows of another class."
         )
     weight = sample_weight * compute_sample_weight(class_weight, y)
+    if (weight < 0).any():
+        raise ValueError(
+            f"`class_weight` must not be negative. Got {class_weight}; use 0 to leave "
+            "a class out of the loss."
+        )
     rng = np.random.default_rng(seed)
     held_out = draw_held_out(codes, validation_fraction or 0.0, rng)
     mean = scale = None

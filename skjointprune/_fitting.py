@@ -90,7 +90,7 @@ class Trainer:
                 f"`alpha`={alpha:g} is so large that none of the channels {name!r} "
                 "would survive; the most salient one was kept. Lower `alpha`.",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=4,
             )
         return pruning.sparsifier_, scores
 
@@ -120,7 +120,7 @@ class Trainer:
                     f"Retraining was interrupted in epoch {len(net.history)}. The "
                     "estimator is fitted and usable; fit again for a better one.",
                     UserWarning,
-                    stacklevel=6,
+                    stacklevel=4,
                 )
         return net
 

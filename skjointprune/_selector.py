@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
@@ -101,7 +101,8 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
         """
         with all_or_nothing(self):
             if self.prefit:
-                check_is_fitted(self._prefitted())
+                check_is_fitted(self)
+                validate_data(self, X, dtype=None, ensure_all_finite=False, reset=False)
                 self.estimator_ = self.estimator
             else:
                 weights = (

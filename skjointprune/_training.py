@@ -58,6 +58,7 @@ class Table(Dataset):
 class Batches:
     """Slice a dataset into batches of nearly equal size, all rows, none alone.
 
+    Batch normalisation learns nothing from one row, so there are at least two.
     Most of the cost of a loader on tables is collating row by row; here a batch is
     one indexing operation.
     """
@@ -66,7 +67,8 @@ class Batches:
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
 
     def __len__(self) -> int:
-        return max(1, math.ceil(len(self.dataset) / self.batch_size))
+        n = len(self.dataset)
+        return max(1, min(math.ceil(n / self.batch_size), n // 2))
 
     def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)
@@ -122,8 +124,10 @@ def accuracy(module: torch.nn.Module, table: Table) -> float:
 def train(net: PruningNet, table: Table, epochs: int) -> None:
     """Train an initialised net; unlike skorch's `fit`, let interrupts through."""
     net.notify("on_train_begin", X=table, y=None)
-    net.fit_loop(table, epochs=epochs)
-    net.notify("on_train_end", X=table, y=None)
+    try:
+        net.fit_loop(table, epochs=epochs)
+    finally:
+        net.notify("on_train_end", X=table, y=None)
 
 
 class HeldOutAccuracy(Callback):

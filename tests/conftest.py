@@ -1,0 +1,81 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+
+from skjointprune import JointPruneClassifier
+
+RELEVANT = [1, 5, 8]
+
+
+@pytest.fixture(autouse=True)
+def seeds_and_threads():
+    """Seed before each test; one thread within, so that results repeat."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """Make a classifier that trains in a fraction of a second."""
+
+    def make(**params):
+        defaults = {
+            "hidden_layer_sizes": (16,),
+            "max_epochs": 15,
+            "retrain_epochs": 8,
+            "lr": 1e-2,
+            "batch_size": 32,
+            "random_state": 0,
+        }
+        return JointPruneClassifier(**(defaults | params))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """Two classes by a linear rule over the RELEVANT three of 12 inputs.
+
+    The arrays are read-only: whatever writes into X fails.
+    """
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 12))
+    y = (X[:, RELEVANT] @ [2.0, -2.0, 2.0] > 0).astype(int)
+    X.flags.writeable = y.flags.writeable = False
+    return X, y
+
+
+@pytest.fixture(scope="session")
+def frame(planted):
+    X, y = planted
+    names = [f"col{i}" for i in range(X.shape[1])]
+    labels = pd.Series(np.where(y == 1, "yes", "no"))
+    return pd.DataFrame(X.copy(), columns=names), labels
+
+
+@pytest.fixture(scope="session")
+def blobs():
+    """Five classes in six inputs."""
+    return make_blobs(300, n_features=6, centers=5, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def fitted(quick, planted):
+    """A classifier with three inputs; to be read, not to be changed."""
+    return quick(n_features_to_select=3).fit(*planted)
+
+
+@pytest.fixture(scope="session")
+def joint(quick, planted):
+    """A classifier whose `alpha` has taken inputs and units."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return quick(alpha=0.04).fit(*planted)

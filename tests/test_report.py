@@ -1,0 +1,121 @@
+import dataclasses
+
+import pytest
+from torch import nn
+
+from skjointprune import NetworkSize, PruningReport
+
+
+@pytest.fixture
+def report():
+    dense = NetworkSize(inputs=20, units={"linear1": 10}, parameters=1000, macs=800)
+    pruned = NetworkSize(inputs=5, units={"linear1": 4}, parameters=100, macs=80)
+    scores = {
+        "before pruning": 0.91234,
+        "after pruning": 0.5,
+        "after retraining": 0.9,
+    }
+    return PruningReport(dense, pruned, scores, {})
+
+
+def test_flops_are_twice_the_macs(report):
+    assert report.dense.flops == 1600
+    assert report.pruned.flops == 160
+
+
+def test_ratios_are_what_is_kept(report):
+    assert report.inputs_ratio == 0.25
+    assert report.parameters_ratio == 0.1
+    assert report.macs_ratio == 0.1
+
+
+def test_repr_says_what_a_reader_asks(report):
+    text = repr(report)
+    lines = text.splitlines()
+    words = ["inputs", "linear1", "parameters", "MACs", "held-out"]
+    for word in words:
+        assert any(word in line for line in lines)
+    (flops,) = [line for line in lines if "FLOPs" in line]
+    assert "2 x MACs" in flops
+    assert "1,600" in flops and "160" in flops and "10.0%" in flops
+    for score in ("0.912", "before pruning", "after pruning", "after retraining"):
+        assert score in text
+    assert max(map(len, lines)) <= 100
+
+
+def test_repr_leaves_out_scores_there_are_not(report):
+    scores = dict.fromkeys(report.scores)
+    text = repr(dataclasses.replace(report, scores=scores))
+    assert "None" not in text
+    assert "before pruning" not in text
+
+
+def test_repr_says_what_was_kept_whole_and_why(report):
+    kept = {"linear1": "LayerNorm couples its units"}
+    text = repr(dataclasses.replace(report, kept_whole=kept))
+    assert "LayerNorm couples its units" in text
+
+
+def count(layers):
+    parameters = sum(p.numel() for layer in layers for p in layer.parameters())
+    linear = [m for m in layers if isinstance(m, nn.Linear)]
+    return parameters, sum(m.in_features * m.out_features for m in linear)
+
+
+def test_pruned_size_is_that_of_the_finished_module(joint):
+    size = joint.report_.pruned
+    layers = [m for m in joint.module_.modules() if not list(m.children())]
+    assert (size.parameters, size.macs) == count(layers)
+    assert size.inputs == joint.support_.sum()
+    assert size.units == {"linear1": joint.module_.linear1.out_features}
+
+
+def test_dense_size_is_that_of_the_network_asked_for(joint):
+    size = joint.report_.dense
+    assert size.inputs == 12
+    assert size.units == {"linear1": 16}
+    assert size.macs == 12 * 16 + 16 * 2
+    batch_norm = 2 * 16
+    assert size.parameters == size.macs + 16 + batch_norm + 2
+
+
+def test_sizes_count_every_layer_and_no_bias_where_there_is_none(quick, blobs):
+    clf = quick(
+        hidden_layer_sizes=(9, 7),
+        prune="none",
+        standardize=False,  # or its folding adds a bias
+        module__bias=False,
+        module__norm=None,
+        max_epochs=1,
+        retrain_epochs=1,
+    ).fit(*blobs)
+    size = clf.report_.pruned
+    assert size == clf.report_.dense
+    assert size.units == {"linear1": 9, "linear2": 7}
+    assert size.parameters == size.macs == 6 * 9 + 9 * 7 + 7 * 5
+
+
+def test_scores_are_accuracies_of_the_three_moments(joint):
+    scores = joint.report_.scores
+    assert list(scores) == ["before pruning", "after pruning", "after retraining"]
+    assert all(0.5 < score <= 1 for score in scores.values())
+
+
+def test_last_score_is_that_of_the_finished_module(quick, planted):
+    X, y = planted
+    clf = quick(n_features_to_select=1, validation_fraction=0.5).fit(X, y)
+    scores = clf.report_.scores  # one input of three cannot do well on any rows
+    assert scores["after retraining"] == pytest.approx(clf.score(X, y), abs=0.08)
+    assert scores["after retraining"] < 0.8
+
+
+def test_layer_norm_units_are_kept_whole_and_the_report_says_so(quick, planted):
+    clf = quick(module__norm="layer", alpha=0.05).fit(*planted)
+    assert clf.report_.pruned.units == {"linear1": 16}
+    assert "LayerNorm" in clf.report_.kept_whole["linear1"]
+    assert "linear1" in repr(clf.report_)
+    assert clf.support_.sum() < 12
+
+
+def test_reports_compare_by_value(joint, quick, planted):
+    assert joint.report_ == quick(alpha=0.04).fit(*planted).report_
