@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from ._base import JointPruneEstimator
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data, prepare
+from ._fitting import AUTO_RETRAIN_EPOCHS
 from ._groups import Network, find_groups
 from ._report import NetworkSize, PruningReport
 from ._sklearn import _check_sample_weight, _fit_context
@@ -44,7 +45,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         optimiser steps, whatever the number of rows.
     retrain_epochs : int or "auto", default="auto"
         Passes over the training rows after pruning, in one cycle of the learning
-        rate. 0 leaves the pruned network as it is. "auto" as above.
+        rate. 0 leaves the pruned network as it is. "auto" as above, and at least 20.
     lr : float, default=1e-3
         Learning rate while sparsifying; retraining peaks at twice that.
     batch_size : int or "auto", default="auto"
@@ -208,8 +209,11 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
             self.support_[sparsifier.support.numpy()] = True
             self.feature_importances_ = sparsifier.importances().numpy()
             # 3. Retrain what is left.
-            epochs = trainer.epochs(self.retrain_epochs, data)
-            self.net_ = trainer.retrain(network, data, epochs)
+            self.net_ = trainer.retrain(
+                network,
+                data,
+                epochs=trainer.epochs(self.retrain_epochs, data, AUTO_RETRAIN_EPOCHS),
+            )
 
             scores["after retraining"] = trainer.score(network, data)
             trainer.finish(self.net_, network, data, sparsifier.support)

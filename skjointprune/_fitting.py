@@ -27,7 +27,8 @@ from ._training import (
     train,
 )
 
-AUTO_STEPS = 4000  # optimiser steps of a phase whose number of epochs is "auto"
+AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
+AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 
 
@@ -141,10 +142,10 @@ class Trainer:
     def _n_batches(self, data: Data) -> int:
         return len(Batches(data.train, self.batch_size))
 
-    def epochs(self, asked: int | str, data: Data) -> int:
+    def epochs(self, asked: int | str, data: Data, at_least: int = 1) -> int:
         """Resolve "auto", a count of steps, to a count of epochs."""
         if asked == "auto":
-            return math.ceil(AUTO_STEPS / self._n_batches(data))
+            return max(at_least, math.ceil(AUTO_STEPS / self._n_batches(data)))
         return int(asked)
 
     def _own(self, with_stoppers: bool) -> list[tuple[str, Callback]]:

@@ -170,7 +170,7 @@ class Prune(Callback):
         Called before anything is pruned.
     """
 
-    start, stop = 0.1, 0.85
+    start, stop = 0.1, 0.8
     n_events = 100
 
     def __init__(
