@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ._groups import Axis, Network, get_tensor, owner
+from ._groups import Axis, Channels, Network, get_tensor, owner
 
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -61,8 +61,7 @@ def compact_(
         keeps nothing. The network is then untouched.
     """
     _check(network, keep)
-    if all(bool(mask.all()) for mask in keep.values()):
-        return
+    keep = {name: mask for name, mask in keep.items() if not mask.all()}
     zero_groups_(network, keep)
     _fold_constants_(network, keep, optimizer)
     index: dict[str, dict[int, Tensor]] = {}
@@ -99,10 +98,9 @@ def _fold_constants_(
     network: Network, keep: Mapping[str, Tensor], optimizer: Optimizer | None
 ) -> None:
     """Add what zeroed units still say to the bias of the layers that read them."""
-    heard = _heard_by_readers(network, keep)
-    for channels in network.hidden:
-        if channels.name not in keep:
-            continue
+    thinned = [channels for channels in network.hidden if channels.name in keep]
+    heard = _heard_by_readers(network, thinned)
+    for channels in thinned:
         dead = ~keep[channels.name]
         for axis in channels.read_by:
             layer, _ = owner(network.module, axis.tensor)
@@ -130,14 +128,14 @@ def _add_bias_(
         optimizer.param_groups[0]["params"].append(layer.bias)
 
 
-def _heard_by_readers(
-    network: Network, keep: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _heard_by_readers(network: Network, thinned: list[Channels]) -> dict[str, Tensor]:
     """Run one row through the zeroed network; note what each reader is given.
 
     Whatever row it is: what zeroed units say does not depend on the input.
     """
     heard: dict[str, Tensor] = {}
+    if not thinned:
+        return heard
     probe = deepcopy(network.module).double().eval()
 
     def listen(tensor: str):
@@ -146,11 +144,10 @@ def _heard_by_readers(
 
         return hook
 
-    for channels in network.hidden:
-        if channels.name in keep:
-            for axis in channels.read_by:
-                layer, _ = owner(probe, axis.tensor)
-                layer.register_forward_pre_hook(listen(axis.tensor))
+    for channels in thinned:
+        for axis in channels.read_by:
+            layer, _ = owner(probe, axis.tensor)
+            layer.register_forward_pre_hook(listen(axis.tensor))
     with torch.no_grad():
         device = next(probe.parameters()).device
         probe(torch.zeros(1, network.inputs.size, dtype=torch.float64, device=device))

@@ -73,7 +73,7 @@ class Trainer:
             lambda optimizer: Sparsifier(
                 network,
                 optimizer,
-                min(self.batch_size, len(data.train)),
+                len(data.train) / self._n_batches(data),
                 penalty,
                 alpha=alpha,
                 targets=targets,

@@ -103,7 +103,7 @@ def fisher_diagonal(optimizer: Optimizer, p: Tensor) -> Tensor:
 
 
 def saliency(
-    network: Network, channels: Channels, optimizer: Optimizer, batch_size: int
+    network: Network, channels: Channels, optimizer: Optimizer, batch_size: float
 ) -> Tensor:
     """Return the saliency of each group of a set of channels, (groups,).
 
@@ -132,8 +132,8 @@ class Sparsifier:
         Changed in place.
     optimizer : Optimizer
         Trains the network; its state follows.
-    batch_size : int
-        Rows of one of its steps.
+    batch_size : float
+        Rows of one of its steps, on average.
     penalty : Penalty
     alpha : float
         The threshold of saliency at the end of the schedule.
@@ -147,7 +147,7 @@ class Sparsifier:
         self,
         network: Network,
         optimizer: Optimizer,
-        batch_size: int,
+        batch_size: float,
         penalty: Penalty,
         *,
         alpha: float,
