@@ -22,7 +22,7 @@ def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
         for channels in network.channels:
             if channels.name in keep:
                 dead = (~keep[channels.name]).nonzero().flatten()
-                for axis in channels.penalised:
+                for axis in channels.zeroed:
                     get_tensor(network.module, axis.tensor).index_fill_(
                         axis.dim, dead, 0
                     )

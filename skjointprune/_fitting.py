@@ -164,6 +164,7 @@ class Trainer:
         params = {f"optimizer__{k}": v for k, v in self.optimizer_params.items()}
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
             params.setdefault("optimizer__fused", True)
+        valid = data.valid
         net = PruningNet(
             network.module,
             criterion=torch.nn.CrossEntropyLoss,
@@ -174,7 +175,7 @@ class Trainer:
             iterator_train__shuffle=True,
             iterator_valid=Batches,
             iterator_valid__batch_size=4096,
-            train_split=data.valid and predefined_split(data.valid),
+            train_split=None if valid is None else predefined_split(valid),
             callbacks=callbacks,
             device=self.device,
             verbose=int(self.verbose > 1),

@@ -42,8 +42,8 @@ class Channels:
     pinned: str | None = None
 
     @property
-    def penalised(self) -> list[Axis]:
-        """What is zeroed: a unit's incoming weights, an input's outgoing ones."""
+    def zeroed(self) -> list[Axis]:
+        """What is zero in a dead group: what produces a unit, what reads an input."""
         return self.produced_by or self.read_by
 
     @property

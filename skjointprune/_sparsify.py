@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ._compact import compact_
-from ._groups import Channels, Network, get_tensor, group_matrix
+from ._groups import Axis, Channels, Network, get_tensor, group_matrix
 
 
 class Penalty(Protocol):
@@ -102,20 +102,25 @@ def fisher_diagonal(optimizer: Optimizer, p: Tensor) -> Tensor:
     return mean / (1 - decay ** float(step))
 
 
+def connections(
+    network: Network, channels: Channels
+) -> tuple[list[Tensor], list[Axis]]:
+    """Return what the penalty is on: the matrices of weights of the groups.
+
+    A bias is no connection, and a normalisation's scale and shift are in units of
+    their own; these go with their group, but do not count.
+    """
+    pairs = [(get_tensor(network.module, a.tensor), a) for a in channels.axes]
+    pairs = [(p, axis) for p, axis in pairs if p.ndim > 1]
+    return [p for p, _ in pairs], [axis for _, axis in pairs]
+
+
 def saliency(
     network: Network, channels: Channels, optimizer: Optimizer, batch_size: float
 ) -> Tensor:
-    """Return the saliency of each group of a set of channels, (groups,).
-
-    Only matrices of weights count: a bias is no connection, and a normalisation's
-    scale and shift are in units of their own.
-    """
-    squares, axes = [], []
-    for axis in channels.axes:
-        p = get_tensor(network.module, axis.tensor)
-        if p.ndim > 1:
-            squares.append(fisher_diagonal(optimizer, p) * p.detach() ** 2)
-            axes.append(axis)
+    """Return the saliency of each group of a set of channels, (groups,)."""
+    weights, axes = connections(network, channels)
+    squares = [fisher_diagonal(optimizer, p) * p.detach() ** 2 for p in weights]
     # A batch's mean gradient has the batch's size times less variance than a row's.
     return (batch_size * group_matrix(squares, axes).mean(dim=1) / 2).sqrt()
 
@@ -213,7 +218,6 @@ class Sparsifier:
 
     def _scale_(self, channels: Channels, scale: Tensor) -> None:
         with torch.no_grad():
-            for axis in channels.penalised:
-                p = get_tensor(self.network.module, axis.tensor)
+            for p, axis in zip(*connections(self.network, channels), strict=True):
                 shape = [-1 if d == axis.dim else 1 for d in range(p.ndim)]
                 p.mul_(scale.view(shape))

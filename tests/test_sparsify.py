@@ -157,3 +157,15 @@ def test_pinned_channels_are_passed_over():
     sparsifier(network, optimizer, alpha=1e6).prune(1.0)
     assert network.hidden[0].size == 5
     assert network.inputs.size == 1
+
+
+def test_a_proximal_step_leaves_the_saliency_that_it_says():
+    network, optimizer = trained(torch.optim.Adam)
+    before = saliency(network, network.inputs, optimizer, 64)
+    alpha = float(before.min()) / 2
+    pruner = sparsifier(
+        network, optimizer, alpha, GroupLasso(), targets=[network.inputs]
+    )
+    pruner.prune(1.0)
+    after = saliency(network, network.inputs, optimizer, 64)
+    torch.testing.assert_close(after, before - alpha)
