@@ -71,25 +71,27 @@ def prepare(
         )
     rng = np.random.default_rng(seed)
     held_out = draw_held_out(codes, validation_fraction or 0.0, rng)
+    rows = {"train": ~held_out, "valid": held_out}
+    parts = {name: X[mask] for name, mask in rows.items()}  # copies, changed below
     mean = scale = None
     if standardize:
-        scaler = StandardScaler().fit(X[~held_out], sample_weight=weight[~held_out])
+        scaler = StandardScaler(copy=False)
+        scaler.fit(parts["train"], sample_weight=weight[~held_out])
         mean, scale = torch.from_numpy(scaler.mean_), torch.from_numpy(scaler.scale_)
-
-    def table(rows: np.ndarray) -> Table:
-        part = X[rows]
-        if standardize:
+        for part in parts.values():
             part -= scaler.mean_.astype(part.dtype)
             part /= scaler.scale_.astype(part.dtype)
-        w = weight[rows] / weight[~held_out].mean()
+    weight = weight / weight[~held_out].mean()
+
+    def table(name: str) -> Table:
         return Table(
-            torch.from_numpy(part.astype(np.float32, copy=False)).to(device),
-            torch.from_numpy(codes[rows]).to(device),
-            torch.from_numpy(w.astype(np.float32)).to(device),
+            torch.from_numpy(parts[name].astype(np.float32, copy=False)).to(device),
+            torch.from_numpy(codes[rows[name]]).to(device),
+            torch.from_numpy(weight[rows[name]].astype(np.float32)).to(device),
         )
 
-    valid = table(held_out) if held_out.any() else None
-    return Data(classes, table(~held_out), valid, mean, scale)
+    valid = table("valid") if held_out.any() else None
+    return Data(classes, table("train"), valid, mean, scale)
 
 
 def draw_held_out(
