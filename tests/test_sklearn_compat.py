@@ -27,8 +27,7 @@ def expected_failures(estimator):
         JointPruneClassifier(**QUICK),
         InputFeatureSelector(JointPruneClassifier(**QUICK)),
     ],
-    expected_failed_checks=expected_failures,
-    xfail_strict=True,
+    expected_failed_checks=expected_failures,  # strict by the xfail_strict of pytest
 )
 def test_estimator_passes_the_checks_of_sklearn(estimator, check):
     check(estimator)
