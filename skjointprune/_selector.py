@@ -1,7 +1,5 @@
 """`InputFeatureSelector`: the inputs a pruned network keeps, as a transformer."""
 
-from numbers import Integral, Real
-
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.multiclass import type_of_target
@@ -9,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
-from ._sklearn import HasMethods, Interval, RealNotInt, _fit_context
+from ._sklearn import HasMethods, _fit_context
 
 
 class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
@@ -56,12 +54,10 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
 
     _parameter_constraints = {  # noqa: RUF012
         "estimator": [HasMethods(["fit", "get_support"]), None],
-        "alpha": [Interval(Real, 0, None, closed="neither"), None],
-        "n_features_to_select": [
-            None,
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="right"),
-        ],
+        **{
+            name: [*JointPruneClassifier._parameter_constraints[name], None]
+            for name in ("alpha", "n_features_to_select")
+        },
         "prefit": ["boolean"],
     }
 

@@ -5,28 +5,15 @@ import re
 import numpy as np
 import pytest
 import torch
+from _helpers import assert_same_fit, assert_unfitted
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.metrics import recall_score
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skjointprune import JointPruneClassifier
 from skjointprune.modules import MLP
 
 RELEVANT = [1, 5, 8]  # as planted in conftest.py
-
-
-def assert_same_fit(a, b, X):
-    np.testing.assert_array_equal(a.support_, b.support_)
-    np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X))
-
-
-def assert_unfitted(clf):
-    with pytest.raises(NotFittedError):
-        check_is_fitted(clf)
-    assert not hasattr(clf, "n_features_in_")
-    assert not [name for name in vars(clf) if name.endswith("_")]
 
 
 # --- selection

@@ -4,26 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from _helpers import assert_same_fit, assert_unfitted
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
-from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
 from skjointprune import JointPruneClassifier
 
 RELEVANT = [1, 5, 8]  # as planted in conftest.py
-
-
-def assert_same_fit(a, b, X):
-    np.testing.assert_array_equal(a.support_, b.support_)
-    np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X))
-
-
-def assert_unfitted(clf):
-    with pytest.raises(NotFittedError):
-        check_is_fitted(clf)
-    assert not hasattr(clf, "n_features_in_")
-    assert not [name for name in vars(clf) if name.endswith("_")]
 
 
 # --- standardisation
