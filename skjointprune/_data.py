@@ -64,13 +64,13 @@ def prepare(
             "positive weight; add rows of another class."
         )
     weight = sample_weight * compute_sample_weight(class_weight, y)
-    if (weight < 0).any():
+    if (weight < 0).any() or not weight.any():
         raise ValueError(
-            f"`class_weight` must not be negative. Got {class_weight}; use 0 to leave "
-            "a class out of the loss."
+            "`class_weight` must not be negative, nor 0 for all classes. Got "
+            f"{class_weight}; use 0 to leave a class out of the loss."
         )
     rng = np.random.default_rng(seed)
-    held_out = draw_held_out(codes, validation_fraction or 0.0, rng)
+    held_out = draw_held_out(codes, validation_fraction or 0.0, rng) & (weight > 0)
     rows = {"train": ~held_out, "valid": held_out}
     parts = {name: X[mask] for name, mask in rows.items()}  # copies, changed below
     mean = scale = None

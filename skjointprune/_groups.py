@@ -239,7 +239,9 @@ def _walk(module: nn.Module, graph: fx.Graph, n_inputs: int) -> Iterator[Channel
             at[node] = Channels("inputs", n_inputs)
             yield at[node]
         elif node.op == "output":
-            continue
+            sources = node.all_input_nodes
+            if at[sources[0]] is not list(at.values())[-1]:
+                _refuse(node, "another output than that of its last layer")
         else:
             rule, layer, name = _rule_for(node, module, seen)
             sources = node.all_input_nodes

@@ -54,10 +54,10 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
 
     _parameter_constraints = {  # noqa: RUF012
         "estimator": [HasMethods(["fit", "get_support"]), None],
-        **{
-            name: [*JointPruneClassifier._parameter_constraints[name], None]
-            for name in ("alpha", "n_features_to_select")
-        },
+        "alpha": [*JointPruneClassifier._parameter_constraints["alpha"], None],
+        "n_features_to_select": JointPruneClassifier._parameter_constraints[
+            "n_features_to_select"
+        ],
         "prefit": ["boolean"],
     }
 

@@ -535,3 +535,16 @@ def test_unsupported_operation_is_refused_by_name(quick, planted, module, name):
     with pytest.raises(ValueError, match=name):
         clf.fit(*planted)
     assert_unfitted(clf)
+
+
+def test_rows_of_a_class_without_weight_are_not_scored(quick, planted):
+    X, y = planted
+    rare = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:8]]  # none held out
+    clf = quick(class_weight={0: 0, 1: 1}).fit(X[rare], y[rare])
+    assert clf.report_.scores["after retraining"] is None
+
+
+@pytest.mark.parametrize("weights", [{0: -1, 1: 1}, {0: 0, 1: 0}])
+def test_class_weights_that_say_nothing_are_refused(quick, planted, weights):
+    with pytest.raises(ValueError, match="`class_weight` must not be"):
+        quick(class_weight=weights).fit(*planted)

@@ -184,29 +184,25 @@ def test_other_random_states_give_other_fits(quick, planted):
     assert len(probas) == 4
 
 
+def global_states():
+    return (
+        torch.get_rng_state().tolist(),
+        [str(part) for part in np.random.get_state()],  # noqa: NPY002
+        random.getstate(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+    )
+
+
 @pytest.mark.parametrize("random_state", [0, None])
 def test_global_states_are_untouched(quick, planted, random_state):
     torch.set_num_threads(2)
-    before = (
-        torch.get_rng_state().tolist(),
-        [str(part) for part in np.random.get_state()],  # noqa: NPY002
-        random.getstate(),
-        torch.get_num_threads(),
-        torch.get_default_dtype(),
-        torch.is_grad_enabled(),
-        torch.are_deterministic_algorithms_enabled(),
-    )
+    before = global_states()
     clf = quick(random_state=random_state, max_epochs=1, retrain_epochs=1)
     clf.set_params(batch_size=400).fit(*planted).predict(planted[0])
-    assert before == (
-        torch.get_rng_state().tolist(),
-        [str(part) for part in np.random.get_state()],  # noqa: NPY002
-        random.getstate(),
-        torch.get_num_threads(),
-        torch.get_default_dtype(),
-        torch.is_grad_enabled(),
-        torch.are_deterministic_algorithms_enabled(),
-    )
+    assert global_states() == before
 
 
 def test_fits_in_threads_repeat_and_leave_random_states_alone(quick, planted, joint):

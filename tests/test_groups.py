@@ -118,6 +118,18 @@ class Pair(nn.Module):
         return out, out
 
 
+class Unread(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+        self.unread = nn.Linear(4, 3)
+
+    def forward(self, X):
+        out = self.head(X)
+        self.unread(X)
+        return out
+
+
 @pytest.mark.parametrize(
     ("module", "says"),
     [
@@ -126,6 +138,7 @@ class Pair(nn.Module):
         (Branching(), "Branching could not be traced"),
         (Tied(), "'last.weight'"),
         (Pair(), "logits alone"),
+        (Unread(), "another output than that of its last layer"),
         (
             nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3)),
             "2 rows|Unflatten",
