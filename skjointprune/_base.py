@@ -1,5 +1,6 @@
 """What every joint-pruning estimator has, whatever it predicts."""
 
+from abc import abstractmethod
 from inspect import isclass
 from numbers import Integral, Real
 
@@ -8,17 +9,25 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._fitting import Trainer
+from ._context import all_or_nothing, choose_device, draw_seed, seeded
+from ._data import Data, prepare
+from ._feature_groups import resolve_groups
+from ._fitting import AUTO_RETRAIN_EPOCHS, Sparse, Trainer
+from ._groups import Network, find_groups
 from ._params import PassedOnParams
+from ._report import NetworkSize, PruningReport
+from ._schedule import Rise
 from ._sklearn import (
     HasMethods,
     Interval,
     RealNotInt,
     StrOptions,
     _check_feature_names_in,
+    _check_sample_weight,
 )
-from ._sparsify import PENALTIES, Penalty
-from .modules import check_names
+from ._sparsify import PENALTIES, Penalty, Prices
+from ._task import Task
+from .modules import MLP, build_module, check_names
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -28,7 +37,10 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 class JointPruneEstimator(PassedOnParams, BaseEstimator):
-    """Parameters resolved, and the fitted network read."""
+    """The three phases of a fit, and the fitted network read.
+
+    A subclass says what is learnt (`_task`, `_encode`) and reads the outputs.
+    """
 
     _parameter_constraints = {  # noqa: RUF012
         "hidden_layer_sizes": ["array-like"],
@@ -40,6 +52,9 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         ],
         "prune": [StrOptions({"joint", "inputs", "weights", "none"})],
         "penalty": [StrOptions(set(PENALTIES)), HasMethods(["value", "prox"])],
+        "feature_groups": ["array-like", StrOptions({"auto"}), None],
+        "feature_costs": ["array-like", None],
+        "unit_cost": [StrOptions({"constant", "macs", "params"})],
         "max_epochs": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -56,13 +71,151 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "standardize": ["boolean"],
         "validation_fraction": [None, Interval(Real, 0, 1, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
         "random_state": ["random_state"],
         "device": [str, torch.device],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
         "module": [callable, None],
     }
+
+    @abstractmethod
+    def _task(self) -> Task:
+        """Say what is learnt, once y is encoded."""
+
+    @abstractmethod
+    def _encode(self, y: np.ndarray, weight: np.ndarray):
+        """Return numeric targets and the weights of rows; note how to decode."""
+
+    def _fit(self, X, y, sample_weight):
+        device = choose_device(self.device)
+        seed = draw_seed(self.random_state)
+        with all_or_nothing(self), seeded(seed, device):
+            data = self._validate(X, y, sample_weight, seed, device)
+            trainer = self._trainer(len(data.train), device)
+            network = self._build(data, device)
+            dense = NetworkSize.of(network)
+
+            # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
+            sparse = trainer.sparsify(
+                network,
+                data,
+                epochs=trainer.epochs(self.max_epochs, data),
+                prices=self._prices(),
+                schedule=Rise(self.alpha, self._n_inputs()),
+            )
+            # 2. Trace back: what no weight reads any more is not needed.
+            self._trace_back(sparse)
+            # 3. Retrain what is left.
+            epochs = trainer.epochs(self.retrain_epochs, data, AUTO_RETRAIN_EPOCHS)
+            self._retrain(trainer, sparse, data, epochs, dense)
+        return self
+
+    def _validate(self, X, y, sample_weight, seed: int, device) -> Data:
+        """Check what was given against the data; encode, hold out, standardise."""
+        small = isinstance(X, np.ndarray) and X.dtype.itemsize <= 2
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=np.float32 if small else [np.float64, np.float32],
+            multi_output=True,
+            y_numeric=self._y_numeric,
+        )
+        names = getattr(self, "feature_names_in_", None)
+        self.feature_groups_ = resolve_groups(self.feature_groups, X, names)
+        self._check_inputs_asked_for()
+        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        counted = weight > 0
+        if not counted.all():
+            X, y, weight = X[counted], y[counted], weight[counted]
+        targets, weight = self._encode(y, weight)
+        return prepare(
+            X,
+            targets,
+            weight,
+            validation_fraction=self.validation_fraction,
+            standardize=self.standardize,
+            scale_targets=self._y_numeric,
+            seed=seed,
+            device=device,
+        )
+
+    def _check_inputs_asked_for(self) -> None:
+        asked, groups = self.n_features_to_select, len(self.feature_groups_)
+        if asked is not None and self._n_inputs() > groups:
+            what = "groups of features" if self._grouped else "features"
+            raise ValueError(
+                f"`n_features_to_select` must be at most the {groups} {what} of X. "
+                f"Got {asked}; lower it or pass a fraction."
+            )
+        if asked is not None and self.prune in ("weights", "none"):
+            raise ValueError(
+                f"`n_features_to_select`={asked} asks for fewer inputs, but "
+                f"`prune`={self.prune!r} keeps all. Use 'joint' or 'inputs', or leave "
+                "`n_features_to_select` at None."
+            )
+        if self.feature_costs is not None:
+            costs = np.asarray(self.feature_costs, dtype=np.float64)
+            if costs.shape != (self.n_features_in_,) or not (
+                np.isfinite(costs).all() and (costs > 0).all()
+            ):
+                raise ValueError(
+                    "`feature_costs` must hold one finite number above 0 for each of "
+                    f"the {self.n_features_in_} columns of X. Got "
+                    f"{self.feature_costs!r}; 1 is the usual cost."
+                )
+
+    @property
+    def _grouped(self) -> bool:
+        return len(self.feature_groups_) < self.n_features_in_
+
+    def _build(self, data: Data, device) -> Network:
+        """Make the dense network and find its groups."""
+        params = self._params_for("module__")
+        module = self.module
+        if module is None:
+            module = MLP
+            sizes = {"hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
+            params = sizes | params
+        built = build_module(module, self.n_features_in_, self._n_outputs, params)
+        network = find_groups(built.float().to(device), self.n_features_in_)
+        if network.channels[-1].size != self._n_outputs:
+            raise ValueError(
+                f"`module` must give {self._n_outputs} outputs, one for each class or "
+                f"target of y. Got {network.channels[-1].size} outputs; let it take "
+                "`n_outputs` as a parameter."
+            )
+        if network.inputs.pinned and self.n_features_to_select is not None:
+            raise ValueError(
+                f"`n_features_to_select`={self.n_features_to_select} cannot be met: "
+                f"the inputs are kept whole, as {network.inputs.pinned}. Let a linear "
+                "layer come first."
+            )
+        return network
+
+    def _trace_back(self, sparse: Sparse) -> None:
+        self.support_ = np.zeros(self.n_features_in_, dtype=bool)
+        self.support_[sparse.support.numpy()] = True
+        self.feature_importances_ = sparse.importances.numpy()
+
+    def _retrain(
+        self, trainer: Trainer, sparse: Sparse, data: Data, epochs: int, dense
+    ) -> None:
+        """Retrain a sparse network on data of its inputs; note what came of it."""
+        network = sparse.network
+        net = trainer.retrain(network, data, epochs)
+        scores = sparse.scores | {"after retraining": trainer.score(network, data)}
+        trainer.finish(net, network, data, sparse.support)
+        self.net_ = net
+        self.history_ = trainer.history
+        self.n_iter_ = len(self.history_)
+        self.report_ = PruningReport(
+            dense,
+            NetworkSize.of(network),
+            scores,
+            network.kept_whole,
+            trainer.task.score_name,
+        )
 
     def _trainer(self, n_rows: int, device) -> Trainer:
         """Resolve the parameters of training."""
@@ -85,6 +238,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         if batch_size == "auto":
             batch_size = min(max(n_rows // 20, 16), 128)
         return Trainer(
+            task=self._task(),
             lr=self.lr,
             batch_size=batch_size,
             optimizer=optimizer,
@@ -94,10 +248,19 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             callbacks=self.callbacks or (),
         )
 
-    def _penalty(self) -> Penalty:
+    def _prices(self) -> Prices:
+        """Resolve what may go, and at what price."""
+        penalty: Penalty = self.penalty
         if isinstance(self.penalty, str):
-            return PENALTIES[self.penalty]()
-        return self.penalty
+            penalty = PENALTIES[self.penalty]()
+        groups = costs = None
+        if self._grouped:
+            groups = torch.empty(self.n_features_in_, dtype=torch.long)
+            for number, columns in enumerate(self.feature_groups_):
+                groups[columns] = number
+        if self.feature_costs is not None:
+            costs = torch.tensor(np.asarray(self.feature_costs, dtype=np.float32))
+        return Prices(penalty, self.prune, groups, costs, self.unit_cost)
 
     def _n_inputs(self) -> int | None:
         asked = self.n_features_to_select
@@ -105,7 +268,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             return None
         if isinstance(asked, Integral):
             return int(asked)
-        return max(1, int(asked * self.n_features_in_))
+        return max(1, int(asked * len(self.feature_groups_)))
 
     @property
     def module_(self):
@@ -140,6 +303,29 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         """
         check_is_fitted(self)
         return np.flatnonzero(self.support_) if indices else self.support_.copy()
+
+    def get_group_support(self, indices=False):
+        """Get which groups of inputs are retained.
+
+        Parameters
+        ----------
+        indices : bool, default=False
+            Whether to return positions instead of a mask.
+
+        Returns
+        -------
+        ndarray of shape (n_groups,), bool, or of shape (n_retained,), int
+            The mask over `feature_groups_`, or the positions there.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self)
+        first = [columns[0] for columns in self.feature_groups_]
+        mask = self.support_[first]
+        return np.flatnonzero(mask) if indices else mask
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the retained inputs.

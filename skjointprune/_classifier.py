@@ -1,18 +1,15 @@
 """`JointPruneClassifier`: sparsify, trace back, compact and retrain."""
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ._base import JointPruneEstimator
-from ._context import all_or_nothing, choose_device, draw_seed, seeded
-from ._data import Data, prepare
-from ._fitting import AUTO_RETRAIN_EPOCHS
-from ._groups import Network, find_groups
-from ._report import NetworkSize, PruningReport
-from ._sklearn import _check_sample_weight, _fit_context
-from .modules import MLP, build_module
+from ._sklearn import StrOptions, _fit_context
+from ._task import MULTICLASS, MULTILABEL, Task
 
 
 class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
@@ -33,13 +30,25 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         that read (and, for a unit, produce) it, of the second-order estimate of what
         zeroing the weight costs in loss.
     n_features_to_select : int, float in (0, 1] or None, default=None
-        Exactly how many inputs to keep, or which share of them; `alpha` then governs
-        the units only. None leaves the number to `alpha`.
+        Exactly how many inputs to keep (groups of them, if there are any), or which
+        share; `alpha` then governs the units only. None leaves the number to `alpha`.
     prune : {"joint", "inputs", "weights", "none"}, default="joint"
         What may go: inputs and units, inputs, units, or nothing.
     penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
         The price of a group; an object answers `value(s, alpha)` and
         `prox(s, alpha)` for a tensor `s` of saliencies.
+    feature_groups : array-like, list of lists, "auto" or None, default=None
+        Columns that stay or go together: a label for each column; or lists of the
+        names or positions of columns, where a column in no list is alone; or "auto",
+        which finds the columns that `OneHotEncoder` made of one category: named
+        alike up to the last underscore, neighbours, and at most one of them 1 in a
+        row. The saliency of a group is the root mean over all its weights.
+    feature_costs : array-like of shape (n_features,) or None, default=None
+        What multiplies the threshold of each input, above 0; the mean of a group
+        counts. None is one each.
+    unit_cost : {"constant", "macs", "params"}, default="constant"
+        Whether the threshold of a unit is multiplied by the MACs or parameters that
+        its removal saves, relative to the mean unit of the network.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows while sparsifying. "auto" makes at least 4,000
         optimiser steps, whatever the number of rows.
@@ -58,8 +67,8 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     validation_fraction : float in [0, 1) or None, default=0.1
         Share of each class that is held out of training to be scored in `report_`
         and `history_`. 0 and None train on all rows.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of classes, as elsewhere in scikit-learn.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of classes, as elsewhere in scikit-learn; a list for several labels.
     random_state : int, RandomState or None, default=None
         Seed of initial weights, batches, dropout and held-out rows.
     device : str or torch.device, default="auto"
@@ -83,11 +92,13 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     feature_importances_ : ndarray of shape (n_features_in_,)
         Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
         for an input that went.
+    feature_groups_ : list of ndarray of int
+        Positions of the columns of each group, in the order of `get_group_support`.
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; with several labels a row, their positions.
     module_ : nn.Module
         The finished network: plain, compact, over the retained inputs, unscaled.
-    net_ : skorch.NeuralNetClassifier
+    net_ : skorch.NeuralNet
         The skorch net that retrained and holds it.
     history_ : skorch.history.History
         A row an epoch, of both phases.
@@ -119,6 +130,12 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     (np.int64(5), True)
     """
 
+    _parameter_constraints = {  # noqa: RUF012
+        **JointPruneEstimator._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+    _y_numeric = False
+
     def __init__(
         self,
         hidden_layer_sizes=(256, 128),
@@ -127,6 +144,9 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         n_features_to_select=None,
         prune="joint",
         penalty="group_l0",
+        feature_groups=None,
+        feature_costs=None,
+        unit_cost="constant",
         max_epochs="auto",
         retrain_epochs="auto",
         lr=1e-3,
@@ -147,6 +167,9 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self.n_features_to_select = n_features_to_select
         self.prune = prune
         self.penalty = penalty
+        self.feature_groups = feature_groups
+        self.feature_costs = feature_costs
+        self.unit_cost = unit_cost
         self.max_epochs = max_epochs
         self.retrain_epochs = retrain_epochs
         self.lr = lr
@@ -170,10 +193,11 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Training rows.
-        y : array-like of shape (n_samples,)
-            Class labels: integers, strings or booleans.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels: integers, strings or booleans; or an indicator matrix of
+            several labels, which may be sparse.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of rows, in training, scaling and scores.
+            Weights of rows, in training, scaling, saliencies and scores.
 
         Returns
         -------
@@ -186,101 +210,39 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
             data or the module, or the loss diverges. The estimator is then as it
             was before.
         """
-        device = choose_device(self.device)
-        seed = draw_seed(self.random_state)
-        with all_or_nothing(self), seeded(seed, device):
-            data = self._validate(X, y, sample_weight, seed, device)
-            trainer = self._trainer(len(data.train), device)
-            network = self._build(data, device)
-            dense = NetworkSize.of(network)
+        return self._fit(X, y, sample_weight)
 
-            # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
-            sparsifier, scores = trainer.sparsify(
-                network,
-                data,
-                epochs=trainer.epochs(self.max_epochs, data),
-                penalty=self._penalty(),
-                alpha=self.alpha,
-                prune=self.prune,
-                n_inputs=self._n_inputs(),
-            )
-            # 2. Trace back: what no weight reads any more is not needed.
-            self.support_ = np.zeros(self.n_features_in_, dtype=bool)
-            self.support_[sparsifier.support.numpy()] = True
-            self.feature_importances_ = sparsifier.importances().numpy()
-            # 3. Retrain what is left.
-            self.net_ = trainer.retrain(
-                network,
-                data,
-                epochs=trainer.epochs(self.retrain_epochs, data, AUTO_RETRAIN_EPOCHS),
-            )
+    @property
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
 
-            scores["after retraining"] = trainer.score(network, data)
-            trainer.finish(self.net_, network, data, sparsifier.support)
-            self.classes_ = data.classes
-            self.history_ = trainer.history
-            self.n_iter_ = len(self.history_)
-            self.report_ = PruningReport(
-                dense, NetworkSize.of(network), scores, network.kept_whole
-            )
-        return self
+    def _task(self) -> Task:
+        return MULTILABEL if self._indicator else MULTICLASS
 
-    def _validate(self, X, y, sample_weight, seed: int, device) -> Data:
-        """Check what was given against the data; encode, hold out, standardise."""
-        small = isinstance(X, np.ndarray) and X.dtype.itemsize <= 2
-        X, y = validate_data(
-            self, X, y, dtype=np.float32 if small else [np.float64, np.float32]
-        )
-        y = column_or_1d(y, warn=True)
+    def _encode(self, y: np.ndarray, weight: np.ndarray):
+        if issparse(y):
+            y = y.toarray()
         check_classification_targets(y)
-        asked = self.n_features_to_select
-        if asked is not None and self._n_inputs() > self.n_features_in_:
+        self._indicator = type_of_target(y) == "multilabel-indicator"
+        if self._indicator:
+            self.classes_ = np.arange(y.shape[1])
+            targets = y.astype(np.float32)
+        else:
+            y = column_or_1d(y, warn=True)
+            self.classes_, targets = np.unique(y, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"y must hold at least 2 classes. Got {len(self.classes_)} class "
+                    "with rows of positive weight; add rows of another class."
+                )
+        if self.class_weight is not None:
+            weight = weight * compute_sample_weight(self.class_weight, y)
+        if (weight < 0).any() or not weight.any():
             raise ValueError(
-                "`n_features_to_select` must be at most the "
-                f"{self.n_features_in_} features of X. Got {asked}; lower it or pass "
-                "a fraction."
+                "`class_weight` must not be negative, nor 0 for all classes. Got "
+                f"{self.class_weight}; use 0 to leave a class out of the loss."
             )
-        if asked is not None and self.prune in ("weights", "none"):
-            raise ValueError(
-                f"`n_features_to_select`={asked} asks for fewer inputs, but "
-                f"`prune`={self.prune!r} keeps all. Use 'joint' or 'inputs', or leave "
-                "`n_features_to_select` at None."
-            )
-        return prepare(
-            X,
-            y,
-            _check_sample_weight(sample_weight, X, ensure_non_negative=True),
-            class_weight=self.class_weight,
-            validation_fraction=self.validation_fraction,
-            standardize=self.standardize,
-            seed=seed,
-            device=device,
-        )
-
-    def _build(self, data: Data, device) -> Network:
-        """Make the dense network and find its groups."""
-        params = self._params_for("module__")
-        module = self.module
-        if module is None:
-            module = MLP
-            sizes = {"hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
-            params = sizes | params
-        n_classes = len(data.classes)
-        built = build_module(module, self.n_features_in_, n_classes, params)
-        network = find_groups(built.float().to(device), self.n_features_in_)
-        if network.channels[-1].size != n_classes:
-            raise ValueError(
-                f"`module` must give one logit for each of the {n_classes} classes of "
-                f"y. Got {network.channels[-1].size} outputs; let it take `n_outputs` "
-                "as a parameter."
-            )
-        if network.inputs.pinned and self.n_features_to_select is not None:
-            raise ValueError(
-                f"`n_features_to_select`={self.n_features_to_select} cannot be met: "
-                f"the inputs are kept whole, as {network.inputs.pinned}. Let a linear "
-                "layer come first."
-            )
-        return network
+        return targets, weight
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -293,7 +255,8 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Probabilities, classes in the order of `classes_`.
+            Probabilities, classes in the order of `classes_`; with several labels,
+            of each label.
 
         Raises
         ------
@@ -315,8 +278,8 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels, as in `classes_`.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels, as in `classes_`; with several labels, an indicator matrix.
 
         Raises
         ------
@@ -324,4 +287,12 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
             As `predict_proba`.
         """
         check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        proba = self.predict_proba(X)
+        if self._indicator:
+            return (proba > 0.5).astype(np.int64)
+        return self.classes_[proba.argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

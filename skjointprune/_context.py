@@ -1,6 +1,8 @@
 """How a fit treats the world: it leaves random states and half-built work alone."""
 
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,3 +69,12 @@ def all_or_nothing(estimator) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def warn_caller(message: str) -> None:
+    """Warn where the user's code called, outside this package and scikit-learn."""
+    frame, level = sys._getframe(), 1
+    inside = ("skjointprune.", "sklearn.", "joblib.", "contextlib")
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(inside):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

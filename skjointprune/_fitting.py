@@ -1,8 +1,8 @@
 """The phases of a fit, on a network and tables: no scikit-learn in here."""
 
 import math
-import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,26 +10,48 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
+from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
-from ._data import Data
+from ._context import warn_caller
+from ._data import Data, Scaling
 from ._groups import Network
 from ._scaling import fold_scaling
-from ._sparsify import Penalty, Sparsifier
+from ._schedule import Rise, Sweep
+from ._sparsify import Prices, Sparsifier
+from ._task import Task
 from ._training import (
     Batches,
+    HeldOutScore,
     OneCycle,
     Progress,
     Prune,
     PruningNet,
-    accuracy,
     finished,
+    score_table,
     train,
 )
 
 AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
 AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
+
+Scores = dict[str, float | None]
+
+
+@dataclass
+class Sparse:
+    """A network at the end of sparsifying, or at a point on the way.
+
+    `support`, (retained,), are positions among all inputs, `importances`, (inputs,),
+    their saliencies; `scores` are those before and after pruning.
+    """
+
+    network: Network
+    alpha: float
+    support: Tensor
+    importances: Tensor
+    scores: Scores
 
 
 @dataclass
@@ -39,6 +61,7 @@ class Trainer:
     `history` grows a row an epoch, through all phases.
     """
 
+    task: Task
     lr: float
     batch_size: int
     optimizer: type[torch.optim.Optimizer]
@@ -49,51 +72,77 @@ class Trainer:
     history: History = field(default_factory=History)
 
     def sparsify(
-        self,
-        network: Network,
-        data: Data,
-        epochs: int,
-        penalty: Penalty,
-        alpha: float,
-        prune: str,
-        n_inputs: int | None,
-    ) -> tuple[Sparsifier, dict[str, float | None]]:
-        """Train while groups go; score before the first went and after the last.
+        self, network: Network, data: Data, epochs: int, prices: Prices, schedule: Rise
+    ) -> Sparse:
+        """Train while groups go; the columns of the tables go with the inputs."""
+        sparsifier, scores = self._sparsify(network, data, epochs, prices, schedule)
+        for name in sorted(set(sparsifier.starved)):
+            warn_caller(
+                f"`alpha`={schedule.alpha:g} is so large that none of the channels "
+                f"{name!r} would survive; the most salient one was kept. Lower "
+                "`alpha`."
+            )
+        return self._sparse(sparsifier, schedule.alpha, data, scores)
 
-        The columns of the tables go with the inputs.
-        """
-        targets = [network.inputs] if prune in ("joint", "inputs") else []
-        targets += network.hidden if prune in ("joint", "weights") else []
-        scores: dict[str, float | None] = {}
+    def sweep(
+        self, network: Network, data: Data, epochs: int, prices: Prices, schedule: Sweep
+    ) -> list[Sparse]:
+        """Train while groups go until all are gone; copy the network at each point."""
+        points: list[Sparse] = []
 
-        def score(when: str) -> None:
-            scores[when] = self.score(network, data)
+        def note(event: int, sparsifier: Sparsifier, scores: Scores) -> None:
+            if schedule.point_at(event) is not None:
+                point = self._sparse(sparsifier, schedule.alpha, data, scores)
+                point.network = deepcopy(network)
+                points.append(point)
 
+        steps = epochs * self._n_batches(data)
+        if steps < schedule.n_events:
+            raise ValueError(
+                f"A path of {schedule.n_points} points needs at least "
+                f"{schedule.n_events} optimiser steps. Got {steps} from "
+                f"`max_epochs`={epochs}; raise it or ask for fewer points."
+            )
+        self._sparsify(network, data, epochs, prices, schedule, note)
+        return points
+
+    def _sparsify(
+        self, network, data: Data, epochs: int, prices: Prices, schedule, note=None
+    ) -> tuple[Sparsifier, Scores]:
+        scores: Scores = {}
+
+        def on_start() -> None:
+            scores["before pruning"] = self.score(network, data)
+
+        def on_event(event: int) -> None:
+            if note is not None:
+                note(event, pruning.sparsifier_, scores)
+
+        n_batches = self._n_batches(data)
         pruning = Prune(
             lambda optimizer: Sparsifier(
-                network,
-                optimizer,
-                len(data.train) / self._n_batches(data),
-                penalty,
-                alpha=alpha,
-                targets=targets,
-                n_inputs=n_inputs,
+                network, optimizer, len(data.train) / n_batches, prices
             ),
+            schedule,
             data.tables,
-            n_steps=epochs * self._n_batches(data),
-            on_start=lambda: score("before pruning"),
+            n_steps=epochs * n_batches,
+            on_start=on_start,
+            on_event=on_event,
         )
         net = self._make_net(network, data, [("prune", pruning), *self._own(False)])
         self._run(net, network, data, epochs, "sparsify")
-        score("after pruning")
-        for name in sorted(set(pruning.sparsifier_.starved)):
-            warnings.warn(
-                f"`alpha`={alpha:g} is so large that none of the channels {name!r} "
-                "would survive; the most salient one was kept. Lower `alpha`.",
-                UserWarning,
-                stacklevel=4,
-            )
         return pruning.sparsifier_, scores
+
+    def _sparse(
+        self, sparsifier: Sparsifier, alpha: float, data: Data, scores: Scores
+    ) -> Sparse:
+        network = sparsifier.network
+        training = network.module.training
+        scores = scores | {"after pruning": self.score(network, data)}
+        network.module.train(training)
+        return Sparse(
+            network, alpha, sparsifier.support, sparsifier.importances(), scores
+        )
 
     def retrain(self, network: Network, data: Data, epochs: int) -> PruningNet:
         """Train the compact network without penalty, in one cycle of `lr`.
@@ -117,24 +166,24 @@ class Trainer:
         except KeyboardInterrupt:
             stoppers = [c for _, c in callbacks if isinstance(c, EarlyStopping)]
             if not any(c.misses_ == c.patience for c in stoppers):
-                warnings.warn(
+                warn_caller(
                     f"Retraining was interrupted in epoch {len(net.history)}. The "
-                    "estimator is fitted and usable; fit again for a better one.",
-                    UserWarning,
-                    stacklevel=4,
+                    "estimator is fitted and usable; fit again for a better one."
                 )
         return net
 
     def score(self, network: Network, data: Data) -> float | None:
-        """Return the accuracy on held-out rows, if there are any."""
-        return None if data.valid is None else accuracy(network.module, data.valid)
+        """Return the score on held-out rows, if there are any."""
+        if data.valid is None:
+            return None
+        return score_table(network.module, data.valid, self.task.score)
 
     def finish(self, net: PruningNet, network: Network, data: Data, support) -> None:
-        """Let the network take raw inputs, and the net build no other one."""
-        if data.mean is not None and data.scale is not None:
-            network.module = fold_scaling(
-                network, data.mean[support], data.scale[support]
-            )
+        """Let the network take and give raw numbers, and the net build no other one."""
+        inputs = data.scaling
+        if inputs is not None:
+            inputs = Scaling(inputs.mean[support], inputs.scale[support])
+        network.module = fold_scaling(network, inputs, data.target_scaling)
         net.module_ = network.module.eval()
         net.initialize_optimizer()
         net.module = finished
@@ -165,9 +214,12 @@ class Trainer:
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
             params.setdefault("optimizer__fused", True)
         valid = data.valid
+        score = HeldOutScore(self.task.score, self.task.column)
         net = PruningNet(
             network.module,
-            criterion=torch.nn.CrossEntropyLoss,
+            criterion=self.task.criterion,
+            criterion__reduction="none",
+            predict_nonlinearity=self.task.read,
             optimizer=self.optimizer,
             lr=self.lr,
             batch_size=self.batch_size,
@@ -176,7 +228,7 @@ class Trainer:
             iterator_valid=Batches,
             iterator_valid__batch_size=4096,
             train_split=None if valid is None else predefined_split(valid),
-            callbacks=callbacks,
+            callbacks=[("held_out_score", score), *callbacks],
             device=self.device,
             verbose=int(self.verbose > 1),
             **params,

@@ -57,12 +57,14 @@ class Network:
     """A module and its channels: the inputs first, then layer by layer.
 
     `first_layers` are the linear layers that read the inputs as they come; empty
-    where something else stands before.
+    where something else stands before. `last_layer` is the linear layer whose outputs
+    leave as they are, None where something else comes after.
     """
 
     module: nn.Module
     channels: list[Channels]
     first_layers: list[str] = field(default_factory=list)
+    last_layer: str | None = None
 
     @property
     def inputs(self) -> Channels:
@@ -192,7 +194,8 @@ def find_groups(module: nn.Module, n_inputs: int) -> Network:
             "`module` must hold at least one linear layer. Got none; add the layer "
             "that reads the inputs."
         )
-    return Network(module, channels, _first_layers(module, graph))
+    first, last = _first_layers(module, graph), _last_layer(module, graph)
+    return Network(module, channels, first, last)
 
 
 def _trace(module: nn.Module) -> fx.Graph:
@@ -258,6 +261,13 @@ def _first_layers(module: nn.Module, graph: fx.Graph) -> list[str]:
     names = [str(user.target) for user in users if user.op == "call_module"]
     linear = [n for n in names if type(module.get_submodule(n)) is nn.Linear]
     return linear if len(linear) == len(users) else []
+
+
+def _last_layer(module: nn.Module, graph: fx.Graph) -> str | None:
+    (source,) = next(n for n in graph.nodes if n.op == "output").all_input_nodes
+    name = str(source.target)
+    linear = source.op == "call_module" and type(module.get_submodule(name)) is nn.Linear
+    return name if linear and len(source.users) == 1 else None
 
 
 def _rule_for(

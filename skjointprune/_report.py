@@ -54,17 +54,20 @@ class PruningReport:
     dense, pruned : NetworkSize
         The network before pruning and the finished one.
     scores : dict of str to (float or None)
-        Accuracy on held-out rows "before pruning", just before the first group went;
+        Score on held-out rows "before pruning", just before the first group went;
         "after pruning", when sparsifying ended; and "after retraining", of the
         finished network. None where no rows were held out.
     kept_whole : dict of str to str
         Layers (or "inputs") that could not be pruned, with the reason.
+    score_name : str
+        What the scores are: "accuracy" (for several labels, of all of a row) or "R2".
     """
 
     dense: NetworkSize
     pruned: NetworkSize
     scores: dict[str, float | None]
     kept_whole: dict[str, str] = field(default_factory=dict)
+    score_name: str = "accuracy"
 
     @property
     def inputs_ratio(self) -> float:
@@ -97,6 +100,8 @@ class PruningReport:
         for name, before, after in self._rows():
             lines.append(f"{name:<22}{before:>12,}{after:>12,}{after / before:>9.1%}")
         said = [f"{s:.4f} {when}" for when, s in self.scores.items() if s is not None]
-        lines.append("held-out accuracy: " + (", ".join(said) or "no rows held out"))
+        lines.append(
+            f"held-out {self.score_name}: " + (", ".join(said) or "no rows held out")
+        )
         lines += [f"{name} kept whole: {why}" for name, why in self.kept_whole.items()]
         return "\n".join(lines)

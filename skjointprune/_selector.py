@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
+from ._regressor import JointPruneRegressor
 from ._sklearn import HasMethods, _fit_context
 
 
@@ -17,8 +18,9 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
     ----------
     estimator : estimator with `get_support`, or None, default=None
         What selects; it is cloned unless `prefit`. None is
-        ``JointPruneClassifier(prune="inputs", retrain_epochs=0, random_state=0)``:
-        retraining would not change the selection.
+        ``JointPruneClassifier(prune="inputs", retrain_epochs=0, random_state=0)``, or
+        the same `JointPruneRegressor` for a continuous y: retraining would not change
+        the selection.
     alpha : float or None, default=None
         Overrides the estimator's `alpha`, unless None.
     n_features_to_select : int, float in (0, 1] or None, default=None
@@ -77,8 +79,8 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Training rows.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels or targets.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Passed to the estimator, where given.
 
@@ -89,9 +91,8 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y is continuous and no estimator is given, as regression is not there
-            yet; if `prefit` meets no estimator or a parameter to override; and
-            whatever the estimator raises.
+            If `prefit` meets no estimator or a parameter to override; and whatever
+            the estimator raises.
         NotFittedError
             If `prefit` and the estimator is not fitted.
         """
@@ -111,15 +112,10 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
         """Make the estimator to fit, with the parameters that override its own."""
         if self.estimator is not None:
             estimator = clone(self.estimator)
-        elif y is not None and type_of_target(y).startswith("continuous"):
-            raise ValueError(
-                "y is continuous, and selection for regression is not there yet. Pass "
-                "class labels, or an `estimator` that handles this y."
-            )
         else:
-            estimator = JointPruneClassifier(
-                prune="inputs", retrain_epochs=0, random_state=0
-            )
+            continuous = y is not None and type_of_target(y).startswith("continuous")
+            default = JointPruneRegressor if continuous else JointPruneClassifier
+            estimator = default(prune="inputs", retrain_epochs=0, random_state=0)
         return estimator.set_params(**self._overrides())
 
     def _overrides(self) -> dict:

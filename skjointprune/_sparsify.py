@@ -12,10 +12,12 @@ layers of any width. It does not change when a normalised layer is rescaled. A
 penalty is a function of it, and its proximal step says what saliency is left.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ._compact import compact_
@@ -125,11 +127,45 @@ def saliency(
     return (batch_size * group_matrix(squares, axes).mean(dim=1) / 2).sqrt()
 
 
+@dataclass(frozen=True)
+class Prices:
+    """What may go, and what it costs to stay.
+
+    `groups`, (inputs,), numbers the groups of inputs that go together, and `costs`,
+    (inputs,), multiply the threshold of each input; None is one each. `unit_cost`
+    makes the threshold of a unit follow what its removal saves, "macs" or "params",
+    relative to the mean unit of the network; "constant" does not.
+    """
+
+    penalty: Penalty
+    prune: str = "joint"
+    groups: Tensor | None = None
+    costs: Tensor | None = None
+    unit_cost: str = "constant"
+
+    def targets(self, network: Network) -> list[Channels]:
+        """Return which channels may go."""
+        targets = [network.inputs] if self.prune in ("joint", "inputs") else []
+        targets += network.hidden if self.prune in ("joint", "weights") else []
+        return [c for c in targets if not c.pinned]
+
+
+def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:
+    """Return how many MACs, or parameters, go with one unit."""
+    tensors = [get_tensor(network.module, a.tensor) for a in channels.axes]
+    counted = [
+        t
+        for t in tensors
+        if isinstance(t, nn.Parameter) and (what == "params" or t.ndim > 1)
+    ]
+    return sum(t.numel() for t in counted) / channels.size
+
+
 class Sparsifier:
     """Prune a network little by little while it is trained.
 
-    Each call of `prune` raises the threshold along the schedule, takes one proximal
-    step and removes what it zeroed at once, so training gets cheaper on the way.
+    Each call of `prune` takes one proximal step and removes what it zeroed at once,
+    so training gets cheaper on the way.
 
     Parameters
     ----------
@@ -139,13 +175,8 @@ class Sparsifier:
         Trains the network; its state follows.
     batch_size : float
         Rows of one of its steps, on average.
-    penalty : Penalty
-    alpha : float
-        The threshold of saliency at the end of the schedule.
-    targets : list of Channels
-        Which channels to prune; those that must be kept whole are passed over.
-    n_inputs : int or None
-        If given, exactly as many inputs stay, whatever their saliency.
+    prices : Prices
+        What may go; channels that must be kept whole are passed over.
     """
 
     def __init__(
@@ -153,34 +184,60 @@ class Sparsifier:
         network: Network,
         optimizer: Optimizer,
         batch_size: float,
-        penalty: Penalty,
-        *,
-        alpha: float,
-        targets: list[Channels],
-        n_inputs: int | None = None,
+        prices: Prices,
     ):
         self.network = network
         self.optimizer = optimizer
         self.batch_size = batch_size
-        self.penalty = penalty
-        self.alpha = alpha
-        self.targets = [c for c in targets if not c.pinned]
-        self.n_inputs = n_inputs
-        self.n_dense = network.inputs.size
-        self.support = torch.arange(self.n_dense)
+        self.prices = prices
+        self.targets = prices.targets(network)
+        n = self.n_dense = network.inputs.size
+        device = next(network.module.parameters()).device
+        self.support = torch.arange(n)  # positions of the inputs that are left
+        ones = torch.ones(n) if prices.costs is None else prices.costs
+        self.costs = ones.to(device)
+        groups = torch.arange(n) if prices.groups is None else prices.groups
+        self.groups = groups.to(device)
+        self.n_groups = int(self.groups.max()) + 1
+        self.n_units = sum(c.size for c in self.targets)
         self.starved: list[str] = []
 
-    def prune(self, progress: float) -> Tensor:
-        """Zero and remove what the schedule asks for at `progress` in [0, 1].
+    def prune(self, alpha: float, n_inputs: int | None = None) -> Tensor:
+        """Zero and remove what costs more than it is worth at the threshold `alpha`.
 
-        Returns the positions of the inputs that stay among those there were.
+        With `n_inputs`, the threshold of the inputs is whatever leaves exactly so many
+        (groups of) inputs. Returns the positions of the inputs that stay among those
+        there were.
         """
-        keep = {c.name: self._step(c, progress) for c in self.targets}
+        keep = {}
+        for c in self.targets:
+            exactly = n_inputs if c is self.network.inputs else None
+            keep[c.name] = self._step(c, alpha, exactly)
         inputs = self.network.inputs
         kept = keep.get(inputs.name, torch.ones(inputs.size, dtype=torch.bool))
+        if inputs.name in keep:
+            self.costs = self.costs[kept]
+            self.groups = self.groups[kept].unique(return_inverse=True)[1]
         self.support = self.support[kept.cpu()]
         compact_(self.network, keep, self.optimizer)
         return kept.nonzero().flatten()
+
+    def alpha_for(self, share: float) -> float:
+        """Return the `alpha` at which a share of the first targets would be left.
+
+        These are the inputs if they are pruned, else all units. The share is of those
+        there were at the start on a logarithmic scale, from 0, all, to 1, only one.
+        Between two saliencies the result is interpolated.
+        """
+        if self.network.inputs in self.targets:
+            priced, n_start = self._priced(self.network.inputs), self.n_groups
+        else:
+            priced = torch.cat([self._priced(c) for c in self.targets])
+            n_start = self.n_units
+        descending = priced.sort(descending=True).values.double().cpu().numpy()
+        n_left = n_start ** (1 - share)  # a real number from n_start to 1
+        at = np.arange(1, len(descending) + 1)
+        return float(np.interp(n_left, at, descending))
 
     def importances(self) -> Tensor:
         """Return the saliency of every input, 0 for those that went."""
@@ -192,26 +249,44 @@ class Sparsifier:
     def _saliency(self, channels: Channels) -> Tensor:
         return saliency(self.network, channels, self.optimizer, self.batch_size)
 
-    def _step(self, channels: Channels, progress: float) -> Tensor:
-        """Take the proximal step on one set of channels; return what stays."""
+    def _priced(self, channels: Channels) -> Tensor:
+        """Return saliency over cost of each group of channels, (groups,)."""
         s = self._saliency(channels)
-        if channels is self.network.inputs and self.n_inputs is not None:
-            # The threshold is whatever leaves as many as the schedule asks for.
-            excess = (self.n_dense - self.n_inputs) * (1 - progress) ** 3
-            n_keep = min(self.n_inputs + round(excess), len(s))
+        if channels is self.network.inputs:
+            # The mean over all weights of a group, like that over those of an input:
+            # fair to its size.
+            s = _mean_by(s**2, self.groups).sqrt()
+            return s / _mean_by(self.costs, self.groups)
+        return s / self._unit_cost(channels)
+
+    def _unit_cost(self, channels: Channels) -> float:
+        what = self.prices.unit_cost
+        if what == "constant":
+            return 1.0
+        hidden = self.network.hidden
+        saved = [c.size * saved_by_a_unit(self.network, c, what) for c in hidden]
+        mean = sum(saved) / sum(c.size for c in hidden)
+        return saved_by_a_unit(self.network, channels, what) / mean
+
+    def _step(self, channels: Channels, alpha: float, exactly: int | None) -> Tensor:
+        """Take the proximal step on one set of channels; return what stays."""
+        s = self._priced(channels)
+        prox = self.prices.penalty.prox
+        if exactly is not None:
             order = s.argsort(descending=True, stable=True)
             keep = torch.zeros_like(s, dtype=torch.bool)
-            keep[order[:n_keep]] = True
-            threshold = float(s[order[n_keep]]) if n_keep < len(s) else 0.0
+            keep[order[:exactly]] = True
+            alpha = float(s[order[exactly]]) if exactly < len(s) else 0.0
         else:
-            threshold = self.alpha * progress**3
-            keep = self.penalty.prox(s, threshold) > 0
+            keep = prox(s, alpha) > 0
             if not keep.any():
                 self.starved.append(channels.name)
                 keep[s.argmax()] = True
-        left = self.penalty.prox(s, threshold)
+        left = prox(s, alpha)
         # Where ties or the last group are kept by rule, they stay as they are.
         scale = torch.where(left > 0, left / s, 1.0)
+        if channels is self.network.inputs:
+            keep, scale = keep[self.groups], scale[self.groups]
         if not bool((scale == 1).all()):
             self._scale_(channels, scale)
         return keep
@@ -221,3 +296,11 @@ class Sparsifier:
             for p, axis in zip(*connections(self.network, channels), strict=True):
                 shape = [-1 if d == axis.dim else 1 for d in range(p.ndim)]
                 p.mul_(scale.view(shape))
+
+
+def _mean_by(values: Tensor, groups: Tensor) -> Tensor:
+    """Return the mean of values, (n,), in each of the groups numbered 0, 1, …."""
+    n_groups = int(groups.max()) + 1
+    sums = torch.zeros(n_groups, dtype=values.dtype, device=values.device)
+    sums.index_add_(0, groups, values)
+    return sums / groups.bincount(minlength=n_groups)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet
 from skorch.callbacks import (
     Callback,
     EpochTimer,
@@ -16,11 +16,12 @@ from skorch.callbacks import (
     PrintLog,
 )
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm  # skorch brings it
 
+from ._schedule import Schedule
 from ._sparsify import Sparsifier, watch_gradients
+from ._task import Score
 
 
 class Table(Dataset):
@@ -79,8 +80,8 @@ class Batches:
             yield self.dataset[rows]
 
 
-class PruningNet(NeuralNetClassifier):
-    """A classifier net on weighted rows, with few callbacks: they cost each step."""
+class PruningNet(NeuralNet):
+    """A net on weighted rows, with few callbacks: they cost each step."""
 
     @property
     def _default_callbacks(self):
@@ -88,17 +89,17 @@ class PruningNet(NeuralNetClassifier):
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
-            ("valid_acc", HeldOutAccuracy()),
             ("divergence", StopOnDivergence()),
             ("print_log", PrintLog()),
         ]
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the weighted mean cross-entropy of a batch of logits."""
-        if not isinstance(y_true, tuple | list):  # rows without weights
-            return F.cross_entropy(y_pred, y_true)
-        target, weight = y_true
-        losses = F.cross_entropy(y_pred, target, reduction="none")
+        """Return the weighted mean loss of a batch of outputs."""
+        weighted = isinstance(y_true, tuple | list)
+        target, weight = y_true if weighted else (y_true, 1.0)
+        losses = self.criterion_(y_pred, target)  # (rows,) or (rows, outputs)
+        if losses.ndim > 1:
+            losses = losses.mean(dim=1)
         return (losses * weight).mean()
 
 
@@ -110,15 +111,12 @@ def finished(**kwargs):
     )
 
 
-def accuracy(module: torch.nn.Module, table: Table) -> float:
-    """Return the weighted share of rows that a module of logits gets right."""
+def score_table(module: torch.nn.Module, table: Table, score: Score) -> float:
+    """Return the score of a module on the rows of a table."""
     module.eval()
-    right = total = 0.0
     with torch.inference_mode():
-        for X, (y, weight) in Batches(table, 4096):
-            right += float(weight[module(X).argmax(dim=1) == y].sum())
-            total += float(weight.sum())
-    return right / total
+        rows = [(module(X), *of) for X, of in Batches(table, 4096)]
+    return score(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
 
 def train(net: PruningNet, table: Table, epochs: int) -> None:
@@ -130,16 +128,19 @@ def train(net: PruningNet, table: Table, epochs: int) -> None:
         net.notify("on_train_end", X=table, y=None)
 
 
-class HeldOutAccuracy(Callback):
-    """Record the accuracy on held-out rows once an epoch, as `valid_acc`."""
+class HeldOutScore(Callback):
+    """Record the score on held-out rows once an epoch, as `name`."""
+
+    def __init__(self, score: Score, name: str):
+        self.score, self.name = score, name
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Score the held-out rows, if there are any."""
         if dataset_valid is not None:
-            score = accuracy(net.module_, dataset_valid)
-            net.history.record("valid_acc", score)
-            best = max(net.history[:, "valid_acc"])
-            net.history.record("valid_acc_best", score >= best)
+            score = score_table(net.module_, dataset_valid, self.score)
+            net.history.record(self.name, score)
+            best = max(net.history[:, self.name])
+            net.history.record(f"{self.name}_best", score >= best)
 
 
 class StopOnDivergence(Callback):
@@ -156,43 +157,46 @@ class StopOnDivergence(Callback):
 
 
 class Prune(Callback):
-    """Let a sparsifier prune at even intervals over the middle of training.
+    """Prune at even intervals between two moments of training.
 
     Parameters
     ----------
     make_sparsifier : callable
         Given the optimiser, returns the `Sparsifier`.
+    schedule : Schedule
+        Says when, and what to ask of the sparsifier.
     tables : list of Table
         Rows whose columns go as inputs go.
     n_steps : int
         Optimiser steps of the whole phase.
     on_start : callable
         Called before anything is pruned.
+    on_event : callable
+        Called after each event, with its number.
     """
-
-    start, stop = 0.1, 0.8
-    n_events = 100
 
     def __init__(
         self,
         make_sparsifier: Callable[[torch.optim.Optimizer], Sparsifier],
+        schedule: Schedule,
         tables: list[Table],
         n_steps: int,
         on_start: Callable[[], None],
+        on_event: Callable[[int], None],
     ):
         self.make_sparsifier = make_sparsifier
+        self.schedule = schedule
         self.tables = tables
         self.n_steps = n_steps
-        self.on_start = on_start
+        self.on_start, self.on_event = on_start, on_event
 
     def on_train_begin(self, net, **kwargs):
         """Bind to the optimiser and spread the events over the steps."""
         self.sparsifier_ = self.make_sparsifier(net.optimizer_)
-        at = np.ceil(np.linspace(self.start, self.stop, self.n_events) * self.n_steps)
+        plan = self.schedule
+        at = np.ceil(np.linspace(plan.start, plan.stop, plan.n_events) * self.n_steps)
         # Where there are fewer steps than events, the last event of a step counts.
-        self.progress_at_ = dict(
-            zip(at.astype(int), np.linspace(0, 1, self.n_events), strict=True)
-        )
+        self.event_at_ = {int(step): event for event, step in enumerate(at)}
         self.step_ = 0
 
     def on_batch_end(self, net, training=False, **kwargs):
@@ -201,14 +205,15 @@ class Prune(Callback):
             return
         self.step_ += 1
         watch_gradients(net.optimizer_)
-        progress = self.progress_at_.get(self.step_)
-        if progress is None:
+        event = self.event_at_.get(self.step_)
+        if event is None:
             return
-        if self.step_ == min(self.progress_at_):
+        if self.step_ == min(self.event_at_):
             self.on_start()
-        kept = self.sparsifier_.prune(progress)
+        kept = self.schedule.prune(self.sparsifier_, event)
         for table in self.tables:
             table.keep_columns(kept)
+        self.on_event(event)
 
 
 class OneCycle(LRScheduler):
@@ -232,7 +237,7 @@ class Progress(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Move it on."""
         last = net.history[-1]
-        names = ("train_loss", "valid_acc")
+        names = ("train_loss", "valid_acc", "valid_r2")
         shown = {name: f"{last[name]:.4f}" for name in names if name in last}
         units = "-".join(str(c.size) for c in self.network.hidden)
         self.bar_.set_postfix(inputs=self.network.inputs.size, units=units, **shown)

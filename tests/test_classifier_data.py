@@ -187,7 +187,7 @@ BAD_DATA = {
     ),
     "nan in y": (lambda X, y: (X, np.where(y, np.nan, 0.0)), "NaN"),
     "continuous y": (lambda X, y: (X, X[:, 0]), "continuous"),
-    "many outputs": (lambda X, y: (X, np.c_[y, y]), "(?i)multi|1d"),
+    "many outputs": (lambda X, y: (X, np.c_[y, y + 1]), "(?i)multi|1d"),
     "negative weight": (lambda X, y: (X, y, -1.0 - y), "(?i)negative"),
     "weights of another length": (lambda X, y: (X, y, y[:-1] + 1.0), "sample_weight"),
     "nan weight": (lambda X, y: (X, y, np.where(y, np.nan, 1.0)), "NaN"),

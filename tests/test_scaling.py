@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from skjointprune._groups import find_groups
-from skjointprune._scaling import LARGEST_OFFSET, Rescale, fold_scaling
+from skjointprune._data import Scaling
+from skjointprune._scaling import LARGEST_OFFSET, Affine, fold_scaling
 from skjointprune.modules import MLP
 
 
@@ -13,8 +14,8 @@ def test_folded_module_on_raw_inputs_is_the_module_on_scaled_ones(bias):
     X = torch.randn(10, 4, dtype=torch.float64) * 7 + 3
     mean, scale = X.mean(0), X.std(0)
     expected = module((X - mean) / scale)
-    folded = fold_scaling(find_groups(module, 4), mean, scale)
-    assert not any(isinstance(m, Rescale) for m in folded.modules())
+    folded = fold_scaling(find_groups(module, 4), Scaling(mean, scale), None)
+    assert not any(isinstance(m, Affine) for m in folded.modules())
     torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
 
 
@@ -23,9 +24,9 @@ def test_scaling_stands_before_a_first_layer_that_cannot_take_it():
     X = torch.randn(10, 4, dtype=torch.float64) * 7 + 3
     mean, scale = X.mean(0), X.std(0)
     expected = module((X - mean) / scale)
-    folded = fold_scaling(find_groups(module, 4), mean, scale)
+    folded = fold_scaling(find_groups(module, 4), Scaling(mean, scale), None)
     torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
-    assert isinstance(folded[0], Rescale)
+    assert isinstance(folded[0], Affine)
 
 
 def test_columns_far_from_zero_are_computed_in_double_precision():
@@ -34,7 +35,38 @@ def test_columns_far_from_zero_are_computed_in_double_precision():
     expected = module(Z)
     mean = torch.full((4,), 1e7, dtype=torch.float64)
     scale = mean / LARGEST_OFFSET / 10
-    folded = fold_scaling(find_groups(module, 4), mean, scale)
+    folded = fold_scaling(find_groups(module, 4), Scaling(mean, scale), None)
     got = folded(Z.double() * scale + mean)
     assert got.dtype == torch.float64
     torch.testing.assert_close(got.float(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_folded_targets_are_the_outputs_on_their_own_scale(bias):
+    module = MLP(4, 3, (5,), bias=bias).double().eval()
+    X = torch.randn(10, 4, dtype=torch.float64)
+    targets = Scaling(torch.tensor([5.0, -2.0, 0.0]), torch.tensor([3.0, 0.1, 9.0]))
+    targets = Scaling(targets.mean.double(), targets.scale.double())
+    expected = module(X) * targets.scale + targets.mean
+    folded = fold_scaling(find_groups(module, 4), None, targets)
+    assert not any(isinstance(m, Affine) for m in folded.modules())
+    torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_target_scaling_stands_after_outputs_that_cannot_take_it():
+    module = nn.Sequential(nn.Linear(4, 3), nn.Tanh()).double().eval()
+    X = torch.randn(10, 4, dtype=torch.float64)
+    mean, scale = torch.randn(3).double(), torch.rand(3).double() + 1
+    expected = module(X) * scale + mean
+    folded = fold_scaling(find_groups(module, 4), None, Scaling(mean, scale))
+    torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_both_scalings_of_a_linear_model_are_folded_into_the_same_layer():
+    module = nn.Sequential(nn.Linear(4, 2)).double()
+    X = torch.randn(10, 4, dtype=torch.float64) * 3 + 1
+    inputs = Scaling(X.mean(0), X.std(0))
+    targets = Scaling(torch.ones(2).double(), torch.full((2,), 4.0).double())
+    expected = module((X - inputs.mean) / inputs.scale) * 4 + 1
+    folded = fold_scaling(find_groups(module, 4), inputs, targets)
+    torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)

@@ -15,7 +15,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from skjointprune import InputFeatureSelector, JointPruneClassifier
+from skjointprune import (
+    InputFeatureSelector,
+    JointPruneClassifier,
+    JointPruneRegressor,
+)
 
 RELEVANT = [1, 5, 8]  # as planted in conftest.py
 
@@ -313,12 +317,12 @@ def test_sample_weight_not_asked_for_is_not_routed(quick, misleading):
 # --- bad input -------------------------------------------------------------------
 
 
-def test_continuous_y_is_told_that_regression_is_not_there_yet(planted):
+def test_continuous_y_takes_the_regressor(planted):
     X, _ = planted
-    selector = InputFeatureSelector()
-    with pytest.raises(ValueError, match=r"(?i)regression"):
-        selector.fit(X, X[:, 0] + 0.5)
-    assert_unfitted(selector)
+    y = X[:, 1] - 2 * X[:, 5]
+    selector = InputFeatureSelector(n_features_to_select=2).fit(X, y)
+    assert isinstance(selector.estimator_, JointPruneRegressor)
+    assert selector.get_support(indices=True).tolist() == [1, 5]
 
 
 BAD = {

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,6 +8,7 @@ from skjointprune._sparsify import (
     PENALTIES,
     GroupL0,
     GroupLasso,
+    Prices,
     Sparsifier,
     fisher_diagonal,
     saliency,
@@ -97,26 +99,18 @@ def test_the_input_that_matters_is_the_most_salient(optimizer):
     assert int(s.argmax()) == 0
 
 
-def sparsifier(network, optimizer, alpha=1e-3, penalty=None, targets=None, **kwargs):
-    targets = network.channels if targets is None else targets
-    return Sparsifier(
-        network,
-        optimizer,
-        64,
-        penalty or GroupL0(),
-        alpha=alpha,
-        targets=targets,
-        **kwargs,
-    )
+def sparsifier(network, optimizer, penalty=None, prune="joint", **kwargs):
+    prices = Prices(penalty or GroupL0(), prune, **kwargs)
+    return Sparsifier(network, optimizer, 64, prices)
 
 
 @pytest.mark.parametrize("penalty", [p() for p in PENALTIES.values()])
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_exactly_as_many_inputs_stay_as_asked(penalty, k):
     network, optimizer = trained(torch.optim.Adam)
-    pruner = sparsifier(network, optimizer, penalty=penalty, n_inputs=k)
-    for progress in (0.0, 0.5, 1.0):
-        pruner.prune(progress)
+    pruner = sparsifier(network, optimizer, penalty, "inputs")
+    for n in (6, max(k, 4), k):
+        pruner.prune(1e-3, n)
     assert network.inputs.size == k == len(pruner.support)
     assert int((pruner.importances() > 0).sum()) == k
 
@@ -125,18 +119,18 @@ def test_exactly_k_stay_when_saliencies_tie():
     network, optimizer = trained(torch.optim.Adam)
     with torch.no_grad():
         network.module.linear1.weight.zero_()
-    sparsifier(network, optimizer, n_inputs=2).prune(1.0)
+    sparsifier(network, optimizer).prune(1e-3, 2)
     assert network.inputs.size == 2
 
 
-def test_threshold_rises_from_nothing_to_alpha():
+def test_groups_go_at_alpha():
     network, optimizer = trained(torch.optim.Adam)
     s = saliency(network, network.inputs, optimizer, 64)
     alpha = float(s.sort().values[3])  # the fourth goes too: at most alpha
-    pruner = sparsifier(network, optimizer, alpha=alpha, targets=[network.inputs])
+    pruner = sparsifier(network, optimizer, prune="inputs")
     pruner.prune(0.0)
     assert network.inputs.size == 6
-    pruner.prune(1.0)
+    pruner.prune(alpha)
     assert network.inputs.size == 2
     assert set(pruner.support.tolist()) == set(s.argsort()[4:].tolist())
 
@@ -144,8 +138,8 @@ def test_threshold_rises_from_nothing_to_alpha():
 def test_an_alpha_that_kills_all_keeps_the_most_salient_and_notes_it():
     network, optimizer = trained(torch.optim.Adam)
     best = int(saliency(network, network.inputs, optimizer, 64).argmax())
-    pruner = sparsifier(network, optimizer, alpha=1e6)
-    pruner.prune(1.0)
+    pruner = sparsifier(network, optimizer)
+    pruner.prune(1e6)
     assert pruner.support.tolist() == [best]
     assert [c.size for c in network.hidden] == [1]
     assert set(pruner.starved) == {"inputs", "linear1"}
@@ -154,7 +148,7 @@ def test_an_alpha_that_kills_all_keeps_the_most_salient_and_notes_it():
 def test_pinned_channels_are_passed_over():
     network = find_groups(MLP(6, 2, (5,), norm="layer"), 6)
     optimizer = torch.optim.Adam(network.module.parameters())
-    sparsifier(network, optimizer, alpha=1e6).prune(1.0)
+    sparsifier(network, optimizer).prune(1e6)
     assert network.hidden[0].size == 5
     assert network.inputs.size == 1
 
@@ -163,9 +157,74 @@ def test_a_proximal_step_leaves_the_saliency_that_it_says():
     network, optimizer = trained(torch.optim.Adam)
     before = saliency(network, network.inputs, optimizer, 64)
     alpha = float(before.min()) / 2
-    pruner = sparsifier(
-        network, optimizer, alpha, GroupLasso(), targets=[network.inputs]
-    )
-    pruner.prune(1.0)
+    sparsifier(network, optimizer, GroupLasso(), "inputs").prune(alpha)
     after = saliency(network, network.inputs, optimizer, 64)
     torch.testing.assert_close(after, before - alpha)
+
+
+@pytest.mark.parametrize("penalty", [p() for p in PENALTIES.values()])
+def test_inputs_of_a_group_stay_or_go_together(penalty):
+    network, optimizer = trained(torch.optim.Adam)
+    groups = torch.tensor([0, 1, 1, 0, 2, 2])
+    s = saliency(network, network.inputs, optimizer, 64)
+    of_group = [(s[groups == g] ** 2).mean().sqrt() for g in range(3)]
+    order = sorted(range(3), key=lambda g: of_group[g])
+    pruner = sparsifier(network, optimizer, penalty, "inputs", groups=groups)
+    pruner.prune(float(of_group[order[0]]) * 1.0001)  # the least salient group goes
+    left = set(groups[pruner.support].tolist())
+    assert left == set(order[1:])
+    assert len(pruner.support) == 4
+    pruner.prune(0.0, 1)
+    assert len(pruner.support) == 2  # one group
+    assert len(set(groups[pruner.support].tolist())) == 1
+
+
+def test_the_saliency_of_a_group_does_not_grow_with_its_size():
+    network, optimizer = trained(torch.optim.Adam)
+    s = saliency(network, network.inputs, optimizer, 64)
+    together = sparsifier(network, optimizer, groups=torch.zeros(6, dtype=torch.long))
+    got = together._priced(network.inputs)
+    torch.testing.assert_close(got, (s**2).mean().sqrt()[None])
+
+
+def test_the_threshold_of_an_input_is_alpha_times_its_cost():
+    network, optimizer = trained(torch.optim.Adam)
+    s = saliency(network, network.inputs, optimizer, 64)
+    alpha = float(s.min()) / 2
+    dear = int(s.argmax())
+    costs = torch.ones(6)
+    costs[dear] = float(s[dear]) / alpha * 1.01
+    pruner = sparsifier(network, optimizer, prune="inputs", costs=costs)
+    pruner.prune(alpha)
+    assert sorted({*range(6)} - {*pruner.support.tolist()}) == [dear]
+
+
+@pytest.mark.parametrize("what", ["macs", "params"])
+def test_unit_costs_are_what_a_unit_saves_relative_to_the_mean_unit(what):
+    network = find_groups(MLP(6, 2, (5, 3), norm=None), 6)
+    optimizer = torch.optim.Adam(network.module.parameters())
+    costs = [
+        sparsifier(network, optimizer, unit_cost=what)._unit_cost(c)
+        for c in network.hidden
+    ]
+    first, second = {"macs": (6 + 3, 5 + 2), "params": (6 + 1 + 3, 5 + 1 + 2)}[what]
+    mean = (5 * first + 3 * second) / 8
+    assert costs == pytest.approx([first / mean, second / mean])
+
+
+def test_constant_unit_cost_is_one():
+    network = find_groups(MLP(6, 2, (5, 3)), 6)
+    optimizer = torch.optim.Adam(network.module.parameters())
+    assert sparsifier(network, optimizer)._unit_cost(network.hidden[1]) == 1
+
+
+def test_alpha_for_leaves_the_share_of_inputs_asked_for():
+    network, optimizer = trained(torch.optim.Adam)
+    pruner = sparsifier(network, optimizer)
+    s = saliency(network, network.inputs, optimizer, 64).sort().values
+    assert pruner.alpha_for(0.0) == pytest.approx(float(s[0]))  # the first may go
+    assert pruner.alpha_for(1.0) == pytest.approx(float(s[-1]))
+    alphas = [pruner.alpha_for(share) for share in np.linspace(0, 1, 30)]
+    assert (np.diff(alphas) > 0).all()
+    half = pruner.alpha_for(np.log(6 / 3) / np.log(6))
+    assert int((s >= half).sum()) == 3

@@ -3,7 +3,16 @@ import pytest
 import torch
 from torch import nn
 
-from skjointprune._training import Batches, Prune, PruningNet, Table, accuracy, train
+from skjointprune._schedule import Rise, Sweep
+from skjointprune._task import MULTICLASS
+from skjointprune._training import (
+    Batches,
+    Prune,
+    PruningNet,
+    Table,
+    score_table,
+    train,
+)
 
 
 def table(n=50, d=6):
@@ -58,8 +67,10 @@ def test_weights_enter_loss_and_accuracy():
         module.bias.zero_()
     X = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     weighted = Table(X, torch.tensor([0, 0]), torch.tensor([3.0, 1.0]))
-    assert accuracy(module, weighted) == 0.75
-    net = PruningNet(module, criterion=nn.CrossEntropyLoss).initialize()
+    assert score_table(module, weighted, MULTICLASS.score) == 0.75
+    net = PruningNet(
+        module, criterion=nn.CrossEntropyLoss, criterion__reduction="none"
+    ).initialize()
     _, (y, w) = weighted[:]
     losses = nn.functional.cross_entropy(X, y, reduction="none")
     expected = (3 * losses[0] + losses[1]) / 2
@@ -67,28 +78,37 @@ def test_weights_enter_loss_and_accuracy():
 
 
 class Recorder:
-    """Stands in for a sparsifier."""
+    """Stands in for a sparsifier of six inputs."""
+
+    n_groups = 6
 
     def __init__(self):
-        self.progress = []
+        self.alphas, self.n_inputs = [], []
 
-    def prune(self, progress):
-        self.progress.append(progress)
+    def prune(self, alpha, n_inputs=None):
+        self.alphas.append(alpha)
+        self.n_inputs.append(n_inputs)
         return torch.arange(6)
 
+    def alpha_for(self, share):
+        return share
 
-@pytest.mark.parametrize("epochs", [1, 7, 100])
-def test_pruning_rises_to_its_end_within_the_phase(epochs):
-    data, recorder, started = table(), Recorder(), []
+
+def run(schedule, epochs):
+    """Train under a schedule, four steps an epoch; return what it asked for."""
+    data, recorder, events, started = table(), Recorder(), [], []
     callback = Prune(
         lambda optimizer: recorder,
+        schedule,
         [data],
         n_steps=4 * epochs,
-        on_start=lambda: started.append(len(recorder.progress)),
+        on_start=lambda: started.append(len(recorder.alphas)),
+        on_event=events.append,
     )
     net = PruningNet(
         nn.Linear(6, 2),
         criterion=nn.CrossEntropyLoss,
+        criterion__reduction="none",
         iterator_train=Batches,
         batch_size=16,
         train_split=None,
@@ -96,7 +116,44 @@ def test_pruning_rises_to_its_end_within_the_phase(epochs):
         verbose=0,
     ).initialize()
     train(net, data, epochs)
-    assert recorder.progress == sorted(recorder.progress)
-    assert recorder.progress[-1] == 1
     assert started == [0]
-    assert len(recorder.progress) <= min(Prune.n_events, 4 * epochs)
+    return recorder, events
+
+
+@pytest.mark.parametrize("epochs", [1, 7, 100])
+def test_a_fit_raises_the_threshold_to_alpha_within_the_phase(epochs):
+    recorder, events = run(Rise(0.3), epochs)
+    assert recorder.alphas == sorted(recorder.alphas)
+    assert recorder.alphas[-1] == 0.3
+    assert len(events) == len(recorder.alphas) <= min(Rise.n_events, 4 * epochs)
+
+
+def test_a_fit_lowers_the_number_of_inputs_to_what_was_asked():
+    recorder, _ = run(Rise(0.3, n_inputs=2), 100)
+    assert recorder.n_inputs == sorted(recorder.n_inputs, reverse=True)
+    assert recorder.n_inputs[0] == 6 and recorder.n_inputs[-1] == 2
+
+
+def test_a_sweep_reaches_each_given_alpha_in_turn():
+    alphas = [1e-3, 1e-2, 1e-1]
+    schedule = Sweep(alphas, 99)
+    recorder, events = run(schedule, 20)
+    assert recorder.alphas == sorted(recorder.alphas)
+    reached = [
+        alpha
+        for event, alpha in zip(events, recorder.alphas, strict=True)
+        if schedule.point_at(event) is not None
+    ]
+    assert reached == pytest.approx(alphas)
+
+
+def test_a_sweep_without_alphas_asks_for_all_shares_up_to_the_last_input():
+    schedule = Sweep(None, 4)
+    recorder, events = run(schedule, 20)
+    assert recorder.alphas == pytest.approx(np.arange(1, 21) / 20)
+    assert [schedule.point_at(e) for e in events if schedule.point_at(e) is not None] == [
+        0,
+        1,
+        2,
+        3,
+    ]

@@ -1,0 +1,242 @@
+"""`JointPruneRegressor`: sparsify, trace back, compact and retrain."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import JointPruneEstimator
+from ._sklearn import StrOptions, _fit_context
+from ._task import REGRESSION, Task
+
+
+class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
+    """A neural network that keeps only the inputs and units it needs.
+
+    `fit` trains in three phases, as `JointPruneClassifier` does [1]_: it drives groups
+    of weights to zero, traces back which inputs nothing reads any more, and retrains
+    the network that is left.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(256, 128)
+        Units of each hidden layer before pruning. Used by the default `module` only.
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        Of the standardised targets; "huber" is squared up to an error of one standard
+        deviation of a target and linear from there.
+    alpha : float, default=1e-3
+        Strength of regularisation, above 0. An input or unit goes when its saliency
+        falls to `alpha` or below. The saliency is the root mean, over the weights
+        that read (and, for a unit, produce) it, of the second-order estimate of what
+        zeroing the weight costs in loss.
+    n_features_to_select : int, float in (0, 1] or None, default=None
+        Exactly how many inputs to keep (groups of them, if there are any), or which
+        share; `alpha` then governs the units only. None leaves the number to `alpha`.
+    prune : {"joint", "inputs", "weights", "none"}, default="joint"
+        What may go: inputs and units, inputs, units, or nothing.
+    penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
+        The price of a group; an object answers `value(s, alpha)` and
+        `prox(s, alpha)` for a tensor `s` of saliencies.
+    feature_groups : array-like, list of lists, "auto" or None, default=None
+        Columns that stay or go together: a label for each column; or lists of the
+        names or positions of columns, where a column in no list is alone; or "auto",
+        which finds the columns that `OneHotEncoder` made of one category: named
+        alike up to the last underscore, neighbours, and at most one of them 1 in a
+        row. The saliency of a group is the root mean over all its weights.
+    feature_costs : array-like of shape (n_features,) or None, default=None
+        What multiplies the threshold of each input, above 0; the mean of a group
+        counts. None is one each.
+    unit_cost : {"constant", "macs", "params"}, default="constant"
+        Whether the threshold of a unit is multiplied by the MACs or parameters that
+        its removal saves, relative to the mean unit of the network.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training rows while sparsifying. "auto" makes at least 4,000
+        optimiser steps, whatever the number of rows.
+    retrain_epochs : int or "auto", default="auto"
+        Passes over the training rows after pruning, in one cycle of the learning
+        rate. 0 leaves the pruned network as it is. "auto" as above, and at least 20.
+    lr : float, default=1e-3
+        Learning rate while sparsifying; retraining peaks at twice that.
+    batch_size : int or "auto", default="auto"
+        Rows of a step. "auto" is a twentieth of the rows, between 16 and 128.
+    optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
+        A class is a `torch.optim.Optimizer`.
+    standardize : bool, default=True
+        Whether to standardise the columns of X for training. The scaling is folded
+        into the first layer of `module_`, which takes raw inputs. Targets are always
+        standardised, and that is folded into the last layer.
+    validation_fraction : float in [0, 1) or None, default=0.1
+        Share of the rows that is held out of training to be scored in `report_` and
+        `history_`. 0 and None train on all rows.
+    random_state : int, RandomState or None, default=None
+        Seed of initial weights, batches, dropout and held-out rows.
+    device : str or torch.device, default="auto"
+        Where to train. "auto" is the GPU where there is one.
+    verbose : int, default=0
+        1 shows a progress bar for each phase, 2 also prints a line an epoch.
+    callbacks : list of skorch callbacks or None, default=None
+        Run in both phases, but for `EarlyStopping`, which ends retraining only.
+    module : class, callable, nn.Module or None, default=None
+        A stack of linear, normalisation, dropout and activation layers that returns
+        one output a target. A class or factory is given `n_features_in` and
+        `n_outputs` if it takes them; an instance is copied. None is
+        `skjointprune.modules.MLP`.
+    **kwargs
+        `module__name` and `optimizer__name` set parameters of the two.
+
+    Attributes
+    ----------
+    support_ : ndarray of shape (n_features_in_,), bool
+        The retained inputs.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
+        for an input that went.
+    feature_groups_ : list of ndarray of int
+        Positions of the columns of each group, in the order of `get_group_support`.
+    module_ : nn.Module
+        The finished network: plain, compact, from the retained raw inputs to raw targets.
+    net_ : skorch.NeuralNet
+        The skorch net that retrained and holds it.
+    history_ : skorch.history.History
+        A row an epoch, of both phases.
+    n_iter_ : int
+        Number of epochs, of both phases.
+    report_ : PruningReport
+        Sizes and held-out scores before and after.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had names.
+
+    See Also
+    --------
+    JointPruneClassifier : The same for classes and labels.
+    InputFeatureSelector : The same selection, as a transformer.
+
+    References
+    ----------
+    .. [1] Hubens et al., "Induced Feature Selection by Structured Pruning",
+       arXiv 2303.10999.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skjointprune import JointPruneRegressor
+    >>> X, y = make_friedman1(400, 20, random_state=0)
+    >>> reg = JointPruneRegressor(n_features_to_select=5, random_state=0).fit(X, y)
+    >>> reg.get_support(indices=True)
+    array([0, 1, 2, 3, 4])
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        **JointPruneEstimator._parameter_constraints,
+        "loss": [StrOptions(set(REGRESSION))],
+    }
+    _y_numeric = True
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(256, 128),
+        *,
+        loss="squared_error",
+        alpha=1e-3,
+        n_features_to_select=None,
+        prune="joint",
+        penalty="group_l0",
+        feature_groups=None,
+        feature_costs=None,
+        unit_cost="constant",
+        max_epochs="auto",
+        retrain_epochs="auto",
+        lr=1e-3,
+        batch_size="auto",
+        optimizer="adam",
+        standardize=True,
+        validation_fraction=0.1,
+        random_state=None,
+        device="auto",
+        verbose=0,
+        callbacks=None,
+        module=None,
+        **kwargs,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.loss = loss
+        self.alpha = alpha
+        self.n_features_to_select = n_features_to_select
+        self.prune = prune
+        self.penalty = penalty
+        self.feature_groups = feature_groups
+        self.feature_costs = feature_costs
+        self.unit_cost = unit_cost
+        self.max_epochs = max_epochs
+        self.retrain_epochs = retrain_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.standardize = standardize
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.module = module
+        self._set_passed_on(kwargs)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train, prune and retrain.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of rows, in training, scaling, saliencies and scores.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X or y hold what cannot be learnt from, a parameter does not fit the
+            data or the module, or the loss diverges. The estimator is then as it
+            was before.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def _task(self) -> Task:
+        return REGRESSION[self.loss]
+
+    def _encode(self, y: np.ndarray, weight: np.ndarray):
+        targets = y.astype(np.float64).reshape(len(y), -1)
+        self._n_outputs = targets.shape[1]
+        self._flat = y.ndim == 1
+        return targets, weight
+
+    def predict(self, X):
+        """Predict the targets of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows as in `fit`, with all columns; only the retained ones are read.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Targets, in the shape that y had.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X has other columns than in `fit`, or values that are not finite.
+        """
+        check_is_fitted(self)
+        targets = self.net_.predict(self._retained(X))
+        return targets[:, 0] if self._flat else targets

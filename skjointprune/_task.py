@@ -1,0 +1,69 @@
+"""What is learnt: the loss, how outputs are read, how they are scored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Score = Callable[[Tensor, Tensor, Tensor], float]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A loss, and how the outputs that it trains are read and scored.
+
+    `criterion` is a loss of torch that takes `reduction`; `read` makes outputs
+    predictions; `score` is of outputs, targets and the weights of rows. A history
+    has the score on held-out rows as `column`.
+    """
+
+    criterion: type[nn.Module]
+    read: Callable[[Tensor], Tensor]
+    score: Score
+    score_name: str
+    column: str
+
+
+def _softmax(outputs: Tensor) -> Tensor:
+    return outputs.softmax(dim=1)
+
+
+def _as_they_are(outputs: Tensor) -> Tensor:
+    return outputs
+
+
+def accuracy(outputs: Tensor, targets: Tensor, weight: Tensor) -> float:
+    """Return the weighted share of rows whose largest logit is the right one."""
+    right = outputs.argmax(dim=1) == targets
+    return float(weight[right].sum() / weight.sum())
+
+
+def subset_accuracy(outputs: Tensor, targets: Tensor, weight: Tensor) -> float:
+    """Return the weighted share of rows with all labels right."""
+    right = ((outputs > 0) == (targets > 0.5)).all(dim=1)
+    return float(weight[right].sum() / weight.sum())
+
+
+def r2(outputs: Tensor, targets: Tensor, weight: Tensor) -> float:
+    """Return the weighted coefficient of determination, mean over targets.
+
+    As in scikit-learn, a constant target scores 1 if it is met exactly, else 0.
+    """
+    w = weight[:, None].double()
+    y = targets.double()
+    mean = (w * y).sum(dim=0) / w.sum()
+    left = (w * (y - outputs) ** 2).sum(dim=0)
+    total = (w * (y - mean) ** 2).sum(dim=0)
+    constant = (left == 0).double()
+    scores = torch.where(total > 0, 1 - left / total.clamp(min=1e-300), constant)
+    return float(scores.mean())
+
+
+MULTICLASS = Task(nn.CrossEntropyLoss, _softmax, accuracy, "accuracy", "valid_acc")
+MULTILABEL = Task(nn.BCEWithLogitsLoss, torch.sigmoid, subset_accuracy, "accuracy", "valid_acc")
+REGRESSION = {
+    "squared_error": Task(nn.MSELoss, _as_they_are, r2, "R2", "valid_r2"),
+    "absolute_error": Task(nn.L1Loss, _as_they_are, r2, "R2", "valid_r2"),
+    "huber": Task(nn.HuberLoss, _as_they_are, r2, "R2", "valid_r2"),
+}
