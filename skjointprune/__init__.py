@@ -1,15 +1,22 @@
 """Joint pruning of a network's weights and inputs, as scikit-learn estimators."""
 
 from ._classifier import JointPruneClassifier
+from ._classifier_cv import JointPruneClassifierCV
+from ._path import PruningPath, joint_prune_path
 from ._regressor import JointPruneRegressor
+from ._regressor_cv import JointPruneRegressorCV
 from ._report import NetworkSize, PruningReport
 from ._selector import InputFeatureSelector
 
 __all__ = [
     "InputFeatureSelector",
     "JointPruneClassifier",
+    "JointPruneClassifierCV",
     "JointPruneRegressor",
+    "JointPruneRegressorCV",
     "NetworkSize",
+    "PruningPath",
     "PruningReport",
+    "joint_prune_path",
 ]
 __version__ = "0.1.0"

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from inspect import isclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,6 +56,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         "feature_groups": ["array-like", StrOptions({"auto"}), None],
         "feature_costs": ["array-like", None],
         "unit_cost": [StrOptions({"constant", "macs", "params"})],
+        "input_noise": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -83,7 +85,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         """Say what is learnt, once y is encoded."""
 
     @abstractmethod
-    def _encode(self, y: np.ndarray, weight: np.ndarray):
+    def _encode(self, y: Any, weight: np.ndarray):
         """Return numeric targets and the weights of rows; note how to decode."""
 
     def _fit(self, X, y, sample_weight):
@@ -128,6 +130,11 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         counted = weight > 0
         if not counted.all():
             X, y, weight = X[counted], y[counted], weight[counted]
+        if len(X) < 2:
+            raise ValueError(
+                "Training needs at least 2 rows of positive weight. Got n_samples="
+                f"{len(X)}; add rows."
+            )
         targets, weight = self._encode(y, weight)
         return prepare(
             X,
@@ -142,7 +149,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
 
     def _check_inputs_asked_for(self) -> None:
         asked, groups = self.n_features_to_select, len(self.feature_groups_)
-        if asked is not None and self._n_inputs() > groups:
+        if (self._n_inputs() or 0) > groups:
             what = "groups of features" if self._grouped else "features"
             raise ValueError(
                 f"`n_features_to_select` must be at most the {groups} {what} of X. "
@@ -239,6 +246,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             batch_size = min(max(n_rows // 20, 16), 128)
         return Trainer(
             task=self._task(),
+            input_noise=self.input_noise,
             lr=self.lr,
             batch_size=batch_size,
             optimizer=optimizer,

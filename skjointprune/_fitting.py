@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -62,6 +62,7 @@ class Trainer:
     """
 
     task: Task
+    input_noise: float
     lr: float
     batch_size: int
     optimizer: type[torch.optim.Optimizer]
@@ -70,6 +71,12 @@ class Trainer:
     verbose: int
     callbacks: Sequence[Callback | tuple[str, Callback]]
     history: History = field(default_factory=History)
+
+    def again(self) -> "Trainer":
+        """Return a trainer that goes on from here with a history of its own."""
+        history = History()
+        history.extend(self.history)
+        return replace(self, history=history)
 
     def sparsify(
         self, network: Network, data: Data, epochs: int, prices: Prices, schedule: Rise
@@ -129,7 +136,8 @@ class Trainer:
             on_start=on_start,
             on_event=on_event,
         )
-        net = self._make_net(network, data, [("prune", pruning), *self._own(False)])
+        callbacks = [("prune", pruning), *self._own(False)]
+        net = self._make_net(network, data, callbacks, self.input_noise)
         self._run(net, network, data, epochs, "sparsify")
         return pruning.sparsifier_, scores
 
@@ -151,11 +159,12 @@ class Trainer:
         """
         callbacks = self._own(True)
         if epochs and not any(isinstance(c, LRScheduler) for _, c in callbacks):
+            steps = epochs * self._n_batches(data)
             cycle = OneCycle(
                 policy=OneCycleLR,
                 max_lr=RETRAIN_PEAK * self.lr,
-                total_steps=epochs * self._n_batches(data),
-                pct_start=0.1,
+                total_steps=steps,
+                pct_start=0.1 if steps > 10 else 0.3,  # torch divides by 0 at 0.1 * 10
                 cycle_momentum=False,
                 step_every="batch",
             )
@@ -209,7 +218,9 @@ class Trainer:
             if with_stoppers or not isinstance(c, EarlyStopping)
         ]
 
-    def _make_net(self, network: Network, data: Data, callbacks) -> PruningNet:
+    def _make_net(
+        self, network: Network, data: Data, callbacks, noise: float = 0.0
+    ) -> PruningNet:
         params = {f"optimizer__{k}": v for k, v in self.optimizer_params.items()}
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
             params.setdefault("optimizer__fused", True)
@@ -225,6 +236,7 @@ class Trainer:
             batch_size=self.batch_size,
             iterator_train=Batches,
             iterator_train__shuffle=True,
+            iterator_train__noise=noise,
             iterator_valid=Batches,
             iterator_valid__batch_size=4096,
             train_split=None if valid is None else predefined_split(valid),

@@ -266,7 +266,9 @@ def _first_layers(module: nn.Module, graph: fx.Graph) -> list[str]:
 def _last_layer(module: nn.Module, graph: fx.Graph) -> str | None:
     (source,) = next(n for n in graph.nodes if n.op == "output").all_input_nodes
     name = str(source.target)
-    linear = source.op == "call_module" and type(module.get_submodule(name)) is nn.Linear
+    linear = (
+        source.op == "call_module" and type(module.get_submodule(name)) is nn.Linear
+    )
     return name if linear and len(source.users) == 1 else None
 
 

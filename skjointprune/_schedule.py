@@ -46,14 +46,13 @@ class Rise:
 
 
 class Sweep:
-    """Raise the threshold from nothing to where all is gone, past one point after another.
+    """Raise the threshold from nothing until all is gone, past one point after another.
 
     Parameters
     ----------
     alphas : sequence of float or None
         The points, ascending. None finds them on the way: so that the number of
-        inputs (or of units, where only these go) falls by the same ratio from point
-        to point, down to one.
+        inputs and units falls by about the same ratio from point to point.
     n_points : int
         How many, where they are to be found.
 
@@ -84,11 +83,11 @@ class Sweep:
     def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
         """Prune at the next threshold."""
         if self.alphas is None:
-            found = sparsifier.alpha_for(share=(event + 1) / self.n_events)
-            self.alpha = max(self.alpha, found)
+            alpha = sparsifier.alpha_for(share=(event + 1) / self.n_events)
+            self.alpha = max(self.alpha, alpha)
         else:
-            self.alpha = self._between(event)
-        return sparsifier.prune(self.alpha)
+            self.alpha = alpha = self._between(event)
+        return sparsifier.prune(alpha)
 
     def _between(self, event: int) -> float:
         """Interpolate between the points on a logarithmic scale."""

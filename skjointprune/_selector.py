@@ -2,6 +2,7 @@
 
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.feature_selection import SelectorMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -9,6 +10,11 @@ from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
 from ._regressor import JointPruneRegressor
 from ._sklearn import HasMethods, _fit_context
+
+
+def _has_groups(selector) -> bool:
+    estimator = selector.estimator
+    return estimator is None or hasattr(estimator, "get_group_support")
 
 
 class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
@@ -159,6 +165,28 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
             return hasattr(self, "estimator_")
         check_is_fitted(self._prefitted())
         return True
+
+    @available_if(_has_groups)
+    def get_group_support(self, indices=False):
+        """Get which groups of inputs are retained, where the estimator has groups.
+
+        Parameters
+        ----------
+        indices : bool, default=False
+            Whether to return positions instead of a mask.
+
+        Returns
+        -------
+        ndarray of shape (n_groups,), bool, or of shape (n_retained,), int
+            As the estimator's.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self)
+        return self._source.get_group_support(indices=indices)
 
     def _get_support_mask(self):
         check_is_fitted(self)

@@ -199,7 +199,7 @@ class Sparsifier:
         groups = torch.arange(n) if prices.groups is None else prices.groups
         self.groups = groups.to(device)
         self.n_groups = int(self.groups.max()) + 1
-        self.n_units = sum(c.size for c in self.targets)
+        self.n_free = sum(len(self._priced(c)) - 1 for c in self.targets)
         self.starved: list[str] = []
 
     def prune(self, alpha: float, n_inputs: int | None = None) -> Tensor:
@@ -223,21 +223,21 @@ class Sparsifier:
         return kept.nonzero().flatten()
 
     def alpha_for(self, share: float) -> float:
-        """Return the `alpha` at which a share of the first targets would be left.
+        """Return the `alpha` that removes a share of all inputs and units there were.
 
-        These are the inputs if they are pruned, else all units. The share is of those
-        there were at the start on a logarithmic scale, from 0, all, to 1, only one.
-        Between two saliencies the result is interpolated.
+        The share goes from 0, none, to 1, all but the last input and the last unit of
+        each layer; on a logarithmic scale, but for the last few. Between two
+        saliencies the result is interpolated; it is 0 where enough are gone.
         """
-        if self.network.inputs in self.targets:
-            priced, n_start = self._priced(self.network.inputs), self.n_groups
-        else:
-            priced = torch.cat([self._priced(c) for c in self.targets])
-            n_start = self.n_units
-        descending = priced.sort(descending=True).values.double().cpu().numpy()
-        n_left = n_start ** (1 - share)  # a real number from n_start to 1
-        at = np.arange(1, len(descending) + 1)
-        return float(np.interp(n_left, at, descending))
+        priced = [self._priced(c).sort(descending=True).values for c in self.targets]
+        # The last of each stays whatever its saliency.
+        free = torch.cat([s[1:] for s in priced]).sort(descending=True).values
+        few = 10
+        n_left = (self.n_free + few) ** (1 - share) * few**share - few
+        if n_left > len(free) - 0.5 or not len(free):
+            return 0.0
+        at = np.arange(1, len(free) + 1)
+        return float(np.interp(n_left + 0.5, at, free.double().cpu().numpy()))
 
     def importances(self) -> Tensor:
         """Return the saliency of every input, 0 for those that went."""

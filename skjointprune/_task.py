@@ -61,7 +61,9 @@ def r2(outputs: Tensor, targets: Tensor, weight: Tensor) -> float:
 
 
 MULTICLASS = Task(nn.CrossEntropyLoss, _softmax, accuracy, "accuracy", "valid_acc")
-MULTILABEL = Task(nn.BCEWithLogitsLoss, torch.sigmoid, subset_accuracy, "accuracy", "valid_acc")
+MULTILABEL = Task(
+    nn.BCEWithLogitsLoss, torch.sigmoid, subset_accuracy, "accuracy", "valid_acc"
+)
 REGRESSION = {
     "squared_error": Task(nn.MSELoss, _as_they_are, r2, "R2", "valid_r2"),
     "absolute_error": Task(nn.L1Loss, _as_they_are, r2, "R2", "valid_r2"),

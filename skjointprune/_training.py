@@ -61,11 +61,18 @@ class Batches:
 
     Batch normalisation learns nothing from one row, so there are at least two.
     Most of the cost of a loader on tables is collating row by row; here a batch is
-    one indexing operation.
+    one indexing operation. `noise` is the standard deviation of what is added to X.
     """
 
-    def __init__(self, dataset: Any, batch_size: int, shuffle: bool = False):
-        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        shuffle: bool = False,
+        noise: float = 0.0,
+    ):
+        self.dataset, self.batch_size = dataset, batch_size
+        self.shuffle, self.noise = shuffle, noise
 
     def __len__(self) -> int:
         n = len(self.dataset)
@@ -77,7 +84,10 @@ class Batches:
         order = torch.randperm(n).numpy() if self.shuffle else None
         for start, end in pairwise(ends.tolist()):
             rows = slice(start, end) if order is None else order[start:end]
-            yield self.dataset[rows]
+            X, of = self.dataset[rows]
+            if self.noise:
+                X = X + self.noise * torch.randn_like(X)
+            yield X, of
 
 
 class PruningNet(NeuralNet):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from skjointprune._groups import find_groups
 from skjointprune._data import Scaling
+from skjointprune._groups import find_groups
 from skjointprune._scaling import LARGEST_OFFSET, Affine, fold_scaling
 from skjointprune.modules import MLP
 

@@ -1,6 +1,12 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skjointprune import InputFeatureSelector, JointPruneClassifier
+from skjointprune import (
+    InputFeatureSelector,
+    JointPruneClassifier,
+    JointPruneClassifierCV,
+    JointPruneRegressor,
+    JointPruneRegressorCV,
+)
 
 QUICK = {
     "hidden_layer_sizes": (16,),
@@ -12,20 +18,27 @@ QUICK = {
 }
 
 
+PATH = {**QUICK, "n_alphas": 4, "cv": 2}
+
+
 def expected_failures(estimator):
-    if isinstance(estimator, JointPruneClassifier):
-        return {
-            "check_sample_weight_equivalence_on_dense_data": (
-                "trained in batches: a row given twice is not a row of weight two"
-            )
-        }
-    return {}
+    if isinstance(estimator, InputFeatureSelector):
+        return {}
+    return {
+        "check_sample_weight_equivalence_on_dense_data": (
+            "trained in batches: a row given twice is not a row of weight two"
+        )
+    }
 
 
 @parametrize_with_checks(
     [
         JointPruneClassifier(**QUICK),
+        JointPruneRegressor(**QUICK),
+        JointPruneClassifierCV(**PATH),
+        JointPruneRegressorCV(**PATH),
         InputFeatureSelector(JointPruneClassifier(**QUICK)),
+        InputFeatureSelector(JointPruneRegressor(**QUICK)),
     ],
     expected_failed_checks=expected_failures,  # strict by the xfail_strict of pytest
 )

@@ -218,13 +218,15 @@ def test_constant_unit_cost_is_one():
     assert sparsifier(network, optimizer)._unit_cost(network.hidden[1]) == 1
 
 
-def test_alpha_for_leaves_the_share_of_inputs_asked_for():
+def test_alpha_for_removes_the_share_of_inputs_and_units_asked_for():
     network, optimizer = trained(torch.optim.Adam)
     pruner = sparsifier(network, optimizer)
-    s = saliency(network, network.inputs, optimizer, 64).sort().values
-    assert pruner.alpha_for(0.0) == pytest.approx(float(s[0]))  # the first may go
-    assert pruner.alpha_for(1.0) == pytest.approx(float(s[-1]))
+    s = torch.cat([saliency(network, c, optimizer, 64) for c in network.channels[:2]])
     alphas = [pruner.alpha_for(share) for share in np.linspace(0, 1, 30)]
-    assert (np.diff(alphas) > 0).all()
-    half = pruner.alpha_for(np.log(6 / 3) / np.log(6))
-    assert int((s >= half).sum()) == 3
+    assert alphas[0] == 0
+    assert (np.diff(alphas) >= 0).all()
+    counts = [int((s > alpha).sum()) for alpha in alphas]
+    assert set(counts) >= {*range(3, 12)}  # one by one, from all 11
+    pruner.prune(alphas[-1])
+    assert network.inputs.size == network.hidden[0].size == 1
+    assert pruner.alpha_for(0.5) == 0  # enough are gone

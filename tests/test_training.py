@@ -151,7 +151,9 @@ def test_a_sweep_without_alphas_asks_for_all_shares_up_to_the_last_input():
     schedule = Sweep(None, 4)
     recorder, events = run(schedule, 20)
     assert recorder.alphas == pytest.approx(np.arange(1, 21) / 20)
-    assert [schedule.point_at(e) for e in events if schedule.point_at(e) is not None] == [
+    assert [
+        schedule.point_at(e) for e in events if schedule.point_at(e) is not None
+    ] == [
         0,
         1,
         2,

@@ -1,0 +1,207 @@
+"""`JointPruneClassifierCV`: `JointPruneClassifier` with `alpha` chosen along paths."""
+
+from ._classifier import JointPruneClassifier
+from ._cv import PathCV
+
+
+class JointPruneClassifierCV(PathCV, JointPruneClassifier):
+    """A `JointPruneClassifier` whose `alpha` is chosen by cross-validation.
+
+    Along one warm-started path for each fold, networks of falling size are scored; a
+    rule chooses among them; and one network is fitted on all rows.
+
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(256, 128)
+        Units of each hidden layer before pruning. Used by the default `module` only.
+    alphas : array-like of shape (n_alphas,) or None, default=None
+        The strengths of regularisation to choose from, above 0. None finds them along
+        a path on all rows.
+    n_alphas : int, default=20
+        How many, where `alphas` is None; equal ones count once.
+    rule : {"best", "one_se"} or float, default="best"
+        Which to choose: that of the best mean score over folds; the largest whose
+        score is within one standard error of the best, so the smallest network; or
+        the largest whose score is within that number of the best.
+    cv : int, splitter, iterable or None, default=None
+        As elsewhere in scikit-learn; None is 5 folds.
+    scoring : str, callable or None, default=None
+        A score where greater is better; None is that of `score`.
+    n_jobs : int or None, default=None
+        How many folds to run at once, in processes of joblib.
+    prune : {"joint", "inputs", "weights", "none"}, default="joint"
+        What may go: inputs and units, inputs, units, or nothing.
+    penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
+        The price of a group; an object answers `value(s, alpha)` and
+        `prox(s, alpha)` for a tensor `s` of saliencies.
+    feature_groups : array-like, list of lists, "auto" or None, default=None
+        Columns that stay or go together: a label for each column; or lists of the
+        names or positions of columns, where a column in no list is alone; or "auto",
+        which finds the columns that `OneHotEncoder` made of one category: named
+        alike up to the last underscore, neighbours, and at most one of them 1 in a
+        row. The saliency of a group is the root mean over all its weights.
+    feature_costs : array-like of shape (n_features,) or None, default=None
+        What multiplies the threshold of each input, above 0; the mean of a group
+        counts. None is one each.
+    unit_cost : {"constant", "macs", "params"}, default="constant"
+        Whether the threshold of a unit is multiplied by the MACs or parameters that
+        its removal saves, relative to the mean unit of the network.
+    input_noise : float, default=0.0
+        Standard deviation of Gaussian noise on the standardised inputs while
+        sparsifying. It keeps the network from memorising rows by inputs that say
+        nothing: where such inputs are many and rows few, about 2 finds inputs that
+        are not found without.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training rows while sparsifying. "auto" makes at least 4,000
+        optimiser steps, whatever the number of rows.
+    retrain_epochs : int or "auto", default="auto"
+        Passes over the training rows after pruning, in one cycle of the learning
+        rate. 0 leaves the pruned network as it is. "auto" as above, and at least 20.
+    lr : float, default=1e-3
+        Learning rate while sparsifying; retraining peaks at twice that.
+    batch_size : int or "auto", default="auto"
+        Rows of a step. "auto" is a twentieth of the rows, between 16 and 128.
+    optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
+        A class is a `torch.optim.Optimizer`.
+    standardize : bool, default=True
+        Whether to standardise the columns of X for training. The scaling is folded
+        into the first layer of `module_`, which takes raw inputs.
+    validation_fraction : float in [0, 1) or None, default=0.1
+        Share of each class that is held out of training to be scored in `report_`
+        and `history_`. 0 and None train on all rows.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of classes, as elsewhere in scikit-learn; a list for several labels.
+    random_state : int, RandomState or None, default=None
+        Seed of initial weights, batches, dropout and held-out rows.
+    device : str or torch.device, default="auto"
+        Where to train. "auto" is the GPU where there is one.
+    verbose : int, default=0
+        1 shows a progress bar for each phase, 2 also prints a line an epoch.
+    callbacks : list of skorch callbacks or None, default=None
+        Run in both phases, but for `EarlyStopping`, which ends retraining only.
+    module : class, callable, nn.Module or None, default=None
+        A stack of linear, normalisation, dropout and activation layers that returns
+        one logit a class. A class or factory is given `n_features_in` and
+        `n_outputs` if it takes them; an instance is copied. None is
+        `skjointprune.modules.MLP`.
+    **kwargs
+        `module__name` and `optimizer__name` set parameters of the two.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The strength that was chosen.
+    alphas_ : ndarray of shape (n_points,)
+        Those to choose from, ascending.
+    cv_results_ : dict of str to ndarray of shape (n_points,)
+        For each of `alphas_`: `split{i}_test_score`, `mean_test_score`,
+        `std_test_score`, and the mean over folds of `inputs`, `parameters` and `macs`.
+    best_index_ : int
+        Where `alpha_` is in `alphas_`.
+    n_splits_ : int
+        Number of folds.
+    support_ : ndarray of shape (n_features_in_,), bool
+        The retained inputs.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
+        for an input that went.
+    feature_groups_ : list of ndarray of int
+        Positions of the columns of each group, in the order of `get_group_support`.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; with several labels a row, their positions.
+    module_ : nn.Module
+        The finished network: plain, compact, over the retained inputs, unscaled.
+    net_ : skorch.NeuralNet
+        The skorch net that retrained and holds it.
+    history_ : skorch.history.History
+        A row an epoch, of both phases.
+    n_iter_ : int
+        Number of epochs, of both phases.
+    report_ : PruningReport
+        Sizes and held-out scores before and after.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had names.
+
+    See Also
+    --------
+    joint_prune_path : The path, without a choice.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skjointprune import JointPruneClassifierCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> clf = JointPruneClassifierCV(
+    ...     n_alphas=5, rule=0.01, max_epochs=20, retrain_epochs=20, random_state=0
+    ... ).fit(X, y)
+    >>> clf.cv_results_["mean_test_score"][clf.best_index_] > 0.9
+    np.True_
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        **JointPruneClassifier._parameter_constraints,
+        **PathCV._own_constraints,
+    }
+    _single = JointPruneClassifier
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(256, 128),
+        *,
+        alphas=None,
+        n_alphas=20,
+        rule="best",
+        cv=None,
+        scoring=None,
+        n_jobs=None,
+        prune="joint",
+        penalty="group_l0",
+        feature_groups=None,
+        feature_costs=None,
+        unit_cost="constant",
+        input_noise=0.0,
+        max_epochs="auto",
+        retrain_epochs="auto",
+        lr=1e-3,
+        batch_size="auto",
+        optimizer="adam",
+        standardize=True,
+        validation_fraction=0.1,
+        class_weight=None,
+        random_state=None,
+        device="auto",
+        verbose=0,
+        callbacks=None,
+        module=None,
+        **kwargs,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.alphas = alphas
+        self.n_alphas = n_alphas
+        self.rule = rule
+        self.cv = cv
+        self.scoring = scoring
+        self.n_jobs = n_jobs
+        self.prune = prune
+        self.penalty = penalty
+        self.feature_groups = feature_groups
+        self.feature_costs = feature_costs
+        self.unit_cost = unit_cost
+        self.input_noise = input_noise
+        self.max_epochs = max_epochs
+        self.retrain_epochs = retrain_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.standardize = standardize
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.module = module
+        self._set_passed_on(kwargs)

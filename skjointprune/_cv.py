@@ -1,0 +1,212 @@
+"""The strength of regularisation, chosen by cross-validation along paths."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch, _safe_indexing, indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+
+from ._base import JointPruneEstimator
+from ._context import draw_seed
+from ._path import check_alphas, find_alphas, iter_path
+from ._sklearn import Interval, StrOptions, _fit_context, _routing_enabled
+
+
+class PathCV(JointPruneEstimator):
+    """A path for each fold, a rule that chooses, and one fit of what was chosen.
+
+    `_single` is the estimator that is fitted; its parameters are ours, but for the
+    strength of regularisation.
+    """
+
+    _own_constraints: ClassVar[dict] = {
+        "alphas": ["array-like", None],
+        "n_alphas": [Interval(Integral, 1, None, closed="left")],
+        "rule": [
+            StrOptions({"best", "one_se"}),
+            Interval(Real, 0, None, closed="left"),
+        ],
+        "cv": ["cv_object"],
+        "scoring": [str, callable, None],
+        "n_jobs": [Integral, None],
+    }
+    _single: type[JointPruneEstimator]
+    alphas: Any
+    n_alphas: int
+    rule: str | float
+    cv: Any
+    scoring: Any
+    n_jobs: int | None
+    random_state: Any
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, **params):
+        """Choose the strength of regularisation, and fit with it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, an indicator matrix of labels, or targets.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of rows, in training and in the default score.
+        **params : dict
+            For the splitter and the scorer by metadata routing; `groups` goes to the
+            splitter without it as well.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `alphas` holds a number that is not above 0, and what a fit raises.
+        """
+        check_alphas(self.alphas)
+        X, y, sample_weight = indexable(X, y, sample_weight)
+        seed = draw_seed(self.random_state)
+        single = self._make_single(random_state=seed)
+        scorer = check_scoring(single, scoring=self.scoring)
+        routed = self._route(sample_weight, params)
+        cv = check_cv(self.cv, y, classifier=is_classifier(self))
+        folds = list(cv.split(X, y, **routed.splitter.split))
+
+        alphas = self.alphas
+        if alphas is None:
+            alphas = find_alphas(single, X, y, sample_weight, self.n_alphas)
+        alphas = np.unique(np.asarray(alphas, dtype=float))
+        rows = Parallel(n_jobs=self.n_jobs)(
+            delayed(_score_fold)(
+                self._make_single(random_state=seed, validation_fraction=None),
+                X,
+                y,
+                sample_weight,
+                train,
+                test,
+                alphas,
+                scorer,
+                routed.scorer.score,
+            )
+            for train, test in folds
+        )
+        results = _collect(alphas, rows)
+        best = choose(results["mean_test_score"], _standard_errors(rows), self.rule)
+        single.set_params(alpha=float(alphas[best])).fit(X, y, sample_weight)
+        fitted = {k: v for k, v in vars(single).items() if k not in single.get_params()}
+        for name, value in fitted.items():
+            setattr(self, name, value)
+        self.alpha_ = single.alpha
+        self.alphas_ = alphas
+        self.cv_results_ = results
+        self.best_index_ = best
+        self.n_splits_ = len(folds)
+        return self
+
+    def _make_single(self, **changed) -> JointPruneEstimator:
+        single = self._single()
+        known = single.get_params()
+        own = self.get_params(deep=False)
+        shared = {
+            name: value for name, value in own.items() if name in known or "__" in name
+        }
+        return single.set_params(**(shared | changed))
+
+    def _route(self, sample_weight, params) -> Bunch:
+        """Say what the splitter and the scorer are given."""
+        if _routing_enabled():
+            if sample_weight is not None:
+                params = params | {"sample_weight": sample_weight}
+            return process_routing(self, "fit", **params)
+        unknown = set(params) - {"groups"}
+        if unknown:
+            raise TypeError(
+                f"`fit` got {sorted(unknown)}. Enable metadata routing "
+                "(`sklearn.set_config(enable_metadata_routing=True)`) to pass it on."
+            )
+        score = {}
+        if sample_weight is not None and self.scoring is None:
+            score = {"sample_weight": sample_weight}
+        return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=score))
+
+    def get_metadata_routing(self):
+        """Say which metadata `fit` takes, and what it passes on.
+
+        Returns
+        -------
+        MetadataRouter
+            For the splitter and the scorer.
+        """
+        scorer = check_scoring(self._single(), scoring=self.scoring)
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=check_cv(self.cv),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+            .add(
+                scorer=scorer,
+                method_mapping=MethodMapping().add(caller="fit", callee="score"),
+            )
+        )
+
+
+def choose(scores: np.ndarray, errors: np.ndarray, rule) -> int:
+    """Return the position of the chosen strength, given ascending ones.
+
+    `scores` are means over folds, `errors` their standard errors.
+    """
+    best = int(np.argmax(scores))
+    if rule == "best":
+        return best
+    loss = errors[best] if rule == "one_se" else rule
+    return int(np.flatnonzero(scores >= scores[best] - loss).max())
+
+
+def _score_fold(
+    single, X, y, sample_weight, train, test, alphas, scorer, score_params
+) -> list[tuple[float, int, int, int]]:
+    """Return score, inputs, parameters and MACs of each point of a fold's path."""
+    X_train, y_train = _safe_indexing(X, train), _safe_indexing(y, train)
+    X_test, y_test = _safe_indexing(X, test), _safe_indexing(y, test)
+    weight = None if sample_weight is None else _safe_indexing(sample_weight, train)
+    score_params = {k: _safe_indexing(v, test) for k, v in score_params.items()}
+    rows = []
+    for point in iter_path(single, X_train, y_train, weight, alphas, len(alphas)):
+        size = point.report_.pruned
+        score = scorer(point, X_test, y_test, **score_params)
+        rows.append((score, size.inputs, size.parameters, size.macs))
+    return rows
+
+
+def _collect(alphas: np.ndarray, rows) -> dict[str, np.ndarray]:
+    table = np.array(rows, dtype=float)  # (folds, points, columns)
+    scores = table[:, :, 0]
+    results = {f"split{i}_test_score": row for i, row in enumerate(scores)}
+    means = table.mean(axis=0)
+    return {
+        "alpha": alphas,
+        **results,
+        "mean_test_score": means[:, 0],
+        "std_test_score": scores.std(axis=0),
+        "mean_inputs": means[:, 1],
+        "mean_parameters": means[:, 2],
+        "mean_macs": means[:, 3],
+    }
+
+
+def _standard_errors(rows) -> np.ndarray:
+    scores = np.array(rows, dtype=float)[:, :, 0]
+    n_folds = len(scores)
+    return scores.std(axis=0, ddof=min(1, n_folds - 1)) / np.sqrt(n_folds)
