@@ -57,6 +57,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         "feature_costs": ["array-like", None],
         "unit_cost": [StrOptions({"constant", "macs", "params"})],
         "input_noise": [Interval(Real, 0, None, closed="left")],
+        "distillation": [Interval(Real, 0, 1, closed="both")],
         "max_epochs": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -96,6 +97,9 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             trainer = self._trainer(len(data.train), device)
             network = self._build(data, device)
             dense = NetworkSize.of(network)
+            epochs = trainer.epochs(self.retrain_epochs, data, AUTO_RETRAIN_EPOCHS)
+            if self.distillation:
+                trainer.teach(network, data, epochs)
 
             # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
             sparse = trainer.sparsify(
@@ -108,7 +112,6 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             # 2. Trace back: what no weight reads any more is not needed.
             self._trace_back(sparse)
             # 3. Retrain what is left.
-            epochs = trainer.epochs(self.retrain_epochs, data, AUTO_RETRAIN_EPOCHS)
             self._retrain(trainer, sparse, data, epochs, dense)
         return self
 
@@ -247,6 +250,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         return Trainer(
             task=self._task(),
             input_noise=self.input_noise,
+            distillation=self.distillation,
             lr=self.lr,
             batch_size=batch_size,
             optimizer=optimizer,

@@ -26,9 +26,8 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         Units of each hidden layer before pruning. Used by the default `module` only.
     alpha : float, default=1e-3
         Strength of regularisation, above 0. An input or unit goes when its saliency
-        falls to `alpha` or below. The saliency is the root mean, over the weights
-        that read (and, for a unit, produce) it, of the second-order estimate of what
-        zeroing the weight costs in loss.
+        falls to `alpha` or below. The saliency is the root of the second-order
+        estimate of what its removal costs in loss.
     n_features_to_select : int, float in (0, 1] or None, default=None
         Exactly how many inputs to keep (groups of them, if there are any), or which
         share; `alpha` then governs the units only. None leaves the number to `alpha`.
@@ -42,7 +41,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         names or positions of columns, where a column in no list is alone; or "auto",
         which finds the columns that `OneHotEncoder` made of one category: named
         alike up to the last underscore, neighbours, and at most one of them 1 in a
-        row. The saliency of a group is the root mean over all its weights.
+        row.
     feature_costs : array-like of shape (n_features,) or None, default=None
         What multiplies the threshold of each input, above 0; the mean of a group
         counts. None is one each.
@@ -54,6 +53,10 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         sparsifying. It keeps the network from memorising rows by inputs that say
         nothing: where such inputs are many and rows few, about 2 finds inputs that
         are not found without.
+    distillation : float in [0, 1], default=0.0
+        Share of the loss, while retraining, that is the distance from the outputs of
+        a dense network, which is trained first, for `retrain_epochs`. Dropout is then
+        off while retraining. 0 trains no such network.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows while sparsifying. "auto" makes at least 4,000
         optimiser steps, whatever the number of rows.
@@ -153,6 +156,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         feature_costs=None,
         unit_cost="constant",
         input_noise=0.0,
+        distillation=0.0,
         max_epochs="auto",
         retrain_epochs="auto",
         lr=1e-3,
@@ -177,6 +181,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self.feature_costs = feature_costs
         self.unit_cost = unit_cost
         self.input_noise = input_noise
+        self.distillation = distillation
         self.max_epochs = max_epochs
         self.retrain_epochs = retrain_epochs
         self.lr = lr

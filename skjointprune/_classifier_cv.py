@@ -40,7 +40,7 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         names or positions of columns, where a column in no list is alone; or "auto",
         which finds the columns that `OneHotEncoder` made of one category: named
         alike up to the last underscore, neighbours, and at most one of them 1 in a
-        row. The saliency of a group is the root mean over all its weights.
+        row.
     feature_costs : array-like of shape (n_features,) or None, default=None
         What multiplies the threshold of each input, above 0; the mean of a group
         counts. None is one each.
@@ -52,6 +52,10 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         sparsifying. It keeps the network from memorising rows by inputs that say
         nothing: where such inputs are many and rows few, about 2 finds inputs that
         are not found without.
+    distillation : float in [0, 1], default=0.0
+        Share of the loss, while retraining, that is the distance from the outputs of
+        a dense network, which is trained first, for `retrain_epochs`. Dropout is then
+        off while retraining. 0 trains no such network.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows while sparsifying. "auto" makes at least 4,000
         optimiser steps, whatever the number of rows.
@@ -163,6 +167,7 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         feature_costs=None,
         unit_cost="constant",
         input_noise=0.0,
+        distillation=0.0,
         max_epochs="auto",
         retrain_epochs="auto",
         lr=1e-3,
@@ -191,6 +196,7 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         self.feature_costs = feature_costs
         self.unit_cost = unit_cost
         self.input_noise = input_noise
+        self.distillation = distillation
         self.max_epochs = max_epochs
         self.retrain_epochs = retrain_epochs
         self.lr = lr

@@ -63,6 +63,7 @@ class Trainer:
 
     task: Task
     input_noise: float
+    distillation: float
     lr: float
     batch_size: int
     optimizer: type[torch.optim.Optimizer]
@@ -152,23 +153,28 @@ class Trainer:
             network, alpha, sparsifier.support, sparsifier.importances(), scores
         )
 
+    def teach(self, network: Network, data: Data, epochs: int) -> None:
+        """Train a copy of the dense network, and give its outputs to the rows."""
+        teacher = replace(network, module=deepcopy(network.module))
+        callbacks = self._cycled(self._own(False), data, epochs)
+        net = self._make_net(teacher, data, callbacks)
+        self._run(net, teacher, data, epochs, "teach")
+        teacher.module.eval()
+        with torch.inference_mode():
+            outputs = [teacher.module(X) for X, _ in Batches(data.train, 4096)]
+        data.train.teacher = torch.cat(outputs).clone()
+
     def retrain(self, network: Network, data: Data, epochs: int) -> PruningNet:
         """Train the compact network without penalty, in one cycle of `lr`.
 
-        An interrupt ends it with a warning: the network works at any time.
+        Beside a teacher, dropout does harm, and is turned off. An interrupt ends it
+        with a warning: the network works at any time.
         """
-        callbacks = self._own(True)
-        if epochs and not any(isinstance(c, LRScheduler) for _, c in callbacks):
-            steps = epochs * self._n_batches(data)
-            cycle = OneCycle(
-                policy=OneCycleLR,
-                max_lr=RETRAIN_PEAK * self.lr,
-                total_steps=steps,
-                pct_start=0.1 if steps > 10 else 0.3,  # torch divides by 0 at 0.1 * 10
-                cycle_momentum=False,
-                step_every="batch",
-            )
-            callbacks.append(("one_cycle", cycle))
+        if data.train.teacher is not None:
+            for layer in network.module.modules():
+                if isinstance(layer, torch.nn.Dropout):
+                    layer.p = 0.0
+        callbacks = self._cycled(self._own(True), data, epochs)
         net = self._make_net(network, data, callbacks)
         try:
             self._run(net, network, data, epochs, "retrain")
@@ -180,6 +186,21 @@ class Trainer:
                     "estimator is fitted and usable; fit again for a better one."
                 )
         return net
+
+    def _cycled(self, callbacks, data: Data, epochs: int) -> list:
+        """Add one cycle of the learning rate, unless the user has a schedule."""
+        if epochs and not any(isinstance(c, LRScheduler) for _, c in callbacks):
+            steps = epochs * self._n_batches(data)
+            cycle = OneCycle(
+                policy=OneCycleLR,
+                max_lr=RETRAIN_PEAK * self.lr,
+                total_steps=steps,
+                pct_start=0.1 if steps > 10 else 0.3,  # torch divides by 0 at 0.1 * 10
+                cycle_momentum=False,
+                step_every="batch",
+            )
+            callbacks = [*callbacks, ("one_cycle", cycle)]
+        return callbacks
 
     def score(self, network: Network, data: Data) -> float | None:
         """Return the score on held-out rows, if there are any."""
@@ -231,6 +252,8 @@ class Trainer:
             criterion=self.task.criterion,
             criterion__reduction="none",
             predict_nonlinearity=self.task.read,
+            distillation=self.distillation,
+            distance=self.task.distance,
             optimizer=self.optimizer,
             lr=self.lr,
             batch_size=self.batch_size,

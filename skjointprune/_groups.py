@@ -94,13 +94,6 @@ def get_tensor(module: nn.Module, tensor: str) -> Tensor:
     return getattr(layer, attribute)
 
 
-def group_matrix(tensors: list[Tensor], axes: list[Axis]) -> Tensor:
-    """Lay out one group a row, from tensors that are cut along `axes`."""
-    rows = [t.movedim(a.dim, 0).flatten(1) if t.ndim > 1 else t[:, None]
-            for t, a in zip(tensors, axes, strict=True)]  # fmt: skip
-    return torch.cat(rows, dim=1)  # (groups, parameters of a group)
-
-
 # --- one rule a kind of layer: (layer, its name, channels in) -> channels out
 
 

@@ -217,6 +217,8 @@ class _Sweep:
             trainer = estimator._trainer(len(data.train), device)
             network = estimator._build(data, device)
             dense = NetworkSize.of(network)
+            if estimator.distillation:
+                trainer.teach(network, data, _retrain_epochs(estimator, trainer, data))
             points = trainer.sweep(
                 network,
                 data.view(),
@@ -232,7 +234,7 @@ class _Sweep:
         known = vars(fitted)
         known |= {k: v for k, v in vars(self.estimator).items() if k not in known}
         trainer = self.trainer.again()
-        full = trainer.epochs(fitted.retrain_epochs, self.data, AUTO_RETRAIN_EPOCHS)
+        full = _retrain_epochs(fitted, trainer, self.data)
         left = self.data.view()
         for table in left.tables:
             table.keep_columns(point.support)
@@ -241,6 +243,10 @@ class _Sweep:
             epochs = math.ceil(full * RETRAIN_SHARE)
             fitted._retrain(trainer, point, left, epochs, self.dense)
         return fitted
+
+
+def _retrain_epochs(estimator, trainer: Trainer, data: Data) -> int:
+    return trainer.epochs(estimator.retrain_epochs, data, AUTO_RETRAIN_EPOCHS)
 
 
 def iter_path(

@@ -25,9 +25,8 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         deviation of a target and linear from there.
     alpha : float, default=1e-3
         Strength of regularisation, above 0. An input or unit goes when its saliency
-        falls to `alpha` or below. The saliency is the root mean, over the weights
-        that read (and, for a unit, produce) it, of the second-order estimate of what
-        zeroing the weight costs in loss.
+        falls to `alpha` or below. The saliency is the root of the second-order
+        estimate of what its removal costs in loss.
     n_features_to_select : int, float in (0, 1] or None, default=None
         Exactly how many inputs to keep (groups of them, if there are any), or which
         share; `alpha` then governs the units only. None leaves the number to `alpha`.
@@ -41,7 +40,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         names or positions of columns, where a column in no list is alone; or "auto",
         which finds the columns that `OneHotEncoder` made of one category: named
         alike up to the last underscore, neighbours, and at most one of them 1 in a
-        row. The saliency of a group is the root mean over all its weights.
+        row.
     feature_costs : array-like of shape (n_features,) or None, default=None
         What multiplies the threshold of each input, above 0; the mean of a group
         counts. None is one each.
@@ -53,6 +52,10 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         sparsifying. It keeps the network from memorising rows by inputs that say
         nothing: where such inputs are many and rows few, about 2 finds inputs that
         are not found without.
+    distillation : float in [0, 1], default=0.0
+        Share of the loss, while retraining, that is the distance from the outputs of
+        a dense network, which is trained first, for `retrain_epochs`. Dropout is then
+        off while retraining. 0 trains no such network.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows while sparsifying. "auto" makes at least 4,000
         optimiser steps, whatever the number of rows.
@@ -151,6 +154,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         feature_costs=None,
         unit_cost="constant",
         input_noise=0.0,
+        distillation=0.0,
         max_epochs="auto",
         retrain_epochs="auto",
         lr=1e-3,
@@ -175,6 +179,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         self.feature_costs = feature_costs
         self.unit_cost = unit_cost
         self.input_noise = input_noise
+        self.distillation = distillation
         self.max_epochs = max_epochs
         self.retrain_epochs = retrain_epochs
         self.lr = lr
@@ -245,7 +250,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
             If X has other columns than in `fit`, or values that are not finite.
         """
         check_is_fitted(self)
-        targets = self.net_.predict(self._retained(X))
+        targets = self.net_.predict(self._retained(X)).astype(np.float64)
         return targets[:, 0] if self._flat else targets
 
     def __sklearn_tags__(self):

@@ -1,15 +1,17 @@
 """Step 1, sparsify: drive whole groups of weights to zero while training.
 
-The saliency of a group g of weights is
+Think of a gate on each channel, an input or a unit: a factor m, which is 1, before
+whatever reads the channel. Zeroing the channel is closing its gate. The saliency is
 
-    saliency(g) = sqrt( mean over w in g of  F(w) * w ** 2 / 2 ),
+    saliency = sqrt( F(m) / 2 ),
 
-where F is the diagonal of the empirical Fisher information, the mean over rows of
-the squared gradient. F(w) * w ** 2 / 2 is the second-order estimate of what zeroing w
-costs (LeCun, Denker, Solla, "Optimal Brain Damage", 1989; with F for the Hessian,
-Theis et al., arXiv 1801.05787). A mean, not a sum, lets one `alpha` serve inputs and
-layers of any width. It does not change when a normalised layer is rescaled. A
-penalty is a function of it, and its proximal step says what saliency is left.
+where F(m) is the Fisher information of the gate, the mean over rows of the squared
+derivative of the loss by m. F(m) / 2 is the second-order estimate of what closing the
+gate costs in loss (LeCun, Denker, Solla, "Optimal Brain Damage", 1989; with F for the
+Hessian, Theis et al., arXiv 1801.05787). The derivative is a sum over the weights that
+read the channel, of weight times gradient; a running mean of its square is all there
+is to keep. A penalty is a function of the saliency, and its proximal step says what
+saliency is left.
 """
 
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ._compact import compact_
-from ._groups import Axis, Channels, Network, get_tensor, group_matrix
+from ._groups import Channels, Network, get_tensor
 
 
 class Penalty(Protocol):
@@ -70,61 +72,18 @@ PENALTIES: dict[str, type[Penalty]] = {
     "group_lasso": GroupLasso,
 }
 
-FISHER_DECAY = 0.999  # Adam's own; about the last thousand steps
+DECAY = 0.999  # of the running mean: about the last thousand steps
 
 
-def watch_gradients(optimizer: Optimizer) -> None:
-    """Keep a running mean of squared gradients where the optimiser keeps none.
-
-    Adam and its kin have it as their second moment. For SGD it is kept in the same
-    form in the optimiser's state, so that a saliency means the same.
-    """
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            state = optimizer.state[p]
-            if p.grad is None or "exp_avg_sq" in state:
-                continue
-            fisher = state.setdefault("fisher", torch.zeros_like(p))
-            fisher.lerp_(p.grad**2, 1 - FISHER_DECAY)
-            state["fisher_step"] = state.get("fisher_step", 0) + 1
-
-
-def fisher_diagonal(optimizer: Optimizer, p: Tensor) -> Tensor:
-    """Return the running mean of a parameter's squared gradient, unbiased."""
-    state = optimizer.state.get(p, {})
-    if "exp_avg_sq" in state:
-        group = next(
-            g for g in optimizer.param_groups if any(q is p for q in g["params"])
-        )
-        decay, mean, step = group["betas"][1], state["exp_avg_sq"], state["step"]
-    elif "fisher" in state:
-        decay, mean, step = FISHER_DECAY, state["fisher"], state["fisher_step"]
-    else:  # a parameter that has not moved yet
-        return torch.zeros_like(p)
-    return mean / (1 - decay ** float(step))
-
-
-def connections(
-    network: Network, channels: Channels
-) -> tuple[list[Tensor], list[Axis]]:
-    """Return what the penalty is on: the matrices of weights of the groups.
-
-    A bias is no connection, and a normalisation's scale and shift are in units of
-    their own; these go with their group, but do not count.
-    """
-    pairs = [(get_tensor(network.module, a.tensor), a) for a in channels.axes]
-    pairs = [(p, axis) for p, axis in pairs if p.ndim > 1]
-    return [p for p, _ in pairs], [axis for _, axis in pairs]
-
-
-def saliency(
-    network: Network, channels: Channels, optimizer: Optimizer, batch_size: float
-) -> Tensor:
-    """Return the saliency of each group of a set of channels, (groups,)."""
-    weights, axes = connections(network, channels)
-    squares = [fisher_diagonal(optimizer, p) * p.detach() ** 2 for p in weights]
-    # A batch's mean gradient has the batch's size times less variance than a row's.
-    return (batch_size * group_matrix(squares, axes).mean(dim=1) / 2).sqrt()
+def gate_gradient(network: Network, channels: Channels) -> Tensor:
+    """Return the derivative of a batch's loss by each channel's gate, (channels,)."""
+    total = torch.zeros(())
+    for axis in channels.read_by:
+        p = get_tensor(network.module, axis.tensor)
+        if p.grad is not None:
+            product = (p.detach() * p.grad).movedim(axis.dim, 0)
+            total = product.flatten(1).sum(dim=1) + total
+    return total
 
 
 @dataclass(frozen=True)
@@ -199,8 +158,20 @@ class Sparsifier:
         groups = torch.arange(n) if prices.groups is None else prices.groups
         self.groups = groups.to(device)
         self.n_groups = int(self.groups.max()) + 1
+        watched = [network.inputs, *network.hidden]
+        self._by_name = {c.name: c for c in watched}
+        # the running mean, over steps, of the squared derivative by each gate
+        self.squares = {c.name: torch.zeros(c.size, device=device) for c in watched}
+        self.n_steps = 0
         self.n_free = sum(len(self._priced(c)) - 1 for c in self.targets)
         self.starved: list[str] = []
+
+    def watch(self) -> None:
+        """Take the gradients of a training step into account."""
+        self.n_steps += 1
+        for name, mean in self.squares.items():
+            gradient = gate_gradient(self.network, self._by_name[name])
+            mean.lerp_(gradient**2, 1 - DECAY)
 
     def prune(self, alpha: float, n_inputs: int | None = None) -> Tensor:
         """Zero and remove what costs more than it is worth at the threshold `alpha`.
@@ -219,6 +190,8 @@ class Sparsifier:
             self.costs = self.costs[kept]
             self.groups = self.groups[kept].unique(return_inverse=True)[1]
         self.support = self.support[kept.cpu()]
+        for name, mask in keep.items():
+            self.squares[name] = self.squares[name][mask]
         compact_(self.network, keep, self.optimizer)
         return kept.nonzero().flatten()
 
@@ -242,21 +215,27 @@ class Sparsifier:
     def importances(self) -> Tensor:
         """Return the saliency of every input, 0 for those that went."""
         full = torch.zeros(self.n_dense)
-        found = self._saliency(self.network.inputs)
+        found = self.saliency(self.network.inputs)
         full[self.support] = found.float().cpu()
         return full
 
-    def _saliency(self, channels: Channels) -> Tensor:
-        return saliency(self.network, channels, self.optimizer, self.batch_size)
+    def saliency(self, channels: Channels) -> Tensor:
+        """Return the saliency of each channel, (channels,)."""
+        unbiased = 1 - DECAY ** max(self.n_steps, 1)
+        # A batch's mean gradient has the batch's size times less variance than a row's.
+        fisher = self.batch_size * self.squares[channels.name] / unbiased
+        return (fisher / 2).sqrt()
 
     def _priced(self, channels: Channels) -> Tensor:
         """Return saliency over cost of each group of channels, (groups,)."""
-        s = self._saliency(channels)
+        s = self.saliency(channels)
         if channels is self.network.inputs:
-            # The mean over all weights of a group, like that over those of an input:
-            # fair to its size.
-            s = _mean_by(s**2, self.groups).sqrt()
-            return s / _mean_by(self.costs, self.groups)
+            # The sum of s ** 2 is what a group is worth, but also grows with noise; the
+            # mean is fair to noise, but not to a category, of which each row has one
+            # column. Their geometric mean is fair to both.
+            n = self.groups.bincount()
+            s = (_sum_by(s**2, self.groups) / n.sqrt()).sqrt()
+            return s / (_sum_by(self.costs, self.groups) / n)
         return s / self._unit_cost(channels)
 
     def _unit_cost(self, channels: Channels) -> float:
@@ -292,15 +271,17 @@ class Sparsifier:
         return keep
 
     def _scale_(self, channels: Channels, scale: Tensor) -> None:
+        """Close gates in part: scale what reads the channels, and so their saliency."""
         with torch.no_grad():
-            for p, axis in zip(*connections(self.network, channels), strict=True):
+            for axis in channels.read_by:
+                p = get_tensor(self.network.module, axis.tensor)
                 shape = [-1 if d == axis.dim else 1 for d in range(p.ndim)]
                 p.mul_(scale.view(shape))
+            self.squares[channels.name] *= scale**2
 
 
-def _mean_by(values: Tensor, groups: Tensor) -> Tensor:
-    """Return the mean of values, (n,), in each of the groups numbered 0, 1, …."""
+def _sum_by(values: Tensor, groups: Tensor) -> Tensor:
+    """Return the sum of values, (n,), in each of the groups numbered 0, 1, …."""
     n_groups = int(groups.max()) + 1
     sums = torch.zeros(n_groups, dtype=values.dtype, device=values.device)
-    sums.index_add_(0, groups, values)
-    return sums / groups.bincount(minlength=n_groups)
+    return sums.index_add_(0, groups, values)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Score = Callable[[Tensor, Tensor, Tensor], float]
 
@@ -15,7 +16,8 @@ class Task:
 
     `criterion` is a loss of torch that takes `reduction`; `read` makes outputs
     predictions; `score` is of outputs, targets and the weights of rows. A history
-    has the score on held-out rows as `column`.
+    has the score on held-out rows as `column`. `distance`, (rows,), is a loss of
+    outputs that are to follow the outputs of a teacher.
     """
 
     criterion: type[nn.Module]
@@ -23,6 +25,7 @@ class Task:
     score: Score
     score_name: str
     column: str
+    distance: Callable[[Tensor, Tensor], Tensor]
 
 
 def _softmax(outputs: Tensor) -> Tensor:
@@ -60,12 +63,46 @@ def r2(outputs: Tensor, targets: Tensor, weight: Tensor) -> float:
     return float(scores.mean())
 
 
-MULTICLASS = Task(nn.CrossEntropyLoss, _softmax, accuracy, "accuracy", "valid_acc")
+# Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", arXiv
+# 1503.02531; the square keeps gradients of the size of those by labels.
+TEMPERATURE = 3.0
+
+
+def _of_classes(outputs: Tensor, teacher: Tensor) -> Tensor:
+    soft = (teacher / TEMPERATURE).softmax(dim=1)
+    return TEMPERATURE**2 * F.cross_entropy(
+        outputs / TEMPERATURE, soft, reduction="none"
+    )
+
+
+def _of_labels(outputs: Tensor, teacher: Tensor) -> Tensor:
+    soft = (teacher / TEMPERATURE).sigmoid()
+    losses = F.binary_cross_entropy_with_logits(
+        outputs / TEMPERATURE, soft, reduction="none"
+    )
+    return TEMPERATURE**2 * losses.mean(dim=1)
+
+
+def _of_targets(outputs: Tensor, teacher: Tensor) -> Tensor:
+    return ((outputs - teacher) ** 2).mean(dim=1)
+
+
+MULTICLASS = Task(
+    nn.CrossEntropyLoss, _softmax, accuracy, "accuracy", "valid_acc", _of_classes
+)
 MULTILABEL = Task(
-    nn.BCEWithLogitsLoss, torch.sigmoid, subset_accuracy, "accuracy", "valid_acc"
+    nn.BCEWithLogitsLoss,
+    torch.sigmoid,
+    subset_accuracy,
+    "accuracy",
+    "valid_acc",
+    _of_labels,
 )
 REGRESSION = {
-    "squared_error": Task(nn.MSELoss, _as_they_are, r2, "R2", "valid_r2"),
-    "absolute_error": Task(nn.L1Loss, _as_they_are, r2, "R2", "valid_r2"),
-    "huber": Task(nn.HuberLoss, _as_they_are, r2, "R2", "valid_r2"),
+    name: Task(criterion, _as_they_are, r2, "R2", "valid_r2", _of_targets)
+    for name, criterion in (
+        ("squared_error", nn.MSELoss),
+        ("absolute_error", nn.L1Loss),
+        ("huber", nn.HuberLoss),
+    )
 }

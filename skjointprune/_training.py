@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm  # skorch brings it
 
 from ._schedule import Schedule
-from ._sparsify import Sparsifier, watch_gradients
+from ._sparsify import Sparsifier
 from ._task import Score
 
 
@@ -33,6 +33,7 @@ class Table(Dataset):
 
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
         self.X, self.y, self.weight = X, y, weight
+        self.teacher: Tensor | None = None  # the outputs of a teacher
         self._columns: Tensor | None = None
 
     def __len__(self) -> int:
@@ -42,7 +43,10 @@ class Table(Dataset):
         X = self.X[rows]
         if self._columns is not None:
             X = X.index_select(-1, self._columns)
-        return X, (self.y[rows], self.weight[rows])
+        of = [self.y[rows], self.weight[rows]]
+        if self.teacher is not None:
+            of.append(self.teacher[rows])
+        return X, tuple(of)
 
     def keep_columns(self, kept: Tensor) -> None:
         """Keep some of the present columns, given by their positions."""
@@ -91,7 +95,16 @@ class Batches:
 
 
 class PruningNet(NeuralNet):
-    """A net on weighted rows, with few callbacks: they cost each step."""
+    """A net on weighted rows, with few callbacks: they cost each step.
+
+    Where rows come with the outputs of a teacher, a share `distillation` of the loss
+    is the `distance` from these.
+    """
+
+    def __init__(self, *args, distillation=0.0, distance=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.distillation = distillation
+        self.distance = distance
 
     @property
     def _default_callbacks(self):
@@ -106,10 +119,13 @@ class PruningNet(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the weighted mean loss of a batch of outputs."""
         weighted = isinstance(y_true, tuple | list)
-        target, weight = y_true if weighted else (y_true, 1.0)
+        target, weight, *teacher = y_true if weighted else (y_true, 1.0)
         losses = self.criterion_(y_pred, target)  # (rows,) or (rows, outputs)
         if losses.ndim > 1:
             losses = losses.mean(dim=1)
+        if teacher and self.distillation:
+            soft = self.distance(y_pred, *teacher)
+            losses = self.distillation * soft + (1 - self.distillation) * losses
         return (losses * weight).mean()
 
 
@@ -125,7 +141,7 @@ def score_table(module: torch.nn.Module, table: Table, score: Score) -> float:
     """Return the score of a module on the rows of a table."""
     module.eval()
     with torch.inference_mode():
-        rows = [(module(X), *of) for X, of in Batches(table, 4096)]
+        rows = [(module(X), *of[:2]) for X, of in Batches(table, 4096)]
     return score(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
 
@@ -209,12 +225,16 @@ class Prune(Callback):
         self.event_at_ = {int(step): event for event, step in enumerate(at)}
         self.step_ = 0
 
+    def on_grad_computed(self, net, named_parameters, training=False, **kwargs):
+        """Let the sparsifier see the gradients before the optimiser's step."""
+        if training:
+            self.sparsifier_.watch()
+
     def on_batch_end(self, net, training=False, **kwargs):
         """Prune after the optimiser's step, when it is time."""
         if not training:
             return
         self.step_ += 1
-        watch_gradients(net.optimizer_)
         event = self.event_at_.get(self.step_)
         if event is None:
             return

@@ -78,4 +78,4 @@ def joint(quick, planted):
     """A classifier whose `alpha` has taken inputs and units."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return quick(alpha=0.04).fit(*planted)
+        return quick(alpha=0.12).fit(*planted)

@@ -113,7 +113,9 @@ def test_scoring_says_what_is_best(planted):
 
 def test_regressor_finds_the_inputs_of_friedman():
     X, y = make_friedman1(400, 10, random_state=0)
-    reg = JointPruneRegressorCV(**{**QUICK, "max_epochs": 30}, rule="one_se").fit(X, y)
+    reg = JointPruneRegressorCV(
+        **{**QUICK, "max_epochs": 60, "n_alphas": 10}, rule="one_se"
+    ).fit(X, y)
     assert reg.support_[:5].all() and reg.support_.sum() < 10
     assert reg.score(X, y) > 0.8
 

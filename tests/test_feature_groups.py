@@ -111,7 +111,7 @@ def test_columns_stay_or_go_together(quick, categories):
 @pytest.mark.parametrize("penalty", ["group_l0", "group_lasso"])
 def test_alpha_never_splits_a_group(quick, categories, penalty):
     X, y, labels = categories
-    for alpha in (1e-3, 5e-3, 1e-2):
+    for alpha in (1e-2, 5e-2, 1e-1):
         clf = quick(feature_groups=labels, alpha=alpha, penalty=penalty).fit(X, y)
         for columns in clf.feature_groups_:
             assert len(set(clf.support_[columns])) == 1
@@ -170,9 +170,9 @@ def test_dear_input_goes_and_its_copy_stays(quick, planted):
 
 def test_equal_costs_are_as_none_and_costs_scale_alpha(quick, planted):
     X, y = planted
-    plain = quick(prune="inputs", alpha=0.04).fit(X, y)
-    ones = quick(prune="inputs", alpha=0.04, feature_costs=np.ones(12)).fit(X, y)
-    twos = quick(prune="inputs", alpha=0.02, feature_costs=np.full(12, 2)).fit(X, y)
+    plain = quick(prune="inputs", alpha=0.12).fit(X, y)
+    ones = quick(prune="inputs", alpha=0.12, feature_costs=np.ones(12)).fit(X, y)
+    twos = quick(prune="inputs", alpha=0.06, feature_costs=np.full(12, 2)).fit(X, y)
     np.testing.assert_array_equal(ones.predict_proba(X), plain.predict_proba(X))
     np.testing.assert_array_equal(twos.support_, plain.support_)
 
@@ -191,7 +191,7 @@ def test_unit_costs_thin_the_layer_whose_units_are_dear(planted, unit_cost):
     def units(cost):
         clf = JointPruneClassifier(
             (24, 24),
-            alpha=0.005,
+            alpha=0.03,
             prune="weights",
             unit_cost=cost,
             max_epochs=15,

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skjointprune._groups import Axis, find_groups, group_matrix
+from skjointprune._groups import Axis, find_groups
 from skjointprune.modules import MLP
 
 
@@ -59,14 +59,6 @@ def test_functional_activations_in_a_custom_module_are_followed():
 def test_something_before_the_first_linear_layer_is_not_a_first_layer():
     network = find_groups(nn.Sequential(nn.Tanh(), nn.Linear(5, 2)), 5)
     assert network.first_layers == []
-
-
-def test_group_matrix_has_one_group_a_row():
-    W, b = torch.arange(6.0).reshape(2, 3), torch.tensor([10.0, 20.0])
-    rows = group_matrix([W, b], [Axis("W", 0), Axis("b", 0)])
-    assert rows.tolist() == [[0, 1, 2, 10], [3, 4, 5, 20]]
-    columns = group_matrix([W], [Axis("W", 1)])
-    assert columns.tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
 class Residual(nn.Module):

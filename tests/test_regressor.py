@@ -49,7 +49,7 @@ def test_planted_inputs_are_found_and_predict(quick, linear, loss):
 
 def test_alpha_drops_noise_inputs(quick, linear):
     X, y = linear
-    reg = quick(alpha=0.02).fit(X, y)
+    reg = quick(alpha=0.12).fit(X, y)
     assert reg.get_support()[RELEVANT].all()
     assert reg.support_.sum() < 12
 

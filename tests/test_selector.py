@@ -82,7 +82,7 @@ def test_same_data_gives_the_same_selection(quick, planted):
 
 def test_the_given_estimator_is_cloned_and_left_unfitted(quick, planted):
     estimator = quick()
-    selector = InputFeatureSelector(estimator, n_features_to_select=3, alpha=0.02)
+    selector = InputFeatureSelector(estimator, n_features_to_select=3, alpha=0.12)
     selector.fit(*planted)
     assert selector.estimator_ is not estimator
     with pytest.raises(NotFittedError):
@@ -92,7 +92,7 @@ def test_the_given_estimator_is_cloned_and_left_unfitted(quick, planted):
 
 
 def test_alpha_and_n_features_override_those_of_the_estimator(quick, planted):
-    estimator = quick(alpha=0.02, n_features_to_select=7)
+    estimator = quick(alpha=0.12, n_features_to_select=7)
     fitted = InputFeatureSelector(estimator, alpha=0.03, n_features_to_select=0.25)
     params = fitted.fit(*planted).estimator_.get_params()
     assert (params["alpha"], params["n_features_to_select"]) == (0.03, 0.25)
@@ -100,15 +100,15 @@ def test_alpha_and_n_features_override_those_of_the_estimator(quick, planted):
 
 
 def test_without_overrides_the_estimator_keeps_its_own(quick, planted):
-    estimator = quick(alpha=0.02, n_features_to_select=7)
+    estimator = quick(alpha=0.12, n_features_to_select=7)
     params = InputFeatureSelector(estimator).fit(*planted).estimator_.get_params()
-    assert (params["alpha"], params["n_features_to_select"]) == (0.02, 7)
+    assert (params["alpha"], params["n_features_to_select"]) == (0.12, 7)
 
 
 def test_alpha_governs_how_many_are_selected(quick, planted):
     kept = [
         InputFeatureSelector(quick(), alpha=alpha).fit(*planted).get_support().sum()
-        for alpha in (1e-6, 0.04)
+        for alpha in (1e-6, 0.12)
     ]
     assert kept == [12, 3]
 

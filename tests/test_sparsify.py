@@ -10,9 +10,7 @@ from skjointprune._sparsify import (
     GroupLasso,
     Prices,
     Sparsifier,
-    fisher_diagonal,
-    saliency,
-    watch_gradients,
+    gate_gradient,
 )
 from skjointprune.modules import MLP
 
@@ -40,75 +38,121 @@ def test_l0_leaves_survivors_alone_and_lasso_shrinks_them():
     assert GroupLasso().prox(s, 1.0).tolist() == [1, 2]
 
 
-def trained(optimizer, steps=30, **kwargs):
-    """A network after a few steps, with its optimiser and the data's first input."""
-    module = MLP(6, 2, (5,), norm=None, dropout=0, **kwargs)
+def trained(optimizer=torch.optim.Adam, steps=30, prices=None, bias=True):
+    """A sparsifier that has seen a few steps; the first of six inputs matters."""
+    module = MLP(6, 2, (5,), norm=None, dropout=0, bias=bias)
     optimizer = optimizer(module.parameters(), lr=1e-2)
+    pruner = Sparsifier(find_groups(module, 6), optimizer, 64, prices or price())
     X = torch.randn(64, 6)
     y = (X[:, 0] > 0).long()
     for _ in range(steps):
         optimizer.zero_grad()
         nn.functional.cross_entropy(module(X), y).backward()
+        pruner.watch()
         optimizer.step()
-        watch_gradients(optimizer)
-    return find_groups(module, 6), optimizer
+    return pruner
 
 
-def test_fisher_diagonal_is_the_same_mean_for_adam_and_for_sgd():
-    p = nn.Parameter(torch.zeros(3))
-    adam = torch.optim.Adam([p], lr=0)
-    sgd = torch.optim.SGD([p], lr=0)
-    for _ in range(20):
-        p.grad = torch.randn(3)
-        adam.step()
-        sgd.step()
-        watch_gradients(adam)
-        watch_gradients(sgd)
-    torch.testing.assert_close(fisher_diagonal(adam, p), fisher_diagonal(sgd, p))
-    assert "fisher" not in adam.state[p]
+def price(penalty=None, prune="joint", **kwargs):
+    return Prices(penalty or GroupL0(), prune, **kwargs)
+
+
+def priced(pruner, *args, **kwargs):
+    """The same network and gradients at other prices."""
+    other = Sparsifier(pruner.network, pruner.optimizer, 64, price(*args, **kwargs))
+    other.squares, other.n_steps = dict(pruner.squares), pruner.n_steps
+    return other
+
+
+def untrained(*args, **kwargs):
+    network = find_groups(MLP(6, 2, *args, **kwargs), 6)
+    return Sparsifier(
+        network, torch.optim.Adam(network.module.parameters()), 64, price()
+    )
+
+
+class Gated(nn.Module):
+    """A network with an explicit gate on each input and on each unit."""
+
+    def __init__(self, mlp):
+        super().__init__()
+        self.mlp = mlp
+        self.inputs, self.units = (
+            nn.Parameter(torch.ones(6)),
+            nn.Parameter(torch.ones(5)),
+        )
+
+    def forward(self, X):
+        hidden = self.mlp.activation1(self.mlp.linear1(X * self.inputs))
+        return self.mlp.output(hidden * self.units)
+
+
+def test_the_derivative_by_a_gate_is_that_of_an_explicit_gate():
+    gated = Gated(MLP(6, 2, (5,), norm=None, dropout=0))
+    loss = nn.functional.cross_entropy(
+        gated(torch.randn(20, 6)), torch.randint(2, (20,))
+    )
+    loss.backward()
+    network = find_groups(gated.mlp, 6)
+    torch.testing.assert_close(
+        gate_gradient(network, network.inputs), gated.inputs.grad
+    )
+    torch.testing.assert_close(
+        gate_gradient(network, network.hidden[0]), gated.units.grad
+    )
 
 
 def test_saliency_is_that_of_its_formula():
-    network, optimizer = trained(torch.optim.Adam)
-    W = network.module.linear1.weight
-    v = fisher_diagonal(optimizer, W)
-    expected = (64 * (v * W**2).mean(dim=0) / 2).sqrt()
-    got = saliency(network, network.inputs, optimizer, batch_size=64)
-    torch.testing.assert_close(got, expected)
+    pruner = trained(steps=0)
+    inputs = pruner.network.inputs
+    W = pruner.network.module.linear1.weight
+    squares = []
+    for _ in range(20):
+        W.grad = torch.randn_like(W)
+        pruner.network.module.output.weight.grad = torch.randn(2, 5)
+        squares.append((W * W.grad).sum(dim=0) ** 2)
+        pruner.watch()
+    weights = 0.999 ** torch.arange(20).flip(0)
+    mean = (torch.stack(squares) * weights[:, None]).sum(0) / weights.sum()
+    torch.testing.assert_close(pruner.saliency(inputs), (64 * mean / 2).sqrt())
 
 
-def test_saliency_does_not_grow_with_the_width_of_a_layer():
-    network, optimizer = trained(torch.optim.Adam)
-    W = network.module.linear1.weight
-    before = saliency(network, network.inputs, optimizer, batch_size=64)
-    v = optimizer.state[W]["exp_avg_sq"]
-    network.module.linear1.weight = nn.Parameter(W.detach().repeat(2, 1))
-    optimizer.param_groups[0]["params"][0] = network.module.linear1.weight
-    optimizer.state[network.module.linear1.weight] = {
-        **optimizer.state.pop(W),
-        "exp_avg_sq": v.repeat(2, 1),
-    }
-    after = saliency(network, network.inputs, optimizer, batch_size=64)
-    torch.testing.assert_close(before, after)
+def test_saliency_does_not_change_with_the_scale_of_a_normalised_layer():
+    def saliency(scale):
+        torch.manual_seed(0)
+        module = MLP(6, 2, (5,), norm="batch", dropout=0)
+        with torch.no_grad():
+            module.linear1.weight.mul_(scale)
+            module.linear1.bias.mul_(scale)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0)
+        pruner = Sparsifier(find_groups(module, 6), optimizer, 64, price())
+        X = torch.randn(64, 6)
+        nn.functional.cross_entropy(module(X), (X[:, 0] > 0).long()).backward()
+        pruner.watch()
+        return pruner.saliency(pruner.network.inputs)
+
+    torch.testing.assert_close(saliency(1.0), saliency(7.0), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
 def test_the_input_that_matters_is_the_most_salient(optimizer):
-    network, optimizer = trained(optimizer, steps=200)
-    s = saliency(network, network.inputs, optimizer, batch_size=64)
-    assert int(s.argmax()) == 0
+    pruner = trained(optimizer, steps=200)
+    assert int(pruner.saliency(pruner.network.inputs).argmax()) == 0
 
 
-def sparsifier(network, optimizer, penalty=None, prune="joint", **kwargs):
-    prices = Prices(penalty or GroupL0(), prune, **kwargs)
-    return Sparsifier(network, optimizer, 64, prices)
+def test_what_is_kept_keeps_its_saliency():
+    pruner = trained()
+    before = pruner.saliency(pruner.network.inputs)
+    kept = pruner.prune(0.0, 3)
+    torch.testing.assert_close(pruner.saliency(pruner.network.inputs), before[kept])
 
 
 @pytest.mark.parametrize("penalty", [p() for p in PENALTIES.values()])
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_exactly_as_many_inputs_stay_as_asked(penalty, k):
-    network, optimizer = trained(torch.optim.Adam)
-    pruner = sparsifier(network, optimizer, penalty, "inputs")
+    pruner = trained()
+    network = pruner.network
+    pruner = priced(pruner, penalty, "inputs")
     for n in (6, max(k, 4), k):
         pruner.prune(1e-3, n)
     assert network.inputs.size == k == len(pruner.support)
@@ -116,18 +160,20 @@ def test_exactly_as_many_inputs_stay_as_asked(penalty, k):
 
 
 def test_exactly_k_stay_when_saliencies_tie():
-    network, optimizer = trained(torch.optim.Adam)
+    pruner = trained()
+    network = pruner.network
     with torch.no_grad():
         network.module.linear1.weight.zero_()
-    sparsifier(network, optimizer).prune(1e-3, 2)
+    pruner.prune(1e-3, 2)
     assert network.inputs.size == 2
 
 
 def test_groups_go_at_alpha():
-    network, optimizer = trained(torch.optim.Adam)
-    s = saliency(network, network.inputs, optimizer, 64)
+    pruner = trained()
+    network = pruner.network
+    s = pruner.saliency(network.inputs)
     alpha = float(s.sort().values[3])  # the fourth goes too: at most alpha
-    pruner = sparsifier(network, optimizer, prune="inputs")
+    pruner = priced(pruner, prune="inputs")
     pruner.prune(0.0)
     assert network.inputs.size == 6
     pruner.prune(alpha)
@@ -136,9 +182,9 @@ def test_groups_go_at_alpha():
 
 
 def test_an_alpha_that_kills_all_keeps_the_most_salient_and_notes_it():
-    network, optimizer = trained(torch.optim.Adam)
-    best = int(saliency(network, network.inputs, optimizer, 64).argmax())
-    pruner = sparsifier(network, optimizer)
+    pruner = trained()
+    network = pruner.network
+    best = int(pruner.saliency(network.inputs).argmax())
     pruner.prune(1e6)
     assert pruner.support.tolist() == [best]
     assert [c.size for c in network.hidden] == [1]
@@ -146,31 +192,36 @@ def test_an_alpha_that_kills_all_keeps_the_most_salient_and_notes_it():
 
 
 def test_pinned_channels_are_passed_over():
-    network = find_groups(MLP(6, 2, (5,), norm="layer"), 6)
-    optimizer = torch.optim.Adam(network.module.parameters())
-    sparsifier(network, optimizer).prune(1e6)
+    pruner = untrained((5,), norm="layer")
+    network = pruner.network
+    pruner.prune(1e6)
     assert network.hidden[0].size == 5
     assert network.inputs.size == 1
 
 
 def test_a_proximal_step_leaves_the_saliency_that_it_says():
-    network, optimizer = trained(torch.optim.Adam)
-    before = saliency(network, network.inputs, optimizer, 64)
+    pruner = trained()
+    network = pruner.network
+    before = pruner.saliency(network.inputs)
     alpha = float(before.min()) / 2
-    sparsifier(network, optimizer, GroupLasso(), "inputs").prune(alpha)
-    after = saliency(network, network.inputs, optimizer, 64)
+    pruner = priced(pruner, GroupLasso(), "inputs")
+    pruner.prune(alpha)
+    after = pruner.saliency(network.inputs)
     torch.testing.assert_close(after, before - alpha)
 
 
 @pytest.mark.parametrize("penalty", [p() for p in PENALTIES.values()])
 def test_inputs_of_a_group_stay_or_go_together(penalty):
-    network, optimizer = trained(torch.optim.Adam)
+    pruner = trained()
+    network = pruner.network
     groups = torch.tensor([0, 1, 1, 0, 2, 2])
-    s = saliency(network, network.inputs, optimizer, 64)
-    of_group = [(s[groups == g] ** 2).mean().sqrt() for g in range(3)]
+    s = pruner.saliency(network.inputs)
+    of_group = [(s[groups == g] ** 2).sum().sqrt() for g in range(3)]
     order = sorted(range(3), key=lambda g: of_group[g])
-    pruner = sparsifier(network, optimizer, penalty, "inputs", groups=groups)
-    pruner.prune(float(of_group[order[0]]) * 1.0001)  # the least salient group goes
+    pruner = priced(pruner, penalty, "inputs", groups=groups)
+    pruner.prune(
+        float(of_group[order[0]]) / 2**0.25 * 1.0001
+    )  # the least salient group goes
     left = set(groups[pruner.support].tolist())
     assert left == set(order[1:])
     assert len(pruner.support) == 4
@@ -179,49 +230,48 @@ def test_inputs_of_a_group_stay_or_go_together(penalty):
     assert len(set(groups[pruner.support].tolist())) == 1
 
 
-def test_the_saliency_of_a_group_does_not_grow_with_its_size():
-    network, optimizer = trained(torch.optim.Adam)
-    s = saliency(network, network.inputs, optimizer, 64)
-    together = sparsifier(network, optimizer, groups=torch.zeros(6, dtype=torch.long))
-    got = together._priced(network.inputs)
-    torch.testing.assert_close(got, (s**2).mean().sqrt()[None])
+def test_the_saliency_of_a_group_is_between_that_of_its_mean_and_of_its_sum():
+    pruner = trained()
+    s = pruner.saliency(pruner.network.inputs)
+    groups = torch.zeros(6, dtype=torch.long)
+    got = priced(pruner, groups=groups)._priced(pruner.network.inputs)
+    mean, total = (s**2).mean().sqrt(), (s**2).sum().sqrt()
+    torch.testing.assert_close(got, (mean * total).sqrt()[None])
 
 
 def test_the_threshold_of_an_input_is_alpha_times_its_cost():
-    network, optimizer = trained(torch.optim.Adam)
-    s = saliency(network, network.inputs, optimizer, 64)
+    pruner = trained()
+    network = pruner.network
+    s = pruner.saliency(network.inputs)
     alpha = float(s.min()) / 2
     dear = int(s.argmax())
     costs = torch.ones(6)
     costs[dear] = float(s[dear]) / alpha * 1.01
-    pruner = sparsifier(network, optimizer, prune="inputs", costs=costs)
+    pruner = priced(pruner, prune="inputs", costs=costs)
     pruner.prune(alpha)
     assert sorted({*range(6)} - {*pruner.support.tolist()}) == [dear]
 
 
 @pytest.mark.parametrize("what", ["macs", "params"])
 def test_unit_costs_are_what_a_unit_saves_relative_to_the_mean_unit(what):
-    network = find_groups(MLP(6, 2, (5, 3), norm=None), 6)
-    optimizer = torch.optim.Adam(network.module.parameters())
-    costs = [
-        sparsifier(network, optimizer, unit_cost=what)._unit_cost(c)
-        for c in network.hidden
-    ]
+    pruner = untrained((5, 3), norm=None)
+    network = pruner.network
+    costs = [priced(pruner, unit_cost=what)._unit_cost(c) for c in network.hidden]
     first, second = {"macs": (6 + 3, 5 + 2), "params": (6 + 1 + 3, 5 + 1 + 2)}[what]
     mean = (5 * first + 3 * second) / 8
     assert costs == pytest.approx([first / mean, second / mean])
 
 
 def test_constant_unit_cost_is_one():
-    network = find_groups(MLP(6, 2, (5, 3)), 6)
-    optimizer = torch.optim.Adam(network.module.parameters())
-    assert sparsifier(network, optimizer)._unit_cost(network.hidden[1]) == 1
+    pruner = untrained((5, 3))
+    network = pruner.network
+    assert priced(pruner)._unit_cost(network.hidden[1]) == 1
 
 
 def test_alpha_for_removes_the_share_of_inputs_and_units_asked_for():
-    network, optimizer = trained(torch.optim.Adam)
-    pruner = sparsifier(network, optimizer)
-    s = torch.cat([saliency(network, c, optimizer, 64) for c in network.channels[:2]])
+    pruner = trained()
+    network = pruner.network
+    s = torch.cat([pruner.saliency(c) for c in network.channels[:2]])
     alphas = [pruner.alpha_for(share) for share in np.linspace(0, 1, 30)]
     assert alphas[0] == 0
     assert (np.diff(alphas) >= 0).all()

@@ -90,6 +90,9 @@ class Recorder:
         self.n_inputs.append(n_inputs)
         return torch.arange(6)
 
+    def watch(self):
+        """See nothing."""
+
     def alpha_for(self, share):
         return share
 

@@ -1,21 +1,22 @@
 """Readers of the benchmark data; nothing is scaled here, so nothing can leak.
 
-A folder holds the files ``mnist.npz``, ``isolet.npz``, ``coil20.npz`` and
-``mice_protein.csv``. Its path is the option ``--data`` of each benchmark, or the
-environment variable ``SKJOINTPRUNE_DATA``.
+A folder holds the files that `DATASETS` names. Its path is the option ``--data`` of
+each benchmark, or the environment variable ``SKJOINTPRUNE_DATA``.
 """
 
 import csv
+import gzip
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.io import loadmat
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 
 class Split(NamedTuple):
-    """Train and test parts: float32 inputs, labels coded 0 to n_classes - 1."""
+    """Train and test parts: float32 inputs; labels coded from 0, or float targets."""
 
     X_train: np.ndarray  # (n_train, n_features)
     y_train: np.ndarray
@@ -26,6 +27,11 @@ class Split(NamedTuple):
     def n_features(self):
         """Number of inputs."""
         return self.X_train.shape[1]
+
+    @property
+    def regression(self):
+        """Whether the targets are numbers."""
+        return self.y_train.dtype.kind == "f"
 
 
 def add_data_option(parser):
@@ -65,7 +71,7 @@ def first_rows(split, rows, seed=0):
         split.X_train,
         split.y_train,
         train_size=rows,
-        stratify=split.y_train,
+        stratify=None if split.regression else split.y_train,
         random_state=seed,
     )
     return split._replace(X_train=X, y_train=y)
@@ -114,9 +120,22 @@ def _read_mice(path):
     return X, y, mouse
 
 
+def _load_mat(path):
+    whole = loadmat(path)
+    y = np.unique(whole["Y"].ravel(), return_inverse=True)[1]
+    return _stratified(whole["X"].astype(np.float32), y)
+
+
+def _load_regression(path):
+    with gzip.open(path, "rt") as file:
+        table = np.loadtxt(file, delimiter=",")
+    return _stratified(table[:, :-1].astype(np.float32), table[:, -1])
+
+
 def _stratified(X, y):
+    """Hold out a fifth, in the classes' proportions if there are classes."""
     X_train, X_test, y_train, y_test = train_test_split(
-        X, y, test_size=0.2, stratify=y, random_state=0
+        X, y, test_size=0.2, stratify=y if y.dtype.kind == "i" else None, random_state=0
     )
     return Split(X_train, y_train, X_test, y_test)
 
@@ -138,4 +157,8 @@ DATASETS = {
     "coil20": ("coil20.npz", _load_coil20),
     "mice": ("mice_protein.csv", _load_mice),
     "mice_grouped": ("mice_protein.csv", _load_mice_grouped),
+    "madelon": ("madelon.mat", _load_mat),
+    "allaml": ("ALLAML.mat", _load_mat),
+    "pumadyn32nm": ("pumadyn32nm.csv.gz", _load_regression),
+    "bike": ("bike.csv.gz", _load_regression),
 }
