@@ -11,7 +11,10 @@ import skjointprune
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/method.md", "docs/benchmarks.md", "docs/add-a-penalty.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "docs/method.md", "docs/benchmarks.md", "docs/add-a-penalty.md"],
+)
 def test_links_inside_the_repository_lead_somewhere(page):
     page = ROOT / page
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())

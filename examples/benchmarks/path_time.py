@@ -1,7 +1,7 @@
 """Seconds of a path of 20 points against those of one fit, defaults throughout.
 
-    python path_time.py --data FOLDER
-    python path_time.py --data FOLDER --only coil20 mice
+python path_time.py --data FOLDER
+python path_time.py --data FOLDER --only coil20 mice
 """
 
 import time
