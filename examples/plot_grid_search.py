@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from skjointprune import JointPruneClassifier
 
 X, y = load_digits(return_X_y=True)
-alphas = [2e-3, 5e-3, 8e-3, 1.2e-2, 1.6e-2, 2.4e-2]
+alphas = [0.02, 0.04, 0.06, 0.08, 0.12, 0.16]
 clf = JointPruneClassifier(max_epochs=30, retrain_epochs=20, random_state=0)
 
 

@@ -22,8 +22,6 @@ PATH = {**QUICK, "n_alphas": 4, "cv": 2}
 
 
 def expected_failures(estimator):
-    if isinstance(estimator, InputFeatureSelector):
-        return {}
     return {
         "check_sample_weight_equivalence_on_dense_data": (
             "trained in batches: a row given twice is not a row of weight two"

@@ -22,6 +22,7 @@ class Split(NamedTuple):
     y_train: np.ndarray
     X_test: np.ndarray  # (n_test, n_features)
     y_test: np.ndarray
+    groups_train: np.ndarray | None = None  # rows that must not be split
 
     @property
     def n_features(self):
@@ -67,14 +68,16 @@ def first_rows(split, rows, seed=0):
     """Keep at most `rows` training rows, in the classes' proportions."""
     if rows >= len(split.y_train):
         return split
-    X, _, y, _ = train_test_split(
-        split.X_train,
-        split.y_train,
+    kept, _ = train_test_split(
+        np.arange(len(split.y_train)),
         train_size=rows,
         stratify=None if split.regression else split.y_train,
         random_state=seed,
     )
-    return split._replace(X_train=X, y_train=y)
+    groups = None if split.groups_train is None else split.groups_train[kept]
+    return split._replace(
+        X_train=split.X_train[kept], y_train=split.y_train[kept], groups_train=groups
+    )
 
 
 def _flat(X):
@@ -105,7 +108,7 @@ def _load_mice_grouped(path):
     X, y, mouse = _read_mice(path)
     folds = StratifiedGroupKFold(n_splits=5, shuffle=True, random_state=0)
     train, test = next(folds.split(X, y, mouse))
-    return _impute(Split(X[train], y[train], X[test], y[test]))
+    return _impute(Split(X[train], y[train], X[test], y[test], mouse[train]))
 
 
 def _read_mice(path):

@@ -39,7 +39,11 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import f_classif, f_regression
 from sklearn.linear_model import LogisticRegression, lasso_path
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedShuffleSplit,
+)
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import l1_min_c
 
@@ -77,19 +81,20 @@ def dense_network(split, columns, seed):
 def choose_noise(args, data):
     """Return the noise whose network is best on a quarter of the training rows."""
     split = load(data, args.data, args.rows)
-    X, X_held_out, y, y_held_out = train_test_split(
-        split.X_train,
-        split.y_train,
-        test_size=0.25,
-        random_state=0,
-        stratify=None if split.regression else split.y_train,
-    )
+    X, y, groups = split.X_train, split.y_train, split.groups_train
+    kind = ShuffleSplit if split.regression else StratifiedShuffleSplit
+    if groups is not None:
+        kind = GroupShuffleSplit
+    folds = kind(n_splits=1, test_size=0.25, random_state=0)
+    ((train, held_out),) = folds.split(X, y, groups)
     k = min(args.k[0], split.n_features)
     scores = {}
     for noise in NOISES:
         net = make_ours(split, n_features_to_select=k, input_noise=noise)
         scores[noise] = (
-            net.set_params(random_state=0).fit(X, y).score(X_held_out, y_held_out)
+            net.set_params(random_state=0)
+            .fit(X[train], y[train])
+            .score(X[held_out], y[held_out])
         )
     print(f"{data}: held-out score by input noise: {scores}", flush=True)
     return max(NOISES, key=scores.get)

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from skjointprune import InputFeatureSelector, JointPruneClassifier
 
-GRID = {"select__alpha": [3e-4, 1e-3, 3e-3], "clf__alpha": [1e-3, 1e-2]}
+GRID = {"select__alpha": [0.01, 0.03, 0.1], "clf__alpha": [0.03, 0.1]}
 
 
 def main():
