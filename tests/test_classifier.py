@@ -7,6 +7,7 @@ import pytest
 import torch
 from _helpers import assert_same_fit, assert_unfitted
 from sklearn.base import clone
+from sklearn.datasets import make_classification
 from sklearn.metrics import recall_score
 from torch import nn
 
@@ -548,3 +549,40 @@ def test_rows_of_a_class_without_weight_are_not_scored(quick, planted):
 def test_class_weights_that_say_nothing_are_refused(quick, planted, weights):
     with pytest.raises(ValueError, match="`class_weight` must not be"):
         quick(class_weight=weights).fit(*planted)
+
+
+def test_distillation_trains_a_dense_network_first(quick, planted):
+    X, y = planted
+    clf = quick(distillation=0.9, n_features_to_select=3, module__dropout=0.2)
+    clf.fit(X, y)
+    phases = clf.history_[:, "phase"]
+    assert phases == ["teach"] * 8 + ["sparsify"] * 15 + ["retrain"] * 8
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+    assert clf.score(X, y) > 0.9
+    dropouts = [m.p for m in clf.module_.modules() if isinstance(m, nn.Dropout)]
+    assert dropouts == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("input_noise", -1), ("distillation", 1.5), ("unit_cost", "x")]
+)
+def test_new_parameters_out_of_range_are_refused_by_name(quick, planted, name, value):
+    with pytest.raises(ValueError, match=name):
+        quick(**{name: value}).fit(*planted)
+
+
+def test_noise_on_inputs_finds_what_is_memorised_over_without():
+    # a sign of two products among 100 inputs and few rows
+    X, y = make_classification(
+        600, 100, n_informative=4, n_redundant=4, n_clusters_per_class=4,
+        shuffle=False, flip_y=0.0, random_state=3,
+    )  # fmt: skip
+    found = {
+        noise: JointPruneClassifier(
+            (64,), n_features_to_select=8, input_noise=noise, max_epochs=60,
+            retrain_epochs=1, prune="inputs", random_state=0,
+        ).fit(X, y).support_[:8].sum()
+        for noise in (0, 1.5)
+    }  # fmt: skip
+    assert found[1.5] >= 7
+    assert found[1.5] > found[0]

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skjointprune import InputFeatureSelector, JointPruneClassifier
@@ -205,3 +206,20 @@ def test_unit_costs_thin_the_layer_whose_units_are_dear(planted, unit_cost):
     first_even, second_even = units("constant")
     assert first < first_even  # 72 inputs read: dear
     assert second >= second_even
+
+
+def test_auto_through_a_pipeline_of_encoder_and_classifier(quick, mixed):
+    y = (mixed["marital"] == "apart").to_numpy().astype(int)
+    encoder = make_column_transformer(
+        (OneHotEncoder(sparse_output=False), ["marital", "city", "city_size"]),
+        (StandardScaler(), ["age", "hours_a"]),
+    ).set_output(transform="pandas")
+    clf = quick(feature_groups="auto", n_features_to_select=1, max_epochs=60)
+    pipe = make_pipeline(encoder, clf).fit(mixed, y)
+    kept = pipe[-1].get_feature_names_out()
+    assert [name.partition("__")[2] for name in kept] == [
+        "marital_apart",
+        "marital_is_married",
+        "marital_never_married",
+    ]
+    assert pipe.score(mixed, y) > 0.9

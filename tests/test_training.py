@@ -77,6 +77,37 @@ def test_weights_enter_loss_and_accuracy():
     torch.testing.assert_close(net.get_loss(X, (y, w)), expected)
 
 
+def test_noise_is_added_to_the_inputs_of_batches_alone():
+    data = table(4000, 3)
+    before = data.X.clone()
+    noisy = list(Batches(data, 500, noise=2.0))
+    assert torch.equal(data.X, before)
+    assert torch.equal(torch.cat([y for _, (y, _) in noisy]), data.y)
+    difference = torch.cat([X for X, _ in noisy]) - before
+    assert difference.std().item() == pytest.approx(2, rel=0.05)
+    assert torch.equal(torch.cat([X for X, _ in Batches(data, 500)]), before)
+
+
+def test_a_share_of_the_loss_is_the_distance_from_the_teacher():
+    data = table()
+    data.teacher = torch.randn(50, 2)
+    X, of = data[:10]
+    y, weight, teacher = of
+    assert torch.equal(teacher, data.teacher[:10])
+    net = PruningNet(
+        nn.Linear(6, 2),
+        criterion=nn.CrossEntropyLoss,
+        criterion__reduction="none",
+        distillation=0.25,
+        distance=MULTICLASS.distance,
+    ).initialize()
+    out = net.module_(X)
+    hard = nn.functional.cross_entropy(out, y)
+    soft = MULTICLASS.distance(out, teacher).mean()
+    torch.testing.assert_close(net.get_loss(out, of), 0.25 * soft + 0.75 * hard)
+    torch.testing.assert_close(net.get_loss(out, (y, weight)), hard)
+
+
 class Recorder:
     """Stands in for a sparsifier of six inputs."""
 
