@@ -98,7 +98,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             network = self._build(data, device)
             dense = NetworkSize.of(network)
             epochs = trainer.epochs(self.retrain_epochs, data, AUTO_RETRAIN_EPOCHS)
-            if self.distillation:
+            if self.distillation and epochs:
                 trainer.teach(network, data, epochs)
 
             # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
@@ -165,9 +165,11 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
                 "`n_features_to_select` at None."
             )
         if self.feature_costs is not None:
-            costs = np.asarray(self.feature_costs, dtype=np.float64)
-            if costs.shape != (self.n_features_in_,) or not (
-                np.isfinite(costs).all() and (costs > 0).all()
+            costs = np.asarray(self.feature_costs)
+            if (
+                costs.shape != (self.n_features_in_,)
+                or costs.dtype.kind not in "iuf"
+                or not (np.isfinite(costs) & (costs > 0)).all()
             ):
                 raise ValueError(
                     "`feature_costs` must hold one finite number above 0 for each of "
@@ -260,11 +262,18 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             callbacks=self.callbacks or (),
         )
 
+    def _resolved_penalty(self) -> Penalty:
+        if isinstance(self.penalty, str):
+            return PENALTIES[self.penalty]()
+        if isclass(self.penalty):
+            raise ValueError(
+                "`penalty` must be an object or a name. Got the class "
+                f"{self.penalty.__name__}; pass {self.penalty.__name__}()."
+            )
+        return self.penalty
+
     def _prices(self) -> Prices:
         """Resolve what may go, and at what price."""
-        penalty: Penalty = self.penalty
-        if isinstance(self.penalty, str):
-            penalty = PENALTIES[self.penalty]()
         groups = costs = None
         if self._grouped:
             groups = torch.empty(self.n_features_in_, dtype=torch.long)
@@ -272,7 +281,9 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
                 groups[columns] = number
         if self.feature_costs is not None:
             costs = torch.tensor(np.asarray(self.feature_costs, dtype=np.float32))
-        return Prices(penalty, self.prune, groups, costs, self.unit_cost)
+        return Prices(
+            self._resolved_penalty(), self.prune, groups, costs, self.unit_cost
+        )
 
     def _n_inputs(self) -> int | None:
         asked = self.n_features_to_select

@@ -4,6 +4,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from joblib import Parallel, delayed
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
@@ -14,11 +15,14 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
+from sklearn.utils.validation import validate_data
 
 from ._base import JointPruneEstimator
 from ._context import draw_seed
+from ._feature_groups import resolve_groups
 from ._path import check_alphas, find_alphas, iter_path
 from ._sklearn import Interval, StrOptions, _fit_context, _routing_enabled
+from ._sparsify import Penalty
 
 
 class PathCV(JointPruneEstimator):
@@ -47,6 +51,8 @@ class PathCV(JointPruneEstimator):
     scoring: Any
     n_jobs: int | None
     random_state: Any
+    callbacks: Any
+    feature_groups: Any
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, **params):
@@ -74,10 +80,17 @@ class PathCV(JointPruneEstimator):
             If `alphas` holds a number that is not above 0, and what a fit raises.
         """
         check_alphas(self.alphas)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
+            )
         X, y, sample_weight = indexable(X, y, sample_weight)
         seed = draw_seed(self.random_state)
-        single = self._make_single(random_state=seed)
-        scorer = check_scoring(single, scoring=self.scoring)
+        shared = {"random_state": seed, "feature_groups": self._find_groups(X)}
+        single = self._make_single(**shared)
+        _check_leaves_alone(single._resolved_penalty())
+        scorer = check_scoring(self._scored(), scoring=self.scoring)
         routed = self._route(sample_weight, params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = list(cv.split(X, y, **routed.splitter.split))
@@ -86,9 +99,11 @@ class PathCV(JointPruneEstimator):
         if alphas is None:
             alphas = find_alphas(single, X, y, sample_weight, self.n_alphas)
         alphas = np.unique(np.asarray(alphas, dtype=float))
+        # All rows of a fold are for training, unless a callback may watch others.
+        of_fold = {} if self.callbacks else {"validation_fraction": None}
         rows = Parallel(n_jobs=self.n_jobs)(
             delayed(_score_fold)(
-                self._make_single(random_state=seed, validation_fraction=None),
+                self._make_single(**shared, **of_fold),
                 X,
                 y,
                 sample_weight,
@@ -104,6 +119,8 @@ class PathCV(JointPruneEstimator):
         best = choose(results["mean_test_score"], _standard_errors(rows), self.rule)
         single.set_params(alpha=float(alphas[best])).fit(X, y, sample_weight)
         fitted = {k: v for k, v in vars(single).items() if k not in single.get_params()}
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
         for name, value in fitted.items():
             setattr(self, name, value)
         self.alpha_ = single.alpha
@@ -121,6 +138,23 @@ class PathCV(JointPruneEstimator):
             name: value for name, value in own.items() if name in known or "__" in name
         }
         return single.set_params(**(shared | changed))
+
+    def _find_groups(self, X):
+        """Resolve groups once, as rows of a fold may tell others."""
+        if not isinstance(self.feature_groups, str):
+            return self.feature_groups
+        probe = self._single()
+        checked = validate_data(probe, X, dtype=[np.float64, np.float32])
+        names = getattr(probe, "feature_names_in_", None)
+        groups = resolve_groups(self.feature_groups, checked, names)
+        return [columns.tolist() for columns in groups]
+
+    def _scored(self) -> JointPruneEstimator:
+        """Return an estimator whose own score, the default one, takes weights."""
+        single = self._single()
+        if _routing_enabled():
+            single.set_score_request(sample_weight=True)
+        return single
 
     def _route(self, sample_weight, params) -> Bunch:
         """Say what the splitter and the scorer are given."""
@@ -147,7 +181,7 @@ class PathCV(JointPruneEstimator):
         MetadataRouter
             For the splitter and the scorer.
         """
-        scorer = check_scoring(self._single(), scoring=self.scoring)
+        scorer = check_scoring(self._scored(), scoring=self.scoring)
         return (
             MetadataRouter(owner=self)
             .add_self_request(self)
@@ -165,13 +199,30 @@ class PathCV(JointPruneEstimator):
 def choose(scores: np.ndarray, errors: np.ndarray, rule) -> int:
     """Return the position of the chosen strength, given ascending ones.
 
-    `scores` are means over folds, `errors` their standard errors.
+    `scores` are means over folds, `errors` their standard errors. What could not be
+    scored in all folds is not chosen.
     """
-    best = int(np.argmax(scores))
+    if np.isnan(scores).all():
+        raise ValueError(
+            "No point of the path has a score in every fold. Choose a `scoring` that "
+            "is defined for all folds, or a `cv` whose folds hold all classes."
+        )
+    best = int(np.nanargmax(scores))
     if rule == "best":
         return best
     loss = errors[best] if rule == "one_se" else rule
     return int(np.flatnonzero(scores >= scores[best] - loss).max())
+
+
+def _check_leaves_alone(penalty: Penalty) -> None:
+    s = torch.linspace(0.1, 10, 50)
+    left = penalty.prox(s, 1.0)
+    if not bool(((left == 0) | (left == s)).all()):
+        raise ValueError(
+            "Cross-validation along paths needs a `penalty` that leaves what stays as "
+            f"it is. Got {type(penalty).__name__}, which shrinks it, and more often in "
+            "a fit than along a path; use 'group_l0', or GridSearchCV over `alpha`."
+        )
 
 
 def _score_fold(

@@ -1,6 +1,6 @@
 """Which columns of X stay or go together."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,13 +68,15 @@ def _by_label(labels: Sequence) -> list[np.ndarray]:
 
 
 def _by_lists(lists, n: int, names: Sequence[str] | None) -> list[np.ndarray]:
-    position = {} if names is None else {name: i for i, name in enumerate(names)}
+    position: dict[Any, Any] = (
+        {} if names is None else {name: i for i, name in enumerate(names)}
+    )
     free = set(range(n))
     groups = []
     for listed in lists:
         columns = []
         for column in listed:
-            i = position.get(column, column)
+            i = position.get(column, column) if isinstance(column, Hashable) else -1
             if not isinstance(i, int | np.integer) or isinstance(i, bool | np.bool_):
                 i = -1
             if int(i) not in free:

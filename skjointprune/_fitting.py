@@ -105,11 +105,12 @@ class Trainer:
                 points.append(point)
 
         steps = epochs * self._n_batches(data)
-        if steps < schedule.n_events:
+        needed = math.ceil(schedule.n_events / (schedule.stop - schedule.start))
+        if steps < needed:  # or two events would fall on one step
             raise ValueError(
-                f"A path of {schedule.n_points} points needs at least "
-                f"{schedule.n_events} optimiser steps. Got {steps} from "
-                f"`max_epochs`={epochs}; raise it or ask for fewer points."
+                f"A path of {schedule.n_points} points needs at least {needed} "
+                f"optimiser steps. Got {steps} from twice `max_epochs`, {epochs} "
+                "epochs; raise it or ask for fewer points."
             )
         self._sparsify(network, data, epochs, prices, schedule, note)
         return points
@@ -138,7 +139,7 @@ class Trainer:
             on_event=on_event,
         )
         callbacks = [("prune", pruning), *self._own(False)]
-        net = self._make_net(network, data, callbacks, self.input_noise)
+        net = self._make_net(network, data, callbacks, noise=self.input_noise)
         self._run(net, network, data, epochs, "sparsify")
         return pruning.sparsifier_, scores
 
@@ -172,10 +173,10 @@ class Trainer:
         """
         if data.train.teacher is not None:
             for layer in network.module.modules():
-                if isinstance(layer, torch.nn.Dropout):
+                if isinstance(layer, torch.nn.Dropout | torch.nn.AlphaDropout):
                     layer.p = 0.0
         callbacks = self._cycled(self._own(True), data, epochs)
-        net = self._make_net(network, data, callbacks)
+        net = self._make_net(network, data, callbacks, self.distillation)
         try:
             self._run(net, network, data, epochs, "retrain")
         except KeyboardInterrupt:
@@ -217,6 +218,7 @@ class Trainer:
         net.module_ = network.module.eval()
         net.initialize_optimizer()
         net.module = finished
+        net.train_split = None  # it holds rows
 
     def _n_batches(self, data: Data) -> int:
         return len(Batches(data.train, self.batch_size))
@@ -240,7 +242,12 @@ class Trainer:
         ]
 
     def _make_net(
-        self, network: Network, data: Data, callbacks, noise: float = 0.0
+        self,
+        network: Network,
+        data: Data,
+        callbacks,
+        distillation: float = 0.0,
+        noise: float = 0.0,
     ) -> PruningNet:
         params = {f"optimizer__{k}": v for k, v in self.optimizer_params.items()}
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
@@ -252,7 +259,7 @@ class Trainer:
             criterion=self.task.criterion,
             criterion__reduction="none",
             predict_nonlinearity=self.task.read,
-            distillation=self.distillation,
+            distillation=distillation,
             distance=self.task.distance,
             optimizer=self.optimizer,
             lr=self.lr,

@@ -14,10 +14,11 @@ from ._classifier import JointPruneClassifier
 from ._context import choose_device, draw_seed, seeded
 from ._data import Data
 from ._fitting import AUTO_RETRAIN_EPOCHS, Sparse, Trainer
+from ._groups import Network
 from ._regressor import JointPruneRegressor
 from ._report import NetworkSize
 from ._schedule import Sweep
-from ._sklearn import HasMethods, Interval, validate_params
+from ._sklearn import Interval, validate_params
 
 SPARSIFY_SHARE = 2  # a path sparsifies for as many times the epochs of a fit,
 RETRAIN_SHARE = 1 / 8  # and retrains each point for this share of a fit's
@@ -94,7 +95,7 @@ class PruningPath:
 
 @validate_params(
     {
-        "estimator": [HasMethods(["fit", "get_support"]), None],
+        "estimator": [JointPruneEstimator, None],
         "alphas": ["array-like", None],
         "n_alphas": [Interval(Integral, 1, None, closed="left")],
         "return_estimators": ["boolean"],
@@ -116,7 +117,8 @@ def joint_prune_path(
     One network is trained while the threshold of saliency rises, twice as long as in
     a fit; at each point a copy of it is retrained for an eighth of a fit's epochs and
     scored on held-out rows. A fit with the `alpha` of a point gives about its size,
-    and, trained longer, usually a better score.
+    and, trained longer, usually a better score; but not with a penalty that shrinks
+    what stays, as a fit shrinks it more often.
 
     Parameters
     ----------
@@ -146,8 +148,8 @@ def joint_prune_path(
     ------
     ValueError
         If `alphas` holds a number that is not above 0, the estimator asks for an
-        exact number of inputs, prunes nothing or trains for fewer steps than a path
-        has events; and what a fit raises.
+        exact number of inputs, prunes nothing or trains for too few steps; and what a
+        fit raises.
 
     See Also
     --------
@@ -200,6 +202,13 @@ class _Sweep:
         cls, estimator: JointPruneEstimator, X, y, sample_weight, alphas, n_alphas: int
     ) -> "_Sweep":
         """Sparsify, all the way, and copy the network at each point."""
+        if not isinstance(estimator, JointPruneEstimator) or not hasattr(
+            estimator, "alpha"
+        ):
+            raise TypeError(
+                "`estimator` must be a JointPruneClassifier or a JointPruneRegressor. "
+                f"Got {estimator!r}; pass one of these."
+            )
         estimator = clone(estimator)
         estimator._validate_params()
         alphas = check_alphas(alphas)
@@ -217,8 +226,10 @@ class _Sweep:
             trainer = estimator._trainer(len(data.train), device)
             network = estimator._build(data, device)
             dense = NetworkSize.of(network)
-            if estimator.distillation:
-                trainer.teach(network, data, _retrain_epochs(estimator, trainer, data))
+            _check_targets(estimator, network)
+            retrain_epochs = _retrain_epochs(estimator, trainer, data)
+            if estimator.distillation and retrain_epochs:
+                trainer.teach(network, data, retrain_epochs)
             points = trainer.sweep(
                 network,
                 data.view(),
@@ -243,6 +254,15 @@ class _Sweep:
             epochs = math.ceil(full * RETRAIN_SHARE)
             fitted._retrain(trainer, point, left, epochs, self.dense)
         return fitted
+
+
+def _check_targets(estimator: JointPruneEstimator, network: Network) -> None:
+    if not estimator._prices().targets(network):
+        raise ValueError(
+            f"A path needs something that may go. Got `prune`={estimator.prune!r} and "
+            f"a network of which is kept whole: {network.kept_whole}. Change `prune` "
+            "or `module`."
+        )
 
 
 def _retrain_epochs(estimator, trainer: Trainer, data: Data) -> int:

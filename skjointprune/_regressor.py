@@ -82,7 +82,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
     verbose : int, default=0
         1 shows a progress bar for each phase, 2 also prints a line an epoch.
     callbacks : list of skorch callbacks or None, default=None
-        Run in both phases, but for `EarlyStopping`, which ends retraining only.
+        Run in all phases, but for `EarlyStopping`, which ends retraining only.
     module : class, callable, nn.Module or None, default=None
         A stack of linear, normalisation, dropout and activation layers that returns
         one output a target. A class or factory is given `n_features_in` and
@@ -105,9 +105,9 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
     net_ : skorch.NeuralNet
         The skorch net that retrained and holds it.
     history_ : skorch.history.History
-        A row an epoch, of both phases.
+        A row an epoch, of all phases.
     n_iter_ : int
-        Number of epochs, of both phases.
+        Number of epochs, of all phases.
     report_ : PruningReport
         Sizes and held-out scores before and after.
     n_features_in_ : int

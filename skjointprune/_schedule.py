@@ -84,7 +84,8 @@ class Sweep:
         """Prune at the next threshold."""
         if self.alphas is None:
             alpha = sparsifier.alpha_for(share=(event + 1) / self.n_events)
-            self.alpha = max(self.alpha, alpha)
+            # A point is above 0, as an `alpha` is, even where there is nothing to go.
+            self.alpha = max(self.alpha, alpha, 1e-12)
         else:
             self.alpha = alpha = self._between(event)
         return sparsifier.prune(alpha)

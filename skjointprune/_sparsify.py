@@ -200,15 +200,17 @@ class Sparsifier:
 
         The share goes from 0, none, to 1, all but the last input and the last unit of
         each layer; on a logarithmic scale, but for the last few. Between two
-        saliencies the result is interpolated; it is 0 where enough are gone.
+        saliencies the result is interpolated; where enough are gone it is below all.
         """
         priced = [self._priced(c).sort(descending=True).values for c in self.targets]
         # The last of each stays whatever its saliency.
         free = torch.cat([s[1:] for s in priced]).sort(descending=True).values
         few = 10
         n_left = (self.n_free + few) ** (1 - share) * few**share - few
-        if n_left > len(free) - 0.5 or not len(free):
+        if not len(free):
             return 0.0
+        if n_left > len(free) - 0.5:
+            return float(free[-1]) / 2
         at = np.arange(1, len(free) + 1)
         return float(np.interp(n_left + 0.5, at, free.double().cpu().numpy()))
 

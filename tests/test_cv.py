@@ -8,9 +8,11 @@ from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EarlyStopping
 
 from skjointprune import JointPruneClassifierCV, JointPruneRegressorCV
 from skjointprune._cv import choose
+from skjointprune._sparsify import GroupL0
 
 QUICK = {
     "hidden_layer_sizes": (16,),
@@ -159,9 +161,47 @@ def test_unknown_metadata_is_refused(planted):
         JointPruneClassifierCV(**QUICK).fit(*planted, colour=1)
 
 
+def test_what_could_not_be_scored_is_not_chosen():
+    scores = np.array([0.9, np.nan, 0.8])
+    assert choose(scores, np.zeros(3), "best") == 0
+    assert choose(scores, np.full(3, 0.2), "one_se") == 2
+    with pytest.raises(ValueError, match="defined for all folds"):
+        choose(np.full(3, np.nan), np.zeros(3), "best")
+
+
+def test_second_fit_forgets_the_names_of_the_first(frame, planted):
+    small = {**QUICK, "n_alphas": 2, "cv": 2}
+    clf = JointPruneClassifierCV(**small).fit(*frame)
+    assert hasattr(clf, "feature_names_in_")
+    assert not hasattr(clf.fit(*planted), "feature_names_in_")
+
+
+def test_early_stopping_watches_held_out_rows_of_folds(planted):
+    small = {**QUICK, "n_alphas": 2, "cv": 2}
+    clf = JointPruneClassifierCV(**small, callbacks=[EarlyStopping(patience=2)])
+    assert clf.fit(*planted).n_splits_ == 2
+
+
+def test_default_score_takes_routed_weights(planted):
+    X, y = planted
+    small = {**QUICK, "n_alphas": 2, "cv": 2}
+    with sklearn.config_context(enable_metadata_routing=True):
+        clf = JointPruneClassifierCV(**small).set_fit_request(sample_weight=True)
+        assert clf.fit(X, y, sample_weight=np.ones(400)).score(X, y) > 0.5
+
+
+def test_few_inputs_are_enough(planted):
+    X, y = planted
+    small = {**QUICK, "cv": 2, "n_alphas": 8, "max_epochs": 30}
+    clf = JointPruneClassifierCV(**small, prune="inputs").fit(X[:, [1, 5, 8]], y)
+    assert (clf.alphas_ > 0).all()
+
+
 @pytest.mark.parametrize(
     ("params", "match"),
     [
+        ({"penalty": "group_lasso"}, "leaves what stays"),
+        ({"penalty": GroupL0}, r"pass GroupL0\(\)"),
         ({"alphas": [0.0]}, "above 0"),
         ({"rule": "worst"}, "rule"),
         ({"rule": -0.1}, "rule"),

@@ -42,6 +42,7 @@ def test_lists_come_first_and_other_columns_follow_alone():
         ([["nobody"]], "'nobody', which is no column"),
         ([[True]], "True, which is no column"),
         ([[0], []], "empty list"),
+        ([[[0, 1]], [2]], "which is no column"),
         ("auto", "reads the names"),
     ],
 )
@@ -178,7 +179,9 @@ def test_equal_costs_are_as_none_and_costs_scale_alpha(quick, planted):
     np.testing.assert_array_equal(twos.support_, plain.support_)
 
 
-@pytest.mark.parametrize("costs", [[1.0], [0.0] * 12, [-1.0] * 12, [np.nan] * 12])
+@pytest.mark.parametrize(
+    "costs", [[1.0], ["a"] * 12, [0.0] * 12, [-1.0] * 12, [np.nan] * 12]
+)
 def test_bad_costs_are_refused(quick, planted, costs):
     with pytest.raises(ValueError, match="feature_costs"):
         quick(feature_costs=costs).fit(*planted)

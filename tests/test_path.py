@@ -1,9 +1,12 @@
+import pickle
+
 import numpy as np
 import pytest
 from conftest import RELEVANT
 
 from skjointprune import (
     JointPruneClassifier,
+    JointPruneClassifierCV,
     JointPruneRegressor,
     joint_prune_path,
 )
@@ -135,9 +138,44 @@ def test_the_estimator_is_left_alone(quick, planted):
             "leave the first",
         ),
         ({"estimator": JointPruneClassifier(prune="none")}, "leave the first"),
-        ({"estimator": JointPruneClassifier(max_epochs=1)}, "needs at least"),
+        ({"estimator": JointPruneClassifier(max_epochs=2)}, "needs at least"),
+        (
+            {
+                "estimator": JointPruneClassifier(
+                    prune="weights", module__norm="layer", max_epochs=20
+                )
+            },
+            "something that may go",
+        ),
+        ({"estimator": JointPruneClassifierCV()}, "estimator"),
     ],
 )
 def test_bad_parameters_are_refused(planted, params, match):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((ValueError, TypeError), match=match):
         joint_prune_path(*planted, **params)
+
+
+@pytest.mark.parametrize("epochs", range(5, 9))
+def test_every_point_is_there_however_few_the_steps(quick, planted, epochs):
+    X, y = planted
+    estimator = quick(max_epochs=epochs, retrain_epochs=1, batch_size=40)
+    alphas = np.linspace(0.001, 0.2, 13)
+    try:
+        path = joint_prune_path(X, y, alphas=alphas, estimator=estimator)
+    except ValueError as error:
+        assert "needs at least" in str(error)
+    else:
+        np.testing.assert_allclose(path.alphas, alphas)
+
+
+def test_points_are_above_0_where_there_is_little_to_prune(planted):
+    X, y = planted
+    estimator = JointPruneClassifier((8,), prune="inputs", max_epochs=40, lr=1e-2)
+    path = joint_prune_path(X[:, :4], y, estimator=estimator)
+    assert (path.alphas > 0).all() and path.inputs[-1] == 1
+
+
+def test_fitted_points_hold_no_rows(path):
+    sizes = [len(pickle.dumps(clf)) for clf in path.estimators]
+    assert max(sizes) < 60_000
+    assert all(clf.net_.train_split is None for clf in path.estimators)
