@@ -21,7 +21,7 @@ digits = load_digits()
 X_train, X_test, y_train, y_test = train_test_split(
     digits.data, digits.target, stratify=digits.target, random_state=0
 )
-clf = JointPruneClassifier(n_features_to_select=20, random_state=0)
+clf = JointPruneClassifier(n_features_to_select=20, alpha=0.03, random_state=0)
 clf.fit(X_train, y_train)
 
 print(clf.report_)

@@ -24,7 +24,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     ----------
     hidden_layer_sizes : sequence of int, default=(256, 128)
         Units of each hidden layer before pruning. Used by the default `module` only.
-    alpha : float, default=0.03
+    alpha : float, default=0.02
         Strength of regularisation, above 0. An input or unit goes when its saliency
         falls to `alpha` or below. The saliency is the root of the second-order
         estimate of what its removal costs in loss.
@@ -148,7 +148,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self,
         hidden_layer_sizes=(256, 128),
         *,
-        alpha=0.03,
+        alpha=0.02,
         n_features_to_select=None,
         prune="joint",
         penalty="group_l0",

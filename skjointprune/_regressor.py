@@ -23,7 +23,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         Of the standardised targets; "huber" is squared up to an error of one standard
         deviation of a target and linear from there.
-    alpha : float, default=0.03
+    alpha : float, default=0.02
         Strength of regularisation, above 0. An input or unit goes when its saliency
         falls to `alpha` or below. The saliency is the root of the second-order
         estimate of what its removal costs in loss.
@@ -146,7 +146,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         hidden_layer_sizes=(256, 128),
         *,
         loss="squared_error",
-        alpha=0.03,
+        alpha=0.02,
         n_features_to_select=None,
         prune="joint",
         penalty="group_l0",

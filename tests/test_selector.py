@@ -88,7 +88,7 @@ def test_the_given_estimator_is_cloned_and_left_unfitted(quick, planted):
     with pytest.raises(NotFittedError):
         check_is_fitted(estimator)
     assert estimator.n_features_to_select is None
-    assert estimator.alpha == 0.03
+    assert estimator.alpha == 0.02
 
 
 def test_alpha_and_n_features_override_those_of_the_estimator(quick, planted):
