@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data, prepare
 from ._feature_groups import resolve_groups
-from ._fitting import AUTO_RETRAIN_EPOCHS, Sparse, Trainer
+from ._fitting import AUTO_RETRAIN_EPOCHS, Sparsified, Trainer
 from ._groups import Network, find_groups
 from ._params import PassedOnParams
 from ._report import NetworkSize, PruningReport
@@ -205,13 +205,13 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             )
         return network
 
-    def _trace_back(self, sparse: Sparse) -> None:
+    def _trace_back(self, sparse: Sparsified) -> None:
         self.support_ = np.zeros(self.n_features_in_, dtype=bool)
         self.support_[sparse.support.numpy()] = True
         self.feature_importances_ = sparse.importances.numpy()
 
     def _retrain(
-        self, trainer: Trainer, sparse: Sparse, data: Data, epochs: int, dense
+        self, trainer: Trainer, sparse: Sparsified, data: Data, epochs: int, dense
     ) -> None:
         """Retrain a sparse network on data of its inputs; note what came of it."""
         network = sparse.network

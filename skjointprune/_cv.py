@@ -79,7 +79,7 @@ class PathCV(JointPruneEstimator):
         ValueError
             If `alphas` holds a number that is not above 0, and what a fit raises.
         """
-        check_alphas(self.alphas)
+        given = check_alphas(self.alphas)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
@@ -95,10 +95,10 @@ class PathCV(JointPruneEstimator):
         cv = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = list(cv.split(X, y, **routed.splitter.split))
 
-        alphas = self.alphas
-        if alphas is None:
+        if given is None:
             alphas = find_alphas(single, X, y, sample_weight, self.n_alphas)
-        alphas = np.unique(np.asarray(alphas, dtype=float))
+        else:
+            alphas = np.unique(given)
         # All rows of a fold are for training, unless a callback may watch others.
         of_fold = {} if self.callbacks else {"validation_fraction": None}
         rows = Parallel(n_jobs=self.n_jobs)(
@@ -115,8 +115,11 @@ class PathCV(JointPruneEstimator):
             )
             for train, test in folds
         )
-        results = _collect(alphas, rows)
-        best = choose(results["mean_test_score"], _standard_errors(rows), self.rule)
+        table = np.array(rows, dtype=float)  # (folds, points, columns)
+        results = _collect(alphas, table)
+        spread = table[:, :, 0].std(axis=0, ddof=min(1, len(folds) - 1))
+        errors = spread / np.sqrt(len(folds))
+        best = choose(results["mean_test_score"], errors, self.rule)
         single.set_params(alpha=float(alphas[best])).fit(X, y, sample_weight)
         fitted = {k: v for k, v in vars(single).items() if k not in single.get_params()}
         for name in [name for name in vars(self) if name.endswith("_")]:
@@ -241,8 +244,8 @@ def _score_fold(
     return rows
 
 
-def _collect(alphas: np.ndarray, rows) -> dict[str, np.ndarray]:
-    table = np.array(rows, dtype=float)  # (folds, points, columns)
+def _collect(alphas: np.ndarray, table: np.ndarray) -> dict[str, np.ndarray]:
+    """Name the columns of what `_score_fold` returned for each fold."""
     scores = table[:, :, 0]
     results = {f"split{i}_test_score": row for i, row in enumerate(scores)}
     means = table.mean(axis=0)
@@ -255,9 +258,3 @@ def _collect(alphas: np.ndarray, rows) -> dict[str, np.ndarray]:
         "mean_parameters": means[:, 2],
         "mean_macs": means[:, 3],
     }
-
-
-def _standard_errors(rows) -> np.ndarray:
-    scores = np.array(rows, dtype=float)[:, :, 0]
-    n_folds = len(scores)
-    return scores.std(axis=0, ddof=min(1, n_folds - 1)) / np.sqrt(n_folds)

@@ -40,7 +40,7 @@ Scores = dict[str, float | None]
 
 
 @dataclass
-class Sparse:
+class Sparsified:
     """A network at the end of sparsifying, or at a point on the way.
 
     `support`, (retained,), are positions among all inputs, `importances`, (inputs,),
@@ -73,7 +73,7 @@ class Trainer:
     callbacks: Sequence[Callback | tuple[str, Callback]]
     history: History = field(default_factory=History)
 
-    def again(self) -> "Trainer":
+    def branch(self) -> "Trainer":
         """Return a trainer that goes on from here with a history of its own."""
         history = History()
         history.extend(self.history)
@@ -81,7 +81,7 @@ class Trainer:
 
     def sparsify(
         self, network: Network, data: Data, epochs: int, prices: Prices, schedule: Rise
-    ) -> Sparse:
+    ) -> Sparsified:
         """Train while groups go; the columns of the tables go with the inputs."""
         sparsifier, scores = self._sparsify(network, data, epochs, prices, schedule)
         for name in sorted(set(sparsifier.starved)):
@@ -90,17 +90,17 @@ class Trainer:
                 f"{name!r} would survive; the most salient one was kept. Lower "
                 "`alpha`."
             )
-        return self._sparse(sparsifier, schedule.alpha, data, scores)
+        return self._sparsified(sparsifier, schedule.alpha, data, scores)
 
     def sweep(
         self, network: Network, data: Data, epochs: int, prices: Prices, schedule: Sweep
-    ) -> list[Sparse]:
+    ) -> list[Sparsified]:
         """Train while groups go until all are gone; copy the network at each point."""
-        points: list[Sparse] = []
+        points: list[Sparsified] = []
 
         def note(event: int, sparsifier: Sparsifier, scores: Scores) -> None:
             if schedule.point_at(event) is not None:
-                point = self._sparse(sparsifier, schedule.alpha, data, scores)
+                point = self._sparsified(sparsifier, schedule.alpha, data, scores)
                 point.network = deepcopy(network)
                 points.append(point)
 
@@ -143,14 +143,14 @@ class Trainer:
         self._run(net, network, data, epochs, "sparsify")
         return pruning.sparsifier_, scores
 
-    def _sparse(
+    def _sparsified(
         self, sparsifier: Sparsifier, alpha: float, data: Data, scores: Scores
-    ) -> Sparse:
+    ) -> Sparsified:
         network = sparsifier.network
         training = network.module.training
         scores = scores | {"after pruning": self.score(network, data)}
         network.module.train(training)
-        return Sparse(
+        return Sparsified(
             network, alpha, sparsifier.support, sparsifier.importances(), scores
         )
 

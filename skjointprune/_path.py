@@ -7,15 +7,13 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.multiclass import type_of_target
 
 from ._base import JointPruneEstimator
-from ._classifier import JointPruneClassifier
 from ._context import choose_device, draw_seed, seeded
 from ._data import Data
-from ._fitting import AUTO_RETRAIN_EPOCHS, Sparse, Trainer
+from ._default import default_estimator
+from ._fitting import AUTO_RETRAIN_EPOCHS, Sparsified, Trainer
 from ._groups import Network
-from ._regressor import JointPruneRegressor
 from ._report import NetworkSize
 from ._schedule import Sweep
 from ._sklearn import Interval, validate_params
@@ -167,6 +165,11 @@ def joint_prune_path(
     """
     if estimator is None:
         estimator = default_estimator(y)
+    if not hasattr(estimator, "alpha"):  # one that chooses by cross-validation
+        raise ValueError(
+            "`estimator` must be a JointPruneClassifier or a JointPruneRegressor. Got "
+            f"{estimator!r}; pass one of these."
+        )
     points = list(iter_path(estimator, X, y, sample_weight, alphas, n_alphas))
     scores = [p.report_.scores["after retraining"] for p in points]
     return PruningPath(
@@ -180,12 +183,6 @@ def joint_prune_path(
     )
 
 
-def default_estimator(y) -> JointPruneEstimator:
-    """Return a regressor for a continuous y, else a classifier."""
-    continuous = y is not None and type_of_target(y).startswith("continuous")
-    return (JointPruneRegressor if continuous else JointPruneClassifier)(random_state=0)
-
-
 @dataclass
 class _Sweep:
     """What one run along a path leaves: points to retrain, and what that takes."""
@@ -195,20 +192,13 @@ class _Sweep:
     data: Data
     trainer: Trainer
     dense: NetworkSize
-    points: list[Sparse]
+    points: list[Sparsified]
 
     @classmethod
     def run(
         cls, estimator: JointPruneEstimator, X, y, sample_weight, alphas, n_alphas: int
     ) -> "_Sweep":
         """Sparsify, all the way, and copy the network at each point."""
-        if not isinstance(estimator, JointPruneEstimator) or not hasattr(
-            estimator, "alpha"
-        ):
-            raise TypeError(
-                "`estimator` must be a JointPruneClassifier or a JointPruneRegressor. "
-                f"Got {estimator!r}; pass one of these."
-            )
         estimator = clone(estimator)
         estimator._validate_params()
         alphas = check_alphas(alphas)
@@ -239,12 +229,12 @@ class _Sweep:
             )
         return cls(estimator, seed, data, trainer, dense, points)
 
-    def retrained(self, point: Sparse) -> JointPruneEstimator:
+    def retrained(self, point: Sparsified) -> JointPruneEstimator:
         """Return a fitted estimator: trace back, and retrain for a short while."""
         fitted = clone(self.estimator).set_params(alpha=point.alpha)
         known = vars(fitted)
         known |= {k: v for k, v in vars(self.estimator).items() if k not in known}
-        trainer = self.trainer.again()
+        trainer = self.trainer.branch()
         full = _retrain_epochs(fitted, trainer, self.data)
         left = self.data.view()
         for table in left.tables:

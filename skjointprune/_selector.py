@@ -3,12 +3,11 @@
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
-from ._regressor import JointPruneRegressor
+from ._default import default_estimator
 from ._sklearn import HasMethods, _fit_context
 
 
@@ -119,9 +118,7 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
         if self.estimator is not None:
             estimator = clone(self.estimator)
         else:
-            continuous = y is not None and type_of_target(y).startswith("continuous")
-            default = JointPruneRegressor if continuous else JointPruneClassifier
-            estimator = default(prune="inputs", retrain_epochs=0, random_state=0)
+            estimator = default_estimator(y, prune="inputs", retrain_epochs=0)
         return estimator.set_params(**self._overrides())
 
     def _overrides(self) -> dict:

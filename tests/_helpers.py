@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,3 +17,14 @@ def assert_unfitted(clf):
         check_is_fitted(clf)
     assert not hasattr(clf, "n_features_in_")
     assert not [name for name in vars(clf) if name.endswith("_")]
+
+
+def assert_prox_minimises(penalty, alpha):
+    """Compare the proximal step with the best point of a fine grid."""
+    grid = torch.linspace(0, 4, 4001, dtype=torch.float64)
+    for s in torch.linspace(0, 4, 57, dtype=torch.float64):
+        objective = (grid - s) ** 2 / 2 + penalty.value(grid, alpha)
+        t = penalty.prox(s[None], alpha)
+        reached = (t - s) ** 2 / 2 + penalty.value(t, alpha)
+        assert float(reached) <= float(objective.min()) + 1e-6
+        assert bool(t == 0) == bool(s <= alpha)

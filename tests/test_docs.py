@@ -1,12 +1,19 @@
 """What the README and the documents say must exist."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
-import torch
+from _helpers import assert_prox_minimises
 
 import skjointprune
+from skjointprune import (
+    JointPruneClassifier,
+    JointPruneClassifierCV,
+    JointPruneRegressor,
+    JointPruneRegressorCV,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,17 +64,34 @@ def test_penalty_of_the_page_prunes(penalty_page):
 
 @pytest.mark.parametrize("alpha", [0.1, 0.7])
 def test_prox_of_the_page_minimises_its_objective(penalty_page, alpha):
-    penalty = penalty_page["GroupMCP"]()
-    grid = torch.linspace(0, 4, 4001, dtype=torch.float64)
-    for s in torch.linspace(0, 4, 57, dtype=torch.float64):
-        objective = (grid - s) ** 2 / 2 + penalty.value(grid, alpha)
-        t = penalty.prox(s[None], alpha)
-        reached = (t - s) ** 2 / 2 + penalty.value(t, alpha)
-        assert float(reached) <= float(objective.min()) + 1e-6
-        assert bool(t == 0) == bool(s <= alpha)
+    assert_prox_minimises(penalty_page["GroupMCP"](), alpha)
 
 
 def test_penalty_of_the_page_is_about_twenty_lines():
     text = (ROOT / "docs" / "add-a-penalty.md").read_text()
     block = re.search(r"(class GroupMCP.*?)```", text, flags=re.DOTALL).group(1)
     assert len(block.strip().splitlines()) <= 20
+
+
+def sections(estimator):
+    """The text of each parameter in a docstring, and its default in the signature."""
+    doc = inspect.getdoc(estimator)
+    text = doc[doc.index("Parameters\n---") : doc.index("Attributes\n---")]
+    found = re.findall(r"^(\w+) : (.*(?:\n(?: .*)?$)*)", text, flags=re.MULTILINE)
+    defaults = inspect.signature(estimator).parameters
+    return {name: (said.strip(), defaults[name].default) for name, said in found}
+
+
+def test_parameters_that_estimators_share_are_documented_alike():
+    classifier, regressor = JointPruneClassifier, JointPruneRegressor
+    differ = {"validation_fraction", "standardize", "module"}  # classes and targets
+    for one, other, but in (
+        (classifier, regressor, differ),
+        (classifier, JointPruneClassifierCV, set()),
+        (regressor, JointPruneRegressorCV, set()),
+        (JointPruneClassifierCV, JointPruneRegressorCV, differ),
+    ):
+        a, b = sections(one), sections(other)
+        shared = (a.keys() & b.keys()) - but
+        assert len(shared) >= 15
+        assert {name: a[name] for name in shared} == {name: b[name] for name in shared}

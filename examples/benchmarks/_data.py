@@ -14,6 +14,8 @@ import numpy as np
 from scipy.io import loadmat
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
+from skjointprune import JointPruneClassifier, JointPruneRegressor
+
 
 class Split(NamedTuple):
     """Train and test parts: float32 inputs; labels coded from 0, or float targets."""
@@ -33,6 +35,11 @@ class Split(NamedTuple):
     def regression(self):
         """Whether the targets are numbers."""
         return self.y_train.dtype.kind == "f"
+
+    @property
+    def estimator(self):
+        """Our estimator for the kind of targets."""
+        return JointPruneRegressor if self.regression else JointPruneClassifier
 
 
 def add_data_option(parser):

@@ -47,8 +47,6 @@ from sklearn.model_selection import (
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import l1_min_c
 
-from skjointprune import JointPruneClassifier, JointPruneRegressor
-
 # The one setting for all data, chosen on rows held out of the training data of ISOLET
 # and MNIST (docs/benchmarks.md), but for the noise, which is chosen for each.
 OURS = {
@@ -67,8 +65,7 @@ L1_ROWS = 5_000
 
 def make_ours(split, **params):
     """Return our estimator for the kind of targets."""
-    estimator = JointPruneRegressor if split.regression else JointPruneClassifier
-    return estimator(**(OURS | params))
+    return split.estimator(**(OURS | params))
 
 
 def dense_network(split, columns, seed):

@@ -10,7 +10,7 @@ import numpy as np
 from _common import make_parser, print_header, print_table
 from _data import DATASETS, add_data_option, load
 
-from skjointprune import JointPruneClassifier, JointPruneRegressor, joint_prune_path
+from skjointprune import joint_prune_path
 
 
 def seconds(function, *args, **kwargs):
@@ -22,11 +22,10 @@ def seconds(function, *args, **kwargs):
 
 def measure(split, repeats):
     """Return the seconds of fits and of paths, in turn."""
-    kind = JointPruneRegressor if split.regression else JointPruneClassifier
     X, y = split.X_train, split.y_train
     fits, paths = [], []
     for seed in range(repeats):
-        estimator = kind(random_state=seed)
+        estimator = split.estimator(random_state=seed)
         fits.append(seconds(estimator.fit, X, y))
         paths.append(seconds(joint_prune_path, X, y, estimator=estimator))
     return fits, paths

@@ -16,8 +16,6 @@ from _common import make_parser, print_header, print_table
 from _data import DATASETS, add_data_option, load
 from at_k import choose_lassonet
 
-from skjointprune import JointPruneClassifier, JointPruneRegressor
-
 STEPS = 700
 
 
@@ -26,8 +24,7 @@ def ours(split, k, seed):
     start = time.perf_counter()
     batch = 128 if len(split.y_train) > 5_000 else 64
     epochs = max(1, round(STEPS * batch / len(split.y_train)))
-    kind = JointPruneRegressor if split.regression else JointPruneClassifier
-    net = kind(
+    net = split.estimator(
         prune="inputs",
         n_features_to_select=k,
         batch_size=batch,
