@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data, prepare
 from ._feature_groups import resolve_groups
-from ._fitting import AUTO_RETRAIN_EPOCHS, Sparsified, Trainer
+from ._fitting import Sparsified, Trainer
 from ._groups import Network, find_groups
 from ._params import PassedOnParams
 from ._report import NetworkSize, PruningReport
@@ -93,13 +93,8 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         device = choose_device(self.device)
         seed = draw_seed(self.random_state)
         with all_or_nothing(self), seeded(seed, device):
-            data = self._validate(X, y, sample_weight, seed, device)
-            trainer = self._trainer(len(data.train), device)
-            network = self._build(data, device)
+            data, trainer, network = self._prepare(X, y, sample_weight, seed, device)
             dense = NetworkSize.of(network)
-            epochs = trainer.epochs(self.retrain_epochs, data, AUTO_RETRAIN_EPOCHS)
-            if self.distillation and epochs:
-                trainer.teach(network, data, epochs)
 
             # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
             sparse = trainer.sparsify(
@@ -112,8 +107,19 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             # 2. Trace back: what no weight reads any more is not needed.
             self._trace_back(sparse)
             # 3. Retrain what is left.
+            epochs = trainer.retrain_epochs(self.retrain_epochs, data)
             self._retrain(trainer, sparse, data, epochs, dense)
         return self
+
+    def _prepare(
+        self, X, y, sample_weight, seed: int, device
+    ) -> tuple[Data, Trainer, Network]:
+        """Make all that training needs, a teacher's outputs among it."""
+        data = self._validate(X, y, sample_weight, seed, device)
+        trainer = self._trainer(len(data.train), device)
+        network = self._build(data, device)
+        trainer.teach(network, data, trainer.retrain_epochs(self.retrain_epochs, data))
+        return data, trainer, network
 
     def _validate(self, X, y, sample_weight, seed: int, device) -> Data:
         """Check what was given against the data; encode, hold out, standardise."""

@@ -155,7 +155,12 @@ class Trainer:
         )
 
     def teach(self, network: Network, data: Data, epochs: int) -> None:
-        """Train a copy of the dense network, and give its outputs to the rows."""
+        """Train a copy of the dense network, and give its outputs to the rows.
+
+        Not where nothing is distilled, or nothing is retrained.
+        """
+        if not (self.distillation and epochs):
+            return
         teacher = replace(network, module=deepcopy(network.module))
         callbacks = self._cycled(self._own(False), data, epochs)
         net = self._make_net(teacher, data, callbacks)
@@ -228,6 +233,10 @@ class Trainer:
         if asked == "auto":
             return max(at_least, math.ceil(AUTO_STEPS / self._n_batches(data)))
         return int(asked)
+
+    def retrain_epochs(self, asked: int | str, data: Data) -> int:
+        """Resolve "auto" where it has a least number of epochs as well."""
+        return self.epochs(asked, data, AUTO_RETRAIN_EPOCHS)
 
     def _own(self, with_stoppers: bool) -> list[tuple[str, Callback]]:
         """Name the user's callbacks; stopping early would cut the schedule short."""

@@ -12,7 +12,7 @@ from ._base import JointPruneEstimator
 from ._context import choose_device, draw_seed, seeded
 from ._data import Data
 from ._default import default_estimator
-from ._fitting import AUTO_RETRAIN_EPOCHS, Sparsified, Trainer
+from ._fitting import Sparsified, Trainer
 from ._groups import Network
 from ._report import NetworkSize
 from ._schedule import Sweep
@@ -212,14 +212,11 @@ class _Sweep:
         device = choose_device(estimator.device)
         seed = draw_seed(estimator.random_state)
         with seeded(seed, device):
-            data = estimator._validate(X, y, sample_weight, seed, device)
-            trainer = estimator._trainer(len(data.train), device)
-            network = estimator._build(data, device)
+            data, trainer, network = estimator._prepare(
+                X, y, sample_weight, seed, device
+            )
             dense = NetworkSize.of(network)
             _check_targets(estimator, network)
-            retrain_epochs = _retrain_epochs(estimator, trainer, data)
-            if estimator.distillation and retrain_epochs:
-                trainer.teach(network, data, retrain_epochs)
             points = trainer.sweep(
                 network,
                 data.view(),
@@ -235,7 +232,7 @@ class _Sweep:
         known = vars(fitted)
         known |= {k: v for k, v in vars(self.estimator).items() if k not in known}
         trainer = self.trainer.branch()
-        full = _retrain_epochs(fitted, trainer, self.data)
+        full = trainer.retrain_epochs(fitted.retrain_epochs, self.data)
         left = self.data.view()
         for table in left.tables:
             table.keep_columns(point.support)
@@ -253,10 +250,6 @@ def _check_targets(estimator: JointPruneEstimator, network: Network) -> None:
             f"a network of which is kept whole: {network.kept_whole}. Change `prune` "
             "or `module`."
         )
-
-
-def _retrain_epochs(estimator, trainer: Trainer, data: Data) -> int:
-    return trainer.epochs(estimator.retrain_epochs, data, AUTO_RETRAIN_EPOCHS)
 
 
 def iter_path(
