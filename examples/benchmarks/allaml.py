@@ -35,7 +35,7 @@ def ours(split, k, seed):
 
 def other(method, split, k, seed):
     """Return the test accuracy of a dense network on the inputs of a method."""
-    ((columns, *_),) = CHOOSERS[method](split, [k], seed, None)
+    ((columns, *_),) = CHOOSERS[method](split, [k], seed)
     clf = JointPruneClassifier(**NETWORK, prune="none", random_state=seed)
     clf.fit(split.X_train[:, columns], split.y_train)
     return clf.score(split.X_test[:, columns], split.y_test), {}

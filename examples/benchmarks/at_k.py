@@ -5,8 +5,8 @@ from scratch on the chosen columns: only the choice differs. Two ways come with 
 network of their own, and their row "own model" shows it: ours (the pruned, retrained
 network) and LassoNet (its dense refit on at most k inputs). The score is accuracy, or
 R2 where targets are numbers. All choices are made on training data: that of
-`input_noise`, once for each data set, on a held-out quarter of the training rows at
-the first k. Each run has a fresh process, so that its peak memory is its own.
+`input_noise`, once for each data set and k, on a held-out quarter of the training
+rows. Each run has a fresh process, so that its peak memory is its own.
 
 The table has mean and standard deviation of the test score over seeds, seconds of
 choosing and fitting, and the peak memory with its rise over imports and data. The
@@ -24,6 +24,7 @@ import json
 import sys
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import sklearn
@@ -75,7 +76,7 @@ def dense_network(split, columns, seed):
     return net.score(split.X_test[:, columns], split.y_test)
 
 
-def choose_noise(args, data):
+def choose_noise(args, data, k):
     """Return the noise whose network is best on a quarter of the training rows."""
     split = load(data, args.data, args.rows)
     X, y, groups = split.X_train, split.y_train, split.groups_train
@@ -84,7 +85,6 @@ def choose_noise(args, data):
         kind = GroupShuffleSplit
     folds = kind(n_splits=1, test_size=0.25, random_state=0)
     ((train, held_out),) = folds.split(X, y, groups)
-    k = min(args.k[0], split.n_features)
     scores = {}
     for noise in NOISES:
         net = make_ours(split, n_features_to_select=k, input_noise=noise)
@@ -93,8 +93,18 @@ def choose_noise(args, data):
             .fit(X[train], y[train])
             .score(X[held_out], y[held_out])
         )
-    print(f"{data}: held-out score by input noise: {scores}", flush=True)
+    print(f"{data}, k = {k}: held-out score by input noise: {scores}", flush=True)
     return max(NOISES, key=scores.get)
+
+
+def find_noises(args, data):
+    """Return the input noise of ours for each k: that of the option, or chosen."""
+    if args.noise is not None:
+        return dict.fromkeys(args.k, args.noise)
+    n_features = load(data, args.data, args.rows).n_features
+    return {
+        k: run_in_child(choose_noise, args, data, k) for k in args.k if k < n_features
+    }
 
 
 # A chooser is given a split, the numbers of inputs and a seed. For each k it yields
@@ -102,28 +112,28 @@ def choose_noise(args, data):
 # and the number of inputs it reads.
 
 
-def choose_ours(split, ks, seed, noise):
-    """Fit our estimator."""
+def choose_ours(split, ks, seed, noises):
+    """Fit our estimator, with the input noise of each k."""
     for k in ks:
         net = make_ours(
-            split, n_features_to_select=k, input_noise=noise, random_state=seed
+            split, n_features_to_select=k, input_noise=noises[k], random_state=seed
         ).fit(split.X_train, split.y_train)
         yield net.get_support(indices=True), (net.score(split.X_test, split.y_test), k)
 
 
-def choose_all(split, ks, seed, noise):
+def choose_all(split, ks, seed):
     """Keep every input."""
     yield np.arange(split.n_features), None
 
 
-def choose_random(split, ks, seed, noise):
+def choose_random(split, ks, seed):
     """Draw k inputs."""
     order = np.random.default_rng(seed).permutation(split.n_features)
     for k in ks:
         yield np.sort(order[:k]), None
 
 
-def choose_univariate(split, ks, seed, noise):
+def choose_univariate(split, ks, seed):
     """Take the k largest F statistics."""
     score = f_regression if split.regression else f_classif
     with warnings.catch_warnings(action="ignore"):  # of constant inputs: never chosen
@@ -132,7 +142,7 @@ def choose_univariate(split, ks, seed, noise):
         yield _largest(statistics, k), None
 
 
-def choose_forest(split, ks, seed, noise):
+def choose_forest(split, ks, seed):
     """Take the k largest impurity importances of a default random forest."""
     kind = RandomForestRegressor if split.regression else RandomForestClassifier
     forest = kind(random_state=seed).fit(split.X_train, split.y_train)
@@ -140,7 +150,7 @@ def choose_forest(split, ks, seed, noise):
         yield _largest(forest.feature_importances_, k), None
 
 
-def choose_l1(split, ks, seed, noise):
+def choose_l1(split, ks, seed):
     """Weaken an L1 penalty until it keeps k inputs; take the k largest coefficients."""
     split = first_rows(split, L1_ROWS, seed)
     X, y = StandardScaler().fit_transform(split.X_train), split.y_train
@@ -175,7 +185,7 @@ def _logistic_sizes(X, y, seed):
         yield np.abs(model.coef_).max(axis=0)
 
 
-def choose_lassonet(split, ks, seed, noise):
+def choose_lassonet(split, ks, seed):
     """Follow LassoNet's default path to each k, from the largest to the smallest."""
     from lassonet import LassoNetClassifier, LassoNetRegressor
 
@@ -226,12 +236,15 @@ CHOOSERS = {
 }
 
 
-def choose(args, data, method, seed, noise):
+def choose(args, data, method, seed, noises):
     """Return a run for each k: the columns, and what the method's own model scores."""
     split = load(data, args.data, args.rows)
     base, start, runs = peak_memory_mb(), time.perf_counter(), []
     ks = [k for k in args.k if k < split.n_features]
-    for columns, own, *seconds in CHOOSERS[method](split, ks, seed, noise):
+    chooser = CHOOSERS[method]
+    if method == "ours":
+        chooser = partial(chooser, noises=noises)
+    for columns, own, *seconds in chooser(split, ks, seed):
         now = time.perf_counter()
         runs.append(
             {
@@ -266,11 +279,11 @@ def refit(args, run):
     }
 
 
-def seed_runs(args, data, method, seed, noise):
+def seed_runs(args, data, method, seed, noises):
     """Return the runs of one seed: the own models, if any, and dense networks."""
     budget = args.lassonet_budget if method == "lassonet" else None
     runs = []
-    for run in run_in_child(choose, args, data, method, seed, noise, budget=budget):
+    for run in run_in_child(choose, args, data, method, seed, noises, budget=budget):
         if run["own"]:
             score, inputs = run["own"]
             own = {"model": "own model", "inputs": inputs, "score": score}
@@ -280,15 +293,15 @@ def seed_runs(args, data, method, seed, noise):
     return runs
 
 
-def method_rows(args, data, method, noise):
+def method_rows(args, data, method, noises):
     """Run all seeds of one method; return its rows of the table."""
     runs = []
     note = f"chosen on at most {L1_ROWS} rows" if method == "l1" else ""
     if method == "ours":
-        note = f"input noise {noise}"
+        note = f"input noise by k {noises}"
     for seed in range(args.seeds):
         try:
-            new = seed_runs(args, data, method, seed, noise)
+            new = seed_runs(args, data, method, seed, noises)
         except TimeoutError:
             note = f"seed {seed}: over {args.lassonet_budget:g} s"
             break  # the other seeds would take as long
@@ -389,12 +402,12 @@ def main():
     print(f"k = {args.k}; setting of ours: {OURS}")
     table = []
     for data in args.only:
-        rows, noise = [], args.noise
-        if "ours" in methods and noise is None:
-            noise = run_in_child(choose_noise, args, data)
+        rows, noises = [], {}
+        if "ours" in methods:
+            noises = find_noises(args, data)
         for method in methods:
             print(f"{data}: {method} ...", file=sys.stderr, flush=True)
-            rows += method_rows(args, data, method, noise)
+            rows += method_rows(args, data, method, noises)
             # written after each method: an interrupt loses little
             write_csv(args.out, table + rows)
         print_table(rows)

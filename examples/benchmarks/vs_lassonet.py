@@ -56,7 +56,7 @@ def main():
         for seed in range(args.seeds):
             mine.append([ours(split, k, seed) for k in ks])
             print(data, seed, mine[-1], file=sys.stderr, flush=True)
-            found = choose_lassonet(split, ks, seed, None)
+            found = choose_lassonet(split, ks, seed)
             theirs.append([(own[0], seconds) for _, own, seconds in found])
             print(data, seed, theirs[-1], file=sys.stderr, flush=True)
         for i, k in enumerate(ks):
