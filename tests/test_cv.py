@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import sklearn
 from conftest import RELEVANT
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import make_friedman1
 from sklearn.metrics import f1_score, make_scorer
@@ -80,7 +81,8 @@ def test_the_refit_is_a_fit_with_the_chosen_alpha(fitted, quick, planted):
 
 
 def test_folds_in_parallel_give_the_same(fitted, planted):
-    two = JointPruneClassifierCV(**QUICK, rule="one_se", n_jobs=2).fit(*planted)
+    with parallel_config("loky", inner_max_num_threads=1):  # as here
+        two = JointPruneClassifierCV(**QUICK, rule="one_se", n_jobs=2).fit(*planted)
     np.testing.assert_array_equal(two.alphas_, fitted.alphas_)
     np.testing.assert_array_equal(
         two.cv_results_["mean_test_score"], fitted.cv_results_["mean_test_score"]
