@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from _helpers import RELEVANT
 from sklearn.datasets import make_blobs
 
 from skjointprune import JointPruneClassifier
-
-RELEVANT = [1, 5, 8]
 
 
 @pytest.fixture(scope="session", autouse=True)

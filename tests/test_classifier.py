@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from _helpers import assert_same_fit, assert_unfitted
+from _helpers import RELEVANT, assert_same_fit, assert_unfitted
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import recall_score
@@ -13,9 +13,6 @@ from torch import nn
 
 from skjointprune import JointPruneClassifier
 from skjointprune.modules import MLP
-
-RELEVANT = [1, 5, 8]  # as planted in conftest.py
-
 
 # --- selection
 
@@ -566,13 +563,15 @@ def test_distillation_trains_a_dense_network_first(quick, planted):
 @pytest.mark.parametrize(
     ("name", "value"), [("input_noise", -1), ("distillation", 1.5), ("unit_cost", "x")]
 )
-def test_new_parameters_out_of_range_are_refused_by_name(quick, planted, name, value):
+def test_parameters_of_training_out_of_range_are_refused_by_name(
+    quick, planted, name, value
+):
     with pytest.raises(ValueError, match=name):
         quick(**{name: value}).fit(*planted)
 
 
 def test_noise_on_inputs_finds_what_is_memorised_over_without():
-    # a sign of two products among 100 inputs and few rows
+    # clusters in 4 of 100 inputs, 4 mixes of these, and few rows
     X, y = make_classification(
         600, 100, n_informative=4, n_redundant=4, n_clusters_per_class=4,
         shuffle=False, flip_y=0.0, random_state=3,

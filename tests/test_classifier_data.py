@@ -4,15 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from _helpers import assert_same_fit, assert_unfitted
+from _helpers import RELEVANT, assert_same_fit, assert_unfitted
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from skorch.callbacks import Callback
 
 from skjointprune import JointPruneClassifier
-
-RELEVANT = [1, 5, 8]  # as planted in conftest.py
-
 
 # --- standardisation
 

@@ -7,15 +7,12 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from _helpers import assert_same_fit, assert_unfitted
+from _helpers import RELEVANT, assert_same_fit, assert_unfitted
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
-
-RELEVANT = [1, 5, 8]  # as planted in conftest.py
-
 
 # --- callbacks and interrupts
 

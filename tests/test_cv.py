@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import sklearn
-from conftest import RELEVANT
+from _helpers import RELEVANT
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import make_friedman1

@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import RELEVANT
+from _helpers import RELEVANT
 
 from skjointprune import (
     JointPruneClassifier,

@@ -3,14 +3,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from _helpers import RELEVANT
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from torch import nn
 
 from skjointprune import JointPruneRegressor
-
-RELEVANT = [1, 5, 8]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from _helpers import RELEVANT
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -20,8 +21,6 @@ from skjointprune import (
     JointPruneClassifier,
     JointPruneRegressor,
 )
-
-RELEVANT = [1, 5, 8]  # as planted in conftest.py
 
 
 @pytest.fixture(scope="module")
