@@ -6,6 +6,7 @@ from ._path import PruningPath, joint_prune_path
 from ._regressor import JointPruneRegressor
 from ._regressor_cv import JointPruneRegressorCV
 from ._report import NetworkSize, PruningReport
+from ._rules import register_rule
 from ._selector import InputFeatureSelector
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "PruningPath",
     "PruningReport",
     "joint_prune_path",
+    "register_rule",
 ]
 __version__ = "0.1.0"

@@ -10,11 +10,14 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._attention import with_prunable_attention
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data, prepare
 from ._feature_groups import resolve_groups
 from ._fitting import Sparsified, Trainer
 from ._groups import Network, find_groups
+from ._image_input import ImageInput, is_images
+from ._images import KINDS, Images, crop_, cropped
 from ._params import PassedOnParams
 from ._report import NetworkSize, PruningReport
 from ._schedule import Rise
@@ -28,7 +31,7 @@ from ._sklearn import (
 )
 from ._sparsify import PENALTIES, Penalty, Prices
 from ._task import Task
-from .modules import MLP, build_module, check_names
+from .modules import MLP, NAMED_MODULES, build_module, check_names
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -37,7 +40,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 
 
-class JointPruneEstimator(PassedOnParams, BaseEstimator):
+class JointPruneEstimator(ImageInput, PassedOnParams, BaseEstimator):
     """The three phases of a fit, and the fitted network read.
 
     A subclass says what is learnt (`_task`, `_encode`) and reads the outputs.
@@ -78,7 +81,12 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         "device": [str, torch.device],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
-        "module": [callable, None],
+        "module": [callable, StrOptions(set(NAMED_MODULES)), None],
+        "input_groups": [StrOptions(set(KINDS)), tuple, list, None],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "train_transform": [callable, None],
+        "amp": ["boolean"],
+        "compile": ["boolean", str],
     }
 
     @abstractmethod
@@ -105,7 +113,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
                 schedule=Rise(self.alpha, self._n_inputs()),
             )
             # 2. Trace back: what no weight reads any more is not needed.
-            self._trace_back(sparse)
+            self._trace_back(sparse, data)
             # 3. Retrain what is left.
             epochs = trainer.retrain_epochs(self.retrain_epochs, data)
             self._retrain(trainer, sparse, data, epochs, dense)
@@ -123,6 +131,8 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
 
     def _validate(self, X, y, sample_weight, seed: int, device) -> Data:
         """Check what was given against the data; encode, hold out, standardise."""
+        if is_images(X):
+            return self._validate_images(X, y, sample_weight, seed, device)
         small = isinstance(X, np.ndarray) and X.dtype.itemsize <= 2
         X, y = validate_data(
             self,
@@ -132,18 +142,14 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             multi_output=True,
             y_numeric=self._y_numeric,
         )
+        self.input_shape_: tuple[int, ...] = (self.n_features_in_,)
+        self._check_for("images", train_transform=None, input_groups=None)
         names = getattr(self, "feature_names_in_", None)
         self.feature_groups_ = resolve_groups(self.feature_groups, X, names)
         self._check_inputs_asked_for()
-        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        counted = weight > 0
+        weight, counted = self._check_weight(sample_weight, X)
         if not counted.all():
             X, y, weight = X[counted], y[counted], weight[counted]
-        if len(X) < 2:
-            raise ValueError(
-                "Training needs at least 2 rows of positive weight. Got n_samples="
-                f"{len(X)}; add rows."
-            )
         targets, weight = self._encode(y, weight)
         return prepare(
             X,
@@ -156,20 +162,45 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             device=device,
         )
 
-    def _check_inputs_asked_for(self) -> None:
-        asked, groups = self.n_features_to_select, len(self.feature_groups_)
-        if (self._n_inputs() or 0) > groups:
-            what = "groups of features" if self._grouped else "features"
+    def _check_for(self, what: str, **neutral) -> None:
+        """Refuse parameters that would have no effect on this kind of X."""
+        for name, value in neutral.items():
+            if getattr(self, name) is not value:
+                raise ValueError(
+                    f"`{name}` is for {what}. Got {getattr(self, name)!r} with X of "
+                    f"rows of shape {self.input_shape_}; leave it at {value}."
+                )
+
+    def _check_weight(self, sample_weight, X) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights of rows, and which count at all."""
+        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        counted = weight > 0
+        if counted.sum() < 2:
             raise ValueError(
-                f"`n_features_to_select` must be at most the {groups} {what} of X. "
-                f"Got {asked}; lower it or pass a fraction."
+                "Training needs at least 2 rows of positive weight. Got n_samples="
+                f"{counted.sum()}; add rows."
             )
+        return weight, counted
+
+    def _check_inputs_may_go(self) -> None:
+        asked = self.n_features_to_select
         if asked is not None and self.prune in ("weights", "none"):
             raise ValueError(
                 f"`n_features_to_select`={asked} asks for fewer inputs, but "
                 f"`prune`={self.prune!r} keeps all. Use 'joint' or 'inputs', or leave "
                 "`n_features_to_select` at None."
             )
+
+    def _check_inputs_asked_for(self) -> None:
+        asked, groups = self.n_features_to_select, len(self.feature_groups_)
+        self._n_counted = groups
+        if (self._n_inputs() or 0) > groups:
+            what = "groups of features" if self._grouped else "features"
+            raise ValueError(
+                f"`n_features_to_select` must be at most the {groups} {what} of X. "
+                f"Got {asked}; lower it or pass a fraction."
+            )
+        self._check_inputs_may_go()
         if self.feature_costs is not None:
             costs = np.asarray(self.feature_costs)
             if (
@@ -185,25 +216,44 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
 
     @property
     def _grouped(self) -> bool:
-        return len(self.feature_groups_) < self.n_features_in_
+        return len(self.input_shape_) == 1 and self._n_counted < self.n_features_in_
 
     def _build(self, data: Data, device) -> Network:
         """Make the dense network and find its groups."""
         params = self._params_for("module__")
         module = self.module
         if module is None:
+            if len(self.input_shape_) > 1:
+                raise ValueError(
+                    "Images need a network for images. Got `module`=None; pass "
+                    "'resnet18', 'vgg16', or one of your own."
+                )
             module = MLP
-            sizes = {"hidden_layer_sizes": tuple(self.hidden_layer_sizes)}
-            params = sizes | params
-        built = build_module(module, self.n_features_in_, self._n_outputs, params)
-        network = find_groups(built.float().to(device), self.n_features_in_)
-        if network.channels[-1].size != self._n_outputs:
+            params = {"hidden_layer_sizes": tuple(self.hidden_layer_sizes)} | params
+        sizes = {
+            "n_features_in": self.n_features_in_,
+            "n_outputs": self._n_outputs,
+            "input_shape": self.input_shape_,
+        }
+        built = build_module(module, sizes, params).float().to(device)
+        built = with_prunable_attention(built)
+        if device.type == "cuda" and len(self.input_shape_) > 1:
+            built = built.to(memory_format=torch.channels_last)
+        network = find_groups(built, self.input_shape_)
+        if network.n_outputs != self._n_outputs:
             raise ValueError(
                 f"`module` must give {self._n_outputs} outputs, one for each class or "
-                f"target of y. Got {network.channels[-1].size} outputs; let it take "
+                f"target of y. Got {network.n_outputs} outputs; let it take "
                 "`n_outputs` as a parameter."
             )
-        if network.inputs.pinned and self.n_features_to_select is not None:
+        counts_inputs = data.gates is None or data.gates.of(network)[0] is (
+            network.inputs
+        )
+        if (
+            network.inputs.pinned
+            and counts_inputs
+            and self.n_features_to_select is not None
+        ):
             raise ValueError(
                 f"`n_features_to_select`={self.n_features_to_select} cannot be met: "
                 f"the inputs are kept whole, as {network.inputs.pinned}. Let a linear "
@@ -211,9 +261,14 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             )
         return network
 
-    def _trace_back(self, sparse: Sparsified) -> None:
-        self.support_ = np.zeros(self.n_features_in_, dtype=bool)
-        self.support_[sparse.support.numpy()] = True
+    def _trace_back(self, sparse: Sparsified, data: Data) -> None:
+        if data.gates is None:
+            self.support_ = np.zeros(self.n_features_in_, dtype=bool)
+            self.support_[sparse.support.numpy()] = True
+        else:  # images: what the gates leave is cropped
+            self.support_ = crop_(sparse.network, data.tables, sparse.support)
+            sparse.support = torch.from_numpy(self.support_.any(axis=(1, 2))).nonzero()
+            sparse.support = sparse.support.flatten()
         self.feature_importances_ = sparse.importances.numpy()
 
     def _retrain(
@@ -229,7 +284,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         self.n_iter_ = len(self.history_)
         self.report_ = PruningReport(
             dense,
-            NetworkSize.of(network),
+            NetworkSize.of(network, inputs=int(self.support_.sum())),
             scores,
             network.kept_whole,
             trainer.task.score_name,
@@ -265,6 +320,8 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             optimizer_params=params,
             device=device,
             verbose=int(self.verbose),
+            amp=self.amp,
+            compile=self.compile,
             callbacks=self.callbacks or (),
         )
 
@@ -297,7 +354,7 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             return None
         if isinstance(asked, Integral):
             return int(asked)
-        return max(1, int(asked * len(self.feature_groups_)))
+        return max(1, int(asked * self._n_counted))
 
     @property
     def module_(self):
@@ -312,6 +369,23 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         double = next(self.module_.parameters()).dtype == torch.float64
         return X[:, self.support_].astype(np.float64 if double else np.float32)
 
+    def _outputs(self, X) -> np.ndarray:
+        """Return what the network says of rows, read as predictions."""
+        check_is_fitted(self)
+        if len(self.input_shape_) == 1:
+            return self.net_.predict_proba(self._retained(X))
+        X = self._check_images(X)
+        size = Images.batch_size_to_score
+        starts = range(0, len(X), size)
+        dtype = next(self.module_.parameters()).dtype
+        parts = [
+            self.net_.predict_proba(
+                cropped(X, np.arange(i, min(i + size, len(X))), self.support_).to(dtype)
+            )
+            for i in starts
+        ]
+        return np.concatenate(parts)
+
     def get_support(self, indices=False):
         """Get which inputs are retained.
 
@@ -323,7 +397,8 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_features_in_,), bool, or of shape (n_retained,), int
-            The mask, or the positions.
+            The mask, or the positions. The mask of images has the shape of one,
+            (channels, height, width), and positions are those of its ravel.
 
         Raises
         ------
@@ -352,6 +427,11 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             Before `fit`.
         """
         check_is_fitted(self)
+        if len(self.input_shape_) > 1:
+            raise ValueError(
+                "Images have groups of several kinds. Read them off `get_support()`: "
+                "`.any(axis=(0, 2))` are the rows that are retained."
+            )
         first = [columns[0] for columns in self.feature_groups_]
         mask = self.support_[first]
         return np.flatnonzero(mask) if indices else mask
@@ -375,4 +455,9 @@ class JointPruneEstimator(PassedOnParams, BaseEstimator):
             Before `fit`.
         """
         check_is_fitted(self)
+        if len(self.input_shape_) > 1:
+            return np.array(
+                ["x" + "_".join(map(str, at)) for at in np.argwhere(self.support_)],
+                dtype=object,
+            )
         return _check_feature_names_in(self, input_features)[self.support_]

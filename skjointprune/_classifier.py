@@ -85,21 +85,37 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         1 shows a progress bar for each phase, 2 also prints a line an epoch.
     callbacks : list of skorch callbacks or None, default=None
         Run in all phases, but for `EarlyStopping`, which ends retraining only.
-    module : class, callable, nn.Module or None, default=None
-        A stack of linear, normalisation, dropout and activation layers that returns
-        one logit a class. A class or factory is given `n_features_in` and
-        `n_outputs` if it takes them; an instance is copied. None is
-        `skjointprune.modules.MLP`.
+    input_groups : {"channel", "row", "column", "patch", "pixel", "feature"}, tuple \
+            of these or None, default=None
+        What of images goes together; None is ("channel", "row", "column"). Rows and
+        columns are cropped. What no product of channels, rows and columns can drop is
+        zeroed, and its work is still done. For tables, leave it at None.
+    patch_size : int, default=4
+        Height and width of a patch of pixels.
+    train_transform : callable or None, default=None
+        Augments images for training: given one as a tensor, (channels, height, width)
+        and not yet cropped or standardised, returns another of the same shape.
+    amp : bool, default=False
+        Whether training steps use bfloat16 where torch finds that safe.
+    compile : bool or str, default=False
+        Whether to retrain through `torch.compile`; a str names its backend. Not while
+        sparsifying, as the network changes on the way. `module_` is not compiled.
+    module : str, class, callable, nn.Module or None, default=None
+        "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
+        that returns one logit a class. A class or factory is given `n_features_in`
+        (channels of images), `n_outputs` and `input_shape` if it takes them; an
+        instance is copied. None is `skjointprune.modules.MLP`, for tables. Layers
+        without a rule are kept whole: see `report_.kept_whole`.
     **kwargs
         `module__name` and `optimizer__name` set parameters of the two.
 
     Attributes
     ----------
-    support_ : ndarray of shape (n_features_in_,), bool
+    support_ : ndarray of shape (n_features_in_,) or of one image, bool
         The retained inputs.
-    feature_importances_ : ndarray of shape (n_features_in_,)
+    feature_importances_ : ndarray of shape (n_features_in_,) or of one image
         Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
-        for an input that went.
+        for an input that went; of a number of an image, the least of its groups.
     feature_groups_ : list of ndarray of int
         Positions of the columns of each group, in the order of `get_group_support`.
     classes_ : ndarray of shape (n_classes,)
@@ -114,8 +130,10 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         Number of epochs, of all phases.
     report_ : PruningReport
         Sizes and held-out scores before and after.
+    input_shape_ : tuple of int
+        The shape of a row: (columns,), or (channels, height, width).
     n_features_in_ : int
-        Number of columns of X.
+        Number of columns of X, or of channels.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where X had names.
 
@@ -169,6 +187,11 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         device="auto",
         verbose=0,
         callbacks=None,
+        input_groups=None,
+        patch_size=4,
+        train_transform=None,
+        amp=False,
+        compile=False,
         module=None,
         **kwargs,
     ):
@@ -194,20 +217,27 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks
+        self.input_groups = input_groups
+        self.patch_size = patch_size
+        self.train_transform = train_transform
+        self.amp = amp
+        self.compile = compile
         self.module = module
         self._set_passed_on(kwargs)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Train, prune and retrain.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        X : array-like of shape (n_samples, n_features), or images
+            Training rows; or images, (n_samples, channels, height, width), uint8 or
+            floats, as an array (which may be memory-mapped), a tensor or a torch
+            Dataset. Images are read batch by batch, never copied whole.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), or None
             Class labels: integers, strings or booleans; or an indicator matrix of
-            several labels, which may be sparse.
+            several labels, which may be sparse. None takes those of a Dataset.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Weights of rows, in training, scaling, saliencies and scores.
 
@@ -261,8 +291,9 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows as in `fit`, with all columns; only the retained ones are read.
+        X : array-like of shape (n_samples, n_features), or images
+            Rows as in `fit`, with all columns; only the retained ones are read. Or
+            images as in `fit`, whole.
 
         Returns
         -------
@@ -277,8 +308,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         ValueError
             If X has other columns than in `fit`, or values that are not finite.
         """
-        kept = self._retained(X)
-        return self.net_.predict_proba(kept)
+        return self._outputs(X)
 
     def predict(self, X):
         """Predict the class of each row.

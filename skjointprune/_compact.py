@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ._groups import Axis, Channels, Network, get_tensor, owner
+from ._groups import (
+    Axis,
+    Network,
+    absorbs_constants,
+    get_tensor,
+    listen,
+    owner,
+)
+from ._labels import CONSTANT
 
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -21,8 +29,8 @@ def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for channels in network.channels:
             if channels.name in keep:
-                dead = (~keep[channels.name]).nonzero().flatten()
-                for axis in channels.zeroed:
+                for axis in network.zeroed(channels):
+                    dead = axis.where(~keep[channels.name]).nonzero().flatten()
                     get_tensor(network.module, axis.tensor).index_fill_(
                         axis.dim, dead, 0
                     )
@@ -49,6 +57,29 @@ def compact(network: Network, keep: Mapping[str, Tensor]) -> Network:
     return small
 
 
+TOLERANCE = 1e-4  # relative to the largest output
+
+
+def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool:
+    """Tell whether the compact network computes what the zeroed one does, on rows."""
+    small = compact(network, keep)
+    zeroed = replace(network, module=deepcopy(network.module))
+    zero_groups_(zeroed, keep)
+    left = rows
+    if "inputs" in keep:
+        left = rows.index_select(network.input_dim, keep["inputs"].nonzero().flatten())
+    with torch.no_grad():
+        expected = zeroed.module.eval()(rows)
+        try:
+            got = small.module.eval()(left)
+        except RuntimeError:  # sizes that do not fit
+            return False
+    if got.shape != expected.shape:
+        return False
+    difference = (got - expected).abs().max()
+    return bool(difference <= TOLERANCE * expected.abs().max() + 1e-6)
+
+
 def compact_(
     network: Network, keep: Mapping[str, Tensor], optimizer: Optimizer | None = None
 ) -> None:
@@ -64,15 +95,57 @@ def compact_(
     keep = {name: mask for name, mask in keep.items() if not mask.all()}
     zero_groups_(network, keep)
     _fold_constants_(network, keep, optimizer)
-    index: dict[str, dict[int, Tensor]] = {}
+    cuts: dict[str, dict[int, Tensor]] = {}  # of each tensor and dimension, a mask
     for channels in network.channels:
         if channels.name in keep:
-            kept = keep[channels.name].nonzero().flatten()
-            channels.size = len(kept)
+            mask = keep[channels.name]
             for axis in channels.axes:
-                index.setdefault(axis.tensor, {})[axis.dim] = kept
-    for tensor, cuts in index.items():
-        _cut_(network.module, tensor, cuts, optimizer)
+                kept = axis.where(mask, otherwise=True)
+                of = cuts.setdefault(axis.tensor, {})
+                of[axis.dim] = of[axis.dim] & kept if axis.dim in of else kept
+            channels.size = int(mask.sum())
+    _renumber_(network, keep, cuts)
+    if "inputs" in keep:
+        shape = list(network.input_shape)
+        shape[network.input_dim - 1] = network.inputs.size
+        network.input_shape = tuple(shape)
+    names = _names_of_tensors(network.module)
+    for tensor, masks in cuts.items():
+        kept_slots = {dim: m.nonzero().flatten() for dim, m in masks.items()}
+        _cut_(network.module, names[tensor], kept_slots, optimizer)
+
+
+def _renumber_(
+    network: Network,
+    keep: Mapping[str, Tensor],
+    cuts: Mapping[str, Mapping[int, Tensor]],
+) -> None:
+    """Let axes say whose channel each slot is after the cut."""
+    for channels in network.channels:
+        for axes in (channels.produced_by, channels.carried_by, channels.read_by):
+            for i, axis in enumerate(axes):
+                cut = cuts.get(axis.tensor, {}).get(axis.dim)
+                if cut is None or axis.slots is None:
+                    continue
+                slots = axis.slots[cut.cpu()]
+                if channels.name in keep:
+                    number = keep[channels.name].cpu().long().cumsum(0) - 1
+                    mine = slots.clamp(min=0)
+                    slots = torch.where(slots == CONSTANT, CONSTANT, number[mine])
+                axes[i] = replace(axis, slots=slots)
+
+
+def _names_of_tensors(module: nn.Module) -> dict[str, list[str]]:
+    """Return all the names of each parameter and buffer: of one that is shared, many.
+
+    Modules that are used under several names are met once.
+    """
+    by_identity: dict[int, list[str]] = {}
+    for path, layer in module.named_modules():
+        held = [*layer.named_parameters(path, False), *layer.named_buffers(path, False)]
+        for name, tensor in held:
+            by_identity.setdefault(id(tensor), []).append(name)
+    return {name: names for names in by_identity.values() for name in names}
 
 
 def _check(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -99,16 +172,22 @@ def _fold_constants_(
 ) -> None:
     """Add what zeroed units still say to the bias of the layers that read them."""
     thinned = [channels for channels in network.hidden if channels.name in keep]
-    heard = _heard_by_readers(network, thinned)
+    if not thinned:
+        return
+    # Whatever row it is: what zeroed units say does not depend on the input.
+    probe = deepcopy(network.module).double().eval()
+    weights = {axis.tensor for channels in thinned for axis in channels.read_by}
+    heard = listen(probe, weights, torch.zeros(1, *network.input_shape))
     for channels in thinned:
-        dead = ~keep[channels.name]
         for axis in channels.read_by:
             layer, _ = owner(network.module, axis.tensor)
-            assert isinstance(layer, nn.Linear)
-            constant = heard[axis.tensor][dead]
-            if not constant.any():
-                continue
-            shift = layer.weight.detach()[:, dead].double() @ constant  # (out,)
+            dead = axis.where(~keep[channels.name])
+            constant = heard[axis.tensor][0][0][dead]
+            if not constant.any() or not absorbs_constants(layer):
+                continue  # those that do not absorb were found to hear nothing
+            assert isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+            W = layer.weight.detach()[:, dead].double()  # (out, dead, …)
+            shift = W.reshape(len(W), len(constant), -1).sum(2) @ constant  # (out,)
             if layer.bias is None:
                 _add_bias_(network, axis.tensor, layer, optimizer)
             with torch.no_grad():
@@ -116,47 +195,25 @@ def _fold_constants_(
 
 
 def _add_bias_(
-    network: Network, weight: str, layer: nn.Linear, optimizer: Optimizer | None
+    network: Network, weight: str, layer: nn.Module, optimizer: Optimizer | None
 ) -> None:
     """Give a layer a bias of zeros, known to its channels and to the optimiser."""
-    layer.bias = nn.Parameter(torch.zeros_like(layer.weight[:, 0]))
+    assert isinstance(layer.weight, Tensor)
+    layer.bias = nn.Parameter(layer.weight.new_zeros(len(layer.weight)))
+    name = weight.removesuffix("weight") + "bias"
     for channels in network.channels:
-        if Axis(weight, 0) in channels.produced_by:
-            bias = Axis(weight.removesuffix("weight") + "bias", 0)
-            channels.produced_by.append(bias)
+        channels.produced_by += [
+            replace(axis, tensor=name)
+            for axis in channels.produced_by
+            if axis == Axis(weight, 0)
+        ]
     if optimizer is not None:
         optimizer.param_groups[0]["params"].append(layer.bias)
 
 
-def _heard_by_readers(network: Network, thinned: list[Channels]) -> dict[str, Tensor]:
-    """Run one row through the zeroed network; note what each reader is given.
-
-    Whatever row it is: what zeroed units say does not depend on the input.
-    """
-    heard: dict[str, Tensor] = {}
-    if not thinned:
-        return heard
-    probe = deepcopy(network.module).double().eval()
-
-    def listen(tensor: str):
-        def hook(layer, args):
-            heard[tensor] = args[0][0]  # (units,)
-
-        return hook
-
-    for channels in thinned:
-        for axis in channels.read_by:
-            layer, _ = owner(probe, axis.tensor)
-            layer.register_forward_pre_hook(listen(axis.tensor))
-    with torch.no_grad():
-        device = next(probe.parameters()).device
-        probe(torch.zeros(1, network.inputs.size, dtype=torch.float64, device=device))
-    return heard
-
-
 def _cut_(
     module: nn.Module,
-    tensor: str,
+    names: list[str],
     cuts: Mapping[int, Tensor],
     optimizer: Optimizer | None,
 ) -> None:
@@ -167,8 +224,7 @@ def _cut_(
             full = full.index_select(dim, kept)
         return full
 
-    layer, attribute = owner(module, tensor)
-    old = getattr(layer, attribute)
+    old = get_tensor(module, names[0])
     new = cut(old.detach())
     if isinstance(old, nn.Parameter):
         new = nn.Parameter(new, requires_grad=old.requires_grad)
@@ -176,8 +232,10 @@ def _cut_(
             new.grad = cut(old.grad)
         if optimizer is not None:
             _swap_(optimizer, old, new, cut)
-    setattr(layer, attribute, new)
-    _resize_(layer)
+    for name in names:
+        layer, attribute = owner(module, name)
+        setattr(layer, attribute, new)
+        _resize_(layer)
 
 
 def _swap_(optimizer: Optimizer, old: nn.Parameter, new: nn.Parameter, cut) -> None:
@@ -197,9 +255,30 @@ def _resize_(layer: nn.Module) -> None:
     """Let a layer's attributes say its new size."""
     if isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = layer.weight.shape
-    elif isinstance(layer, nn.BatchNorm1d):
+    elif isinstance(layer, nn.modules.conv._ConvNd):
+        _resize_conv_(layer)
+    elif isinstance(layer, nn.GroupNorm):
+        size = len(layer.weight)
+        layer.num_groups = layer.num_groups * size // layer.num_channels
+        layer.num_channels = size
+    elif isinstance(layer, nn.modules.batchnorm._NormBase):
         held = layer.weight if layer.affine else layer.running_mean
         if held is not None:
             layer.num_features = len(held)
     elif isinstance(layer, nn.PReLU):
         layer.num_parameters = len(layer.weight)
+    elif isinstance(layer, nn.Embedding):
+        layer.embedding_dim = layer.weight.shape[1]
+    elif isinstance(layer, nn.RNNBase):
+        layer.input_size = layer.weight_ih_l0.shape[1]
+
+
+def _resize_conv_(layer: nn.modules.conv._ConvNd) -> None:
+    first, second = layer.weight.shape[:2]
+    if layer.transposed:  # the weight is (in, out of a group, …)
+        layer.groups = layer.groups * first // layer.in_channels or 1
+        layer.in_channels, layer.out_channels = first, second * layer.groups
+    else:  # (out, in of a group, …)
+        if layer.groups > 1:
+            layer.groups = layer.groups * first // layer.out_channels
+        layer.in_channels, layer.out_channels = second * layer.groups, first

@@ -2,13 +2,16 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from ._images import Images, InputGates, channel_statistics
 from ._training import Table
 
 
@@ -16,7 +19,7 @@ from ._training import Table
 class Scaling:
     """What was subtracted from each column, and what it was then divided by.
 
-    Both of shape (columns,), float64.
+    Both of shape (columns,), or of images (channels, 1, 1), float64.
     """
 
     mean: Tensor
@@ -30,13 +33,14 @@ class Data:
     `valid` is None where no rows are held out; a scaling is None where there is none.
     """
 
-    train: Table
-    valid: Table | None
+    train: Table | Images
+    valid: Table | Images | None
     scaling: Scaling | None
     target_scaling: Scaling | None
+    gates: InputGates | None = None  # of images
 
     @property
-    def tables(self) -> list[Table]:
+    def tables(self) -> list:
         """The tables there are."""
         return [t for t in (self.train, self.valid) if t is not None]
 
@@ -44,6 +48,50 @@ class Data:
         """Return data on the same rows whose columns can be dropped on their own."""
         valid = None if self.valid is None else copy.copy(self.valid)
         return replace(self, train=copy.copy(self.train), valid=valid)
+
+
+def prepare_images(
+    source: Any,
+    rows: np.ndarray,
+    y: np.ndarray,
+    sample_weight: np.ndarray,
+    *,
+    gates: InputGates,
+    transform: Callable[[Tensor], Tensor] | None,
+    validation_fraction: float | None,
+    standardize: bool,
+    scale_targets: bool,
+    seed: int,
+    device: torch.device,
+) -> Data:
+    """Do as `prepare` with images, of which `rows` are used, and read none yet.
+
+    But for their mean and standard deviation, if they are standardised.
+    """
+    held_out, weight = _hold_out(y, sample_weight, validation_fraction, seed)
+    parts = {"train": ~held_out, "valid": held_out}
+    target_scaling, ys = _scale(y, parts, weight, scale_targets)
+
+    def images(name: str) -> Images:
+        at = parts[name]
+        targets, w = _on_device(y, ys[name], weight[at], device)
+        return Images(source, rows[at], targets, w)
+
+    train = images("train")
+    valid = images("valid") if held_out.any() else None
+    scaling = None
+    if standardize:
+        mean, scale = channel_statistics(train)
+        scaling = Scaling(*(torch.from_numpy(s)[:, None, None] for s in (mean, scale)))
+    data = Data(train, valid, scaling, target_scaling, gates)
+    for table in data.tables:
+        table.gates = gates
+        if scaling is not None:
+            table.mean, table.scale = (
+                s.to(device, torch.float32) for s in (scaling.mean, scaling.scale)
+            )
+    train.transform = transform
+    return data
 
 
 def prepare(
@@ -62,25 +110,37 @@ def prepare(
     A y of integers holds the codes of classes. Everything that is estimated from the
     data is estimated on the rows that are not held out.
     """
-    rng = np.random.default_rng(seed)
-    strata = y if y.dtype.kind == "i" else np.zeros(len(y), dtype=int)
-    held_out = draw_held_out(strata, validation_fraction or 0.0, rng)
-    held_out &= sample_weight > 0
+    held_out, weight = _hold_out(y, sample_weight, validation_fraction, seed)
     rows = {"train": ~held_out, "valid": held_out}
-    weight = sample_weight / sample_weight[~held_out].mean()
     scaling, Xs = _scale(X, rows, weight, standardize)
     target_scaling, ys = _scale(y, rows, weight, scale_targets)
 
     def table(name: str) -> Table:
-        targets = ys[name] if y.dtype.kind == "i" else ys[name].astype(np.float32)
-        return Table(
-            torch.from_numpy(Xs[name].astype(np.float32, copy=False)).to(device),
-            torch.from_numpy(targets).to(device),
-            torch.from_numpy(weight[rows[name]].astype(np.float32)).to(device),
-        )
+        X = torch.from_numpy(Xs[name].astype(np.float32, copy=False)).to(device)
+        return Table(X, *_on_device(y, ys[name], weight[rows[name]], device))
 
     valid = table("valid") if held_out.any() else None
     return Data(table("train"), valid, scaling, target_scaling)
+
+
+def _hold_out(
+    y: np.ndarray, sample_weight: np.ndarray, fraction: float | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows are held out, and weights of mean 1 over the others."""
+    rng = np.random.default_rng(seed)
+    strata = y if y.dtype.kind == "i" else np.zeros(len(y), dtype=int)
+    held_out = draw_held_out(strata, fraction or 0.0, rng)
+    held_out &= sample_weight > 0
+    return held_out, sample_weight / sample_weight[~held_out].mean()
+
+
+def _on_device(
+    y: np.ndarray, part: np.ndarray, weight: np.ndarray, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return targets, the codes of classes as they are, and weights as tensors."""
+    targets = part if y.dtype.kind == "i" else part.astype(np.float32)
+    w = torch.from_numpy(weight.astype(np.float32)).to(device)
+    return torch.from_numpy(targets).to(device), w
 
 
 def _scale(

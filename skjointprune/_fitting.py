@@ -34,6 +34,7 @@ from ._training import (
 
 AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
 AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining
+CHECKED_ROWS = 16  # see whether a compact network gives the outputs of the zeroed one
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 
 Scores = dict[str, float | None]
@@ -70,6 +71,8 @@ class Trainer:
     optimizer_params: dict[str, Any]
     device: torch.device
     verbose: int
+    amp: bool
+    compile: bool | str
     callbacks: Sequence[Callback | tuple[str, Callback]]
     history: History = field(default_factory=History)
 
@@ -84,11 +87,12 @@ class Trainer:
     ) -> Sparsified:
         """Train while groups go; the columns of the tables go with the inputs."""
         sparsifier, scores = self._sparsify(network, data, epochs, prices, schedule)
-        for name in sorted(set(sparsifier.starved)):
+        starved = sorted(set(sparsifier.starved))
+        if starved:
+            names = ", ".join(map(repr, starved))
             warn_caller(
                 f"`alpha`={schedule.alpha:g} is so large that none of the channels "
-                f"{name!r} would survive; the most salient one was kept. Lower "
-                "`alpha`."
+                f"{names} would survive; the most salient one was kept. Lower `alpha`."
             )
         return self._sparsified(sparsifier, schedule.alpha, data, scores)
 
@@ -130,7 +134,12 @@ class Trainer:
         n_batches = self._n_batches(data)
         pruning = Prune(
             lambda optimizer: Sparsifier(
-                network, optimizer, len(data.train) / n_batches, prices
+                network,
+                optimizer,
+                len(data.train) / n_batches,
+                prices,
+                rows=lambda: data.train[:CHECKED_ROWS][0].detach(),
+                gates=data.gates,
             ),
             schedule,
             data.tables,
@@ -167,7 +176,8 @@ class Trainer:
         self._run(net, teacher, data, epochs, "teach")
         teacher.module.eval()
         with torch.inference_mode():
-            outputs = [teacher.module(X) for X, _ in Batches(data.train, 4096)]
+            batches = Batches(data.train, data.train.batch_size_to_score)
+            outputs = [teacher.module(X) for X, _ in batches]
         data.train.teacher = torch.cat(outputs).clone()
 
     def retrain(self, network: Network, data: Data, epochs: int) -> PruningNet:
@@ -181,7 +191,9 @@ class Trainer:
                 if isinstance(layer, torch.nn.Dropout | torch.nn.AlphaDropout):
                     layer.p = 0.0
         callbacks = self._cycled(self._own(True), data, epochs)
-        net = self._make_net(network, data, callbacks, self.distillation)
+        net = self._make_net(
+            network, data, callbacks, self.distillation, compiled=bool(self.compile)
+        )
         try:
             self._run(net, network, data, epochs, "retrain")
         except KeyboardInterrupt:
@@ -219,7 +231,9 @@ class Trainer:
         inputs = data.scaling
         if inputs is not None:
             inputs = Scaling(inputs.mean[support], inputs.scale[support])
-        network.module = fold_scaling(network, inputs, data.target_scaling)
+        mask = data.train.mask
+        network.module = fold_scaling(network, inputs, data.target_scaling, mask)
+        net.set_params(compile=False)
         net.module_ = network.module.eval()
         net.initialize_optimizer()
         net.module = finished
@@ -257,10 +271,13 @@ class Trainer:
         callbacks,
         distillation: float = 0.0,
         noise: float = 0.0,
+        compiled: bool = False,
     ) -> PruningNet:
         params = {f"optimizer__{k}": v for k, v in self.optimizer_params.items()}
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
             params.setdefault("optimizer__fused", True)
+        if isinstance(self.compile, str):
+            params["compile__backend"] = self.compile
         valid = data.valid
         score = HeldOutScore(self.task.score, self.task.column)
         net = PruningNet(
@@ -270,6 +287,8 @@ class Trainer:
             predict_nonlinearity=self.task.read,
             distillation=distillation,
             distance=self.task.distance,
+            amp=self.amp,
+            compile=compiled,
             optimizer=self.optimizer,
             lr=self.lr,
             batch_size=self.batch_size,
@@ -277,7 +296,7 @@ class Trainer:
             iterator_train__shuffle=True,
             iterator_train__noise=noise,
             iterator_valid=Batches,
-            iterator_valid__batch_size=4096,
+            iterator_valid__batch_size=data.train.batch_size_to_score,
             train_split=None if valid is None else predefined_split(valid),
             callbacks=[("held_out_score", score), *callbacks],
             device=self.device,

@@ -14,6 +14,7 @@ from ._data import Data
 from ._default import default_estimator
 from ._fitting import Sparsified, Trainer
 from ._groups import Network
+from ._image_input import is_images
 from ._report import NetworkSize
 from ._schedule import Sweep
 from ._sklearn import Interval, validate_params
@@ -201,6 +202,11 @@ class _Sweep:
         """Sparsify, all the way, and copy the network at each point."""
         estimator = clone(estimator)
         estimator._validate_params()
+        if is_images(X):
+            raise ValueError(
+                "A path is of a table, (n_samples, n_features). Got images; fit an "
+                "estimator for each `alpha` instead."
+            )
         alphas = check_alphas(alphas)
         if estimator.n_features_to_select is not None or estimator.prune == "none":
             raise ValueError(
@@ -235,9 +241,9 @@ class _Sweep:
         full = trainer.retrain_epochs(fitted.retrain_epochs, self.data)
         left = self.data.view()
         for table in left.tables:
-            table.keep_columns(point.support)
+            table.keep_inputs(point.support)
         with seeded(self.seed, trainer.device):
-            fitted._trace_back(point)
+            fitted._trace_back(point, left)
             epochs = math.ceil(full * RETRAIN_SHARE)
             fitted._retrain(trainer, point, left, epochs, self.dense)
         return fitted

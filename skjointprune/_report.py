@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from torch import nn
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from ._groups import Network
 
@@ -14,13 +15,14 @@ class NetworkSize:
     Attributes
     ----------
     inputs : int
-        Number of inputs.
+        Number of inputs: columns, or numbers of an image.
     units : dict of str to int
         Units of each hidden layer, by the name of the layer.
     parameters : int
         Number of trainable numbers.
     macs : int
-        Multiply-accumulate operations for one row, of the linear layers.
+        Multiply-accumulate operations for one row, of linear layers, convolutions and
+        attention.
     """
 
     inputs: int
@@ -34,14 +36,21 @@ class NetworkSize:
         return 2 * self.macs
 
     @classmethod
-    def of(cls, network: Network) -> "NetworkSize":
-        """Measure a network."""
-        layers = [m for m in network.module.modules() if isinstance(m, nn.Linear)]
+    def of(cls, network: Network, inputs: int | None = None) -> "NetworkSize":
+        """Measure a network; of its inputs all are read unless said otherwise."""
+        module, training = network.module, network.module.training
+        parameter = next(module.parameters())
+        row = torch.zeros(
+            1, *network.input_shape, dtype=parameter.dtype, device=parameter.device
+        )
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            module.eval()(row)
+        module.train(training)
         return cls(
-            inputs=network.inputs.size,
+            inputs=row.numel() if inputs is None else inputs,
             units={c.name: c.size for c in network.hidden},
-            parameters=sum(p.numel() for p in network.module.parameters()),
-            macs=sum(layer.weight.numel() for layer in layers),
+            parameters=sum(p.numel() for p in module.parameters()),
+            macs=counter.get_total_flops() // 2,
         )
 
 

@@ -14,7 +14,7 @@ LARGEST_OFFSET = 1e3
 
 
 class Affine(nn.Module):
-    """Multiply by a scale and add a shift, column by column.
+    """Multiply by a scale and add a shift: to each column, or channel of an image.
 
     Stands before or after a layer that the two cannot be folded into.
     """
@@ -33,7 +33,10 @@ class Affine(nn.Module):
 
 
 def fold_scaling(
-    network: Network, inputs: Scaling | None, targets: Scaling | None
+    network: Network,
+    inputs: Scaling | None,
+    targets: Scaling | None,
+    mask: Tensor | None = None,
 ) -> nn.Module:
     """Return a module from raw inputs to raw targets.
 
@@ -44,8 +47,12 @@ def fold_scaling(
         place and is, or is part of, the result.
     inputs, targets : Scaling or None
         Of each, where it was standardised.
+    mask : Tensor or None
+        What of an image is not to be zeroed, (channels, height, width).
     """
     module = network.module
+    if mask is not None and inputs is None:
+        inputs = Scaling(*torch.tensor([0.0, 1.0]).double()[:, None, None, None])
     for scaling in (inputs, targets):
         if scaling and float((scaling.mean / scaling.scale).abs().max()) > (
             LARGEST_OFFSET
@@ -55,7 +62,10 @@ def fold_scaling(
     if inputs is not None:
         scale = (1 / inputs.scale).to(parameter.device)
         shift = -inputs.mean.to(parameter.device) * scale
-        if network.first_layers:
+        if mask is not None:
+            scale, shift = scale * mask, shift * mask
+        # Around an image a convolution pads with zeros, after standardisation.
+        if network.first_layers and len(network.input_shape) == 1:
             for name in network.first_layers:
                 _fold_before_(module.get_submodule(name), scale, shift)
         else:

@@ -1,5 +1,6 @@
 """`InputFeatureSelector`: the inputs a pruned network keeps, as a transformer."""
 
+import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.metaestimators import available_if
@@ -8,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
 from ._default import default_estimator
+from ._images import cropped
 from ._sklearn import HasMethods, _fit_context
 
 
@@ -77,15 +79,15 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
         self.prefit = prefit
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Fit the estimator, or read the one that is fitted.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels or targets.
+        X : array-like of shape (n_samples, n_features), or images
+            Training rows, as the estimator takes them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
+            Class labels or targets. None takes those of a Dataset.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Passed to the estimator, where given.
 
@@ -112,6 +114,55 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
                 )
                 self.estimator_ = self._new_estimator(y).fit(X, y, **weights)
         return self
+
+    def transform(self, X):
+        """Reduce X to the retained inputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or images
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_retained), or of images
+            The retained columns; or smaller images, of the retained channels, rows and
+            columns, in which what else is not retained is 0.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X has other columns, or images of another shape, than in `fit`.
+        """
+        check_is_fitted(self)
+        if self.get_support().ndim == 1:
+            return super().transform(X)
+        X = self._source._check_images(X)
+        return cropped(X, np.arange(len(X)), self.get_support()).numpy()
+
+    def get_support(self, indices=False):
+        """Get which inputs are retained.
+
+        Parameters
+        ----------
+        indices : bool, default=False
+            Whether to return positions instead of a mask.
+
+        Returns
+        -------
+        ndarray of bool, or of int
+            As the estimator's.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self)
+        mask = self._get_support_mask()
+        return np.flatnonzero(mask) if indices else mask
 
     def _new_estimator(self, y):
         """Make the estimator to fit, with the parameters that override its own."""

@@ -14,6 +14,7 @@ is to keep. A penalty is a function of the saliency, and its proximal step says 
 saliency is left.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,8 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ._compact import compact_
+from ._compact import compact_, is_exact
+from ._context import warn_caller
 from ._groups import Channels, Network, get_tensor
+from ._images import InputGates
 
 
 class Penalty(Protocol):
@@ -82,7 +85,7 @@ def gate_gradient(network: Network, channels: Channels) -> Tensor:
         p = get_tensor(network.module, axis.tensor)
         if p.grad is not None:
             product = (p.detach() * p.grad).movedim(axis.dim, 0)
-            total = product.flatten(1).sum(dim=1) + total
+            total = axis.sum(product.flatten(1).sum(dim=1), channels.size) + total
     return total
 
 
@@ -102,22 +105,30 @@ class Prices:
     costs: Tensor | None = None
     unit_cost: str = "constant"
 
-    def targets(self, network: Network) -> list[Channels]:
+    def targets(
+        self, network: Network, gates: InputGates | None = None
+    ) -> list[Channels]:
         """Return which channels may go."""
-        targets = [network.inputs] if self.prune in ("joint", "inputs") else []
+        targets = []
+        if self.prune in ("joint", "inputs"):
+            targets = [network.inputs] if gates is None else gates.of(network)
         targets += network.hidden if self.prune in ("joint", "weights") else []
         return [c for c in targets if not c.pinned]
 
 
 def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:
     """Return how many MACs, or parameters, go with one unit."""
-    tensors = [get_tensor(network.module, a.tensor) for a in channels.axes]
-    counted = [
-        t
-        for t in tensors
-        if isinstance(t, nn.Parameter) and (what == "params" or t.ndim > 1)
-    ]
-    return sum(t.numel() for t in counted) / channels.size
+    saved = 0.0
+    for axis in channels.axes:
+        tensor = get_tensor(network.module, axis.tensor)
+        if isinstance(tensor, nn.Parameter):
+            mine = torch.ones(channels.size, dtype=torch.bool)
+            share = float(axis.where(mine).float().mean())
+            layer = axis.tensor.rpartition(".")[0]
+            times = 1 if what == "params" else network.positions.get(layer, 0)
+            if what == "params" or tensor.ndim > 1:
+                saved += share * tensor.numel() * times
+    return saved / channels.size
 
 
 class Sparsifier:
@@ -136,6 +147,10 @@ class Sparsifier:
         Rows of one of its steps, on average.
     prices : Prices
         What may go; channels that must be kept whole are passed over.
+    rows : callable
+        Returns some rows, with the columns that are left, to check outputs on.
+    gates : InputGates or None
+        Of images: what is before their rows, columns or pixels.
     """
 
     def __init__(
@@ -144,12 +159,19 @@ class Sparsifier:
         optimizer: Optimizer,
         batch_size: float,
         prices: Prices,
+        rows: Callable[[], Tensor],
+        gates: InputGates | None = None,
     ):
         self.network = network
+        self.rows = rows
+        self.gates = gates
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.prices = prices
-        self.targets = prices.targets(network)
+        self.targets = prices.targets(network, gates)
+        # the inputs that an exact number is of
+        self.counted = network.inputs if gates is None else gates.of(network)[0]
+        gated = [] if gates is None else gates.channels
         n = self.n_dense = network.inputs.size
         device = next(network.module.parameters()).device
         self.support = torch.arange(n)  # positions of the inputs that are left
@@ -158,7 +180,9 @@ class Sparsifier:
         groups = torch.arange(n) if prices.groups is None else prices.groups
         self.groups = groups.to(device)
         self.n_groups = int(self.groups.max()) + 1
-        watched = [network.inputs, *network.hidden]
+        if self.counted in gated:
+            self.n_groups = self.counted.size
+        watched = [network.inputs, *gated, *network.hidden]
         self._by_name = {c.name: c for c in watched}
         # the running mean, over steps, of the squared derivative by each gate
         self.squares = {c.name: torch.zeros(c.size, device=device) for c in watched}
@@ -170,7 +194,10 @@ class Sparsifier:
         """Take the gradients of a training step into account."""
         self.n_steps += 1
         for name, mean in self.squares.items():
-            gradient = gate_gradient(self.network, self._by_name[name])
+            if self.gates is not None and self._is_gate(name):
+                gradient = self.gates.gradient(name)
+            else:
+                gradient = gate_gradient(self.network, self._by_name[name])
             mean.lerp_(gradient**2, 1 - DECAY)
 
     def prune(self, alpha: float, n_inputs: int | None = None) -> Tensor:
@@ -182,8 +209,9 @@ class Sparsifier:
         """
         keep = {}
         for c in self.targets:
-            exactly = n_inputs if c is self.network.inputs else None
+            exactly = n_inputs if c is self.counted else None
             keep[c.name] = self._step(c, alpha, exactly)
+        self._restore_what_fails(keep)
         inputs = self.network.inputs
         kept = keep.get(inputs.name, torch.ones(inputs.size, dtype=torch.bool))
         if inputs.name in keep:
@@ -192,8 +220,38 @@ class Sparsifier:
         self.support = self.support[kept.cpu()]
         for name, mask in keep.items():
             self.squares[name] = self.squares[name][mask]
-        compact_(self.network, keep, self.optimizer)
+            if self.gates is not None and self._is_gate(name):
+                self.gates.close(name, mask)
+        compact_(self.network, self._exact(keep), self.optimizer)
         return kept.nonzero().flatten()
+
+    def _is_gate(self, name: str) -> bool:
+        return self.gates is not None and name in self.gates.kind_of
+
+    def _exact(self, keep: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Leave out the gates: closing them changes the outputs, as it should."""
+        return {name: mask for name, mask in keep.items() if not self._is_gate(name)}
+
+    def _restore_what_fails(self, keep: dict[str, Tensor]) -> None:
+        """Take out of `keep` what would not leave the outputs as they are."""
+        thinned = {n: mask for n, mask in self._exact(keep).items() if not mask.all()}
+        if not thinned or is_exact(self.network, thinned, rows := self.rows()):
+            return
+        alone = [
+            name
+            for name, mask in thinned.items()
+            if not is_exact(self.network, {name: mask}, rows)
+        ]
+        for name in alone or thinned:
+            channels = self._by_name[name]
+            channels.pinned = "without them the outputs were others"
+            self.targets.remove(channels)
+            del keep[name]
+            warn_caller(
+                f"The channels {name!r} are kept whole: the network without some of "
+                "them did not give the outputs of the network where these are zero. "
+                "Register a rule for the layers around (skjointprune.register_rule)."
+            )
 
     def alpha_for(self, share: float) -> float:
         """Return the `alpha` that removes a share of all inputs and units there were.
@@ -215,11 +273,22 @@ class Sparsifier:
         return float(np.interp(n_left + 0.5, at, free.double().cpu().numpy()))
 
     def importances(self) -> Tensor:
-        """Return the saliency of every input, 0 for those that went."""
+        """Return the saliency of every input, 0 for those that went.
+
+        A number of an image goes with any group that it is in, so the least counts.
+        """
         full = torch.zeros(self.n_dense)
         found = self.saliency(self.network.inputs)
         full[self.support] = found.float().cpu()
-        return full
+        if self.gates is None:
+            return full
+        by_kind = [
+            self.gates.spread(c.name, self.saliency(c)).cpu()
+            for c in self.gates.channels
+        ]
+        if self.network.inputs in self.gates.of(self.network) or not by_kind:
+            by_kind.append(full[:, None, None].expand(self.gates.shape))
+        return torch.stack(by_kind).amin(dim=0)
 
     def saliency(self, channels: Channels) -> Tensor:
         """Return the saliency of each channel, (channels,)."""
@@ -231,6 +300,8 @@ class Sparsifier:
     def _priced(self, channels: Channels) -> Tensor:
         """Return saliency over cost of each group of channels, (groups,)."""
         s = self.saliency(channels)
+        if self._is_gate(channels.name):
+            return s
         if channels is self.network.inputs:
             # The sum of s ** 2 is what a group is worth, but also grows with noise; the
             # mean is fair to noise, but not to a category, of which each row has one
@@ -268,6 +339,8 @@ class Sparsifier:
         scale = torch.where(left > 0, left / s, 1.0)
         if channels is self.network.inputs:
             keep, scale = keep[self.groups], scale[self.groups]
+        if self._is_gate(channels.name):  # open or closed: no weights to shrink
+            return keep
         if not bool((scale == 1).all()):
             self._scale_(channels, scale)
         return keep
@@ -278,7 +351,7 @@ class Sparsifier:
             for axis in channels.read_by:
                 p = get_tensor(self.network.module, axis.tensor)
                 shape = [-1 if d == axis.dim else 1 for d in range(p.ndim)]
-                p.mul_(scale.view(shape))
+                p.mul_(axis.factors(scale).view(shape))
             self.squares[channels.name] *= scale**2
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm  # skorch brings it
 
+from ._images import Images
 from ._schedule import Schedule
 from ._sparsify import Sparsifier
 from ._task import Score
@@ -31,9 +32,12 @@ class Table(Dataset):
     pays: before, the columns that are left are picked from each batch.
     """
 
+    batch_size_to_score = 4096
+
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
         self.X, self.y, self.weight = X, y, weight
         self.teacher: Tensor | None = None  # the outputs of a teacher
+        self.mask: Tensor | None = None  # only images have one
         self._columns: Tensor | None = None
 
     def __len__(self) -> int:
@@ -48,7 +52,7 @@ class Table(Dataset):
             of.append(self.teacher[rows])
         return X, tuple(of)
 
-    def keep_columns(self, kept: Tensor) -> None:
+    def keep_inputs(self, kept: Tensor) -> None:
         """Keep some of the present columns, given by their positions."""
         kept = kept.to(self.X.device)
         columns = kept if self._columns is None else self._columns[kept]
@@ -98,11 +102,13 @@ class PruningNet(NeuralNet):
     """A net on weighted rows, with few callbacks: they cost each step.
 
     Where rows come with the outputs of a teacher, a share `distillation` of the loss
-    is the `distance` from these.
+    is the `distance` from these. With `amp`, training steps run in bfloat16 where
+    torch finds that safe.
     """
 
-    def __init__(self, *args, distillation=0.0, distance=None, **kwargs):
+    def __init__(self, *args, distillation=0.0, distance=None, amp=False, **kwargs):
         super().__init__(*args, **kwargs)
+        self.amp = amp
         self.distillation = distillation
         self.distance = distance
 
@@ -115,6 +121,13 @@ class PruningNet(NeuralNet):
             ("divergence", StopOnDivergence()),
             ("print_log", PrintLog()),
         ]
+
+    def infer(self, x, **fit_params):
+        """Return the outputs for a batch."""
+        if not (self.amp and self.module_.training):
+            return super().infer(x, **fit_params)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            return super().infer(x, **fit_params).float()
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the weighted mean loss of a batch of outputs."""
@@ -137,15 +150,16 @@ def finished(**kwargs):
     )
 
 
-def score_table(module: torch.nn.Module, table: Table, score: Score) -> float:
+def score_table(module: torch.nn.Module, table: Table | Images, score: Score) -> float:
     """Return the score of a module on the rows of a table."""
     module.eval()
     with torch.inference_mode():
-        rows = [(module(X), *of[:2]) for X, of in Batches(table, 4096)]
+        batches = Batches(table, table.batch_size_to_score)
+        rows = [(module(X), *of[:2]) for X, of in batches]
     return score(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
 
-def train(net: PruningNet, table: Table, epochs: int) -> None:
+def train(net: PruningNet, table: Table | Images, epochs: int) -> None:
     """Train an initialised net; unlike skorch's `fit`, let interrupts through."""
     net.notify("on_train_begin", X=table, y=None)
     try:
@@ -242,7 +256,7 @@ class Prune(Callback):
             self.on_start()
         kept = self.schedule.prune(self.sparsifier_, event)
         for table in self.tables:
-            table.keep_columns(kept)
+            table.keep_inputs(kept)
         self.on_event(event)
 
 

@@ -9,6 +9,10 @@ from typing import Any
 
 from torch import nn
 
+from ._image_modules import resnet18, vgg16
+
+__all__ = ["MLP", "resnet18", "vgg16"]
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -100,18 +104,21 @@ class MLP(nn.Sequential):
         super().__init__(layers)
 
 
+NAMED_MODULES = {"resnet18": resnet18, "vgg16": vgg16}
+
+
 def build_module(
-    module: Any, n_features_in: int, n_outputs: int, params: dict[str, Any]
+    module: Any, sizes: dict[str, Any], params: dict[str, Any]
 ) -> nn.Module:
     """Make the network to train from a class, a factory or an instance.
 
     Parameters
     ----------
-    module : class, callable or nn.Module
-        A callable is given `params`, and `n_features_in` and `n_outputs` where it
-        takes parameters of these names. An instance is copied.
-    n_features_in, n_outputs : int
-        Sizes from the data.
+    module : str, class, callable or nn.Module
+        A name out of `NAMED_MODULES`. A callable is given `params`, and of `sizes`
+        those that it takes parameters of the name for. An instance is copied.
+    sizes : dict
+        From the data: `n_features_in`, `n_outputs` and `input_shape`.
     params : dict
         The estimator's `module__…` parameters, without the prefix.
 
@@ -130,9 +137,10 @@ def build_module(
                 f"Pass the class {type(module).__name__} to set its parameters."
             )
         return deepcopy(module)
+    if isinstance(module, str):
+        module = NAMED_MODULES[module]
     check_names(module, params, "module")
     accepted = signature(module).parameters
-    sizes = {"n_features_in": n_features_in, "n_outputs": n_outputs}
     filled = {name: size for name, size in sizes.items() if name in accepted}
     built = module(**(filled | params))
     if not isinstance(built, nn.Module):

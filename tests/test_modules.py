@@ -5,6 +5,10 @@ from torch import nn
 from skjointprune.modules import MLP, build_module
 
 
+def sizes(n_features_in, n_outputs):
+    return {"n_features_in": n_features_in, "n_outputs": n_outputs}
+
+
 @pytest.mark.parametrize(
     ("params", "says"),
     [
@@ -24,37 +28,39 @@ def test_no_hidden_layer_is_a_linear_model():
 
 
 def test_sizes_are_filled_in_unless_set():
-    module = build_module(MLP, 4, 2, {"hidden_layer_sizes": (3,), "n_outputs": 5})
+    module = build_module(
+        MLP, sizes(4, 2), {"hidden_layer_sizes": (3,), "n_outputs": 5}
+    )
     assert module(torch.zeros(2, 4)).shape == (2, 5)
 
 
 def test_a_factory_without_sizes_is_called_without():
-    module = build_module(lambda width: nn.Linear(4, width), 9, 9, {"width": 3})
+    module = build_module(lambda width: nn.Linear(4, width), sizes(9, 9), {"width": 3})
     assert module.out_features == 3
 
 
 def test_an_instance_is_copied():
     given = nn.Linear(4, 2)
-    built = build_module(given, 4, 2, {})
+    built = build_module(given, sizes(4, 2), {})
     assert built is not given
     assert torch.equal(built.weight, given.weight)
 
 
 def test_a_misspelt_name_is_guessed():
     with pytest.raises(ValueError, match=r"Did you mean module__dropout\?"):
-        build_module(MLP, 4, 2, {"droput": 0.1})
+        build_module(MLP, sizes(4, 2), {"droput": 0.1})
 
 
 def test_a_strange_name_gets_a_list():
     with pytest.raises(ValueError, match="It takes n_features_in, n_outputs"):
-        build_module(MLP, 4, 2, {"zzz": 0.1})
+        build_module(MLP, sizes(4, 2), {"zzz": 0.1})
 
 
 def test_an_instance_takes_no_parameters():
     with pytest.raises(ValueError, match="is an instance, so `module__bias`"):
-        build_module(nn.Linear(4, 2), 4, 2, {"bias": False})
+        build_module(nn.Linear(4, 2), sizes(4, 2), {"bias": False})
 
 
 def test_what_makes_no_module_is_refused():
     with pytest.raises(TypeError, match="Got dict"):
-        build_module(lambda: {}, 4, 2, {})
+        build_module(lambda: {}, sizes(4, 2), {})

@@ -14,7 +14,7 @@ def test_folded_module_on_raw_inputs_is_the_module_on_scaled_ones(bias):
     X = torch.randn(10, 4, dtype=torch.float64) * 7 + 3
     mean, scale = X.mean(0), X.std(0)
     expected = module((X - mean) / scale)
-    folded = fold_scaling(find_groups(module, 4), Scaling(mean, scale), None)
+    folded = fold_scaling(find_groups(module, (4,)), Scaling(mean, scale), None)
     assert not any(isinstance(m, Affine) for m in folded.modules())
     torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
 
@@ -24,7 +24,7 @@ def test_scaling_stands_before_a_first_layer_that_cannot_take_it():
     X = torch.randn(10, 4, dtype=torch.float64) * 7 + 3
     mean, scale = X.mean(0), X.std(0)
     expected = module((X - mean) / scale)
-    folded = fold_scaling(find_groups(module, 4), Scaling(mean, scale), None)
+    folded = fold_scaling(find_groups(module, (4,)), Scaling(mean, scale), None)
     torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
     assert isinstance(folded[0], Affine)
 
@@ -35,7 +35,7 @@ def test_columns_far_from_zero_are_computed_in_double_precision():
     expected = module(Z)
     mean = torch.full((4,), 1e7, dtype=torch.float64)
     scale = mean / LARGEST_OFFSET / 10
-    folded = fold_scaling(find_groups(module, 4), Scaling(mean, scale), None)
+    folded = fold_scaling(find_groups(module, (4,)), Scaling(mean, scale), None)
     got = folded(Z.double() * scale + mean)
     assert got.dtype == torch.float64
     torch.testing.assert_close(got.float(), expected, rtol=1e-4, atol=1e-4)
@@ -48,7 +48,7 @@ def test_folded_targets_are_the_outputs_on_their_own_scale(bias):
     targets = Scaling(torch.tensor([5.0, -2.0, 0.0]), torch.tensor([3.0, 0.1, 9.0]))
     targets = Scaling(targets.mean.double(), targets.scale.double())
     expected = module(X) * targets.scale + targets.mean
-    folded = fold_scaling(find_groups(module, 4), None, targets)
+    folded = fold_scaling(find_groups(module, (4,)), None, targets)
     assert not any(isinstance(m, Affine) for m in folded.modules())
     torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
 
@@ -58,7 +58,7 @@ def test_target_scaling_stands_after_outputs_that_cannot_take_it():
     X = torch.randn(10, 4, dtype=torch.float64)
     mean, scale = torch.randn(3).double(), torch.rand(3).double() + 1
     expected = module(X) * scale + mean
-    folded = fold_scaling(find_groups(module, 4), None, Scaling(mean, scale))
+    folded = fold_scaling(find_groups(module, (4,)), None, Scaling(mean, scale))
     torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
 
 
@@ -68,5 +68,5 @@ def test_both_scalings_of_a_linear_model_are_folded_into_the_same_layer():
     inputs = Scaling(X.mean(0), X.std(0))
     targets = Scaling(torch.ones(2).double(), torch.full((2,), 4.0).double())
     expected = module((X - inputs.mean) / inputs.scale) * 4 + 1
-    folded = fold_scaling(find_groups(module, 4), inputs, targets)
+    folded = fold_scaling(find_groups(module, (4,)), inputs, targets)
     torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)

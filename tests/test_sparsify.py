@@ -4,7 +4,9 @@ import torch
 from _helpers import assert_prox_minimises
 from torch import nn
 
+from skjointprune import register_rule
 from skjointprune._groups import find_groups
+from skjointprune._rules import LAYER_RULES
 from skjointprune._sparsify import (
     PENALTIES,
     GroupL0,
@@ -34,11 +36,17 @@ def test_l0_leaves_survivors_alone_and_lasso_shrinks_them():
     assert GroupLasso().prox(s, 1.0).tolist() == [1, 2]
 
 
+def sparsifier(network, optimizer, prices):
+    return Sparsifier(
+        network, optimizer, 64, prices, rows=lambda: torch.ones(2, network.inputs.size)
+    )
+
+
 def trained(optimizer=torch.optim.Adam, steps=30, prices=None, bias=True):
     """A sparsifier that has seen a few steps; the first of six inputs matters."""
     module = MLP(6, 2, (5,), norm=None, dropout=0, bias=bias)
     optimizer = optimizer(module.parameters(), lr=1e-2)
-    pruner = Sparsifier(find_groups(module, 6), optimizer, 64, prices or price())
+    pruner = sparsifier(find_groups(module, (6,)), optimizer, prices or price())
     X = torch.randn(64, 6)
     y = (X[:, 0] > 0).long()
     for _ in range(steps):
@@ -55,16 +63,14 @@ def price(penalty=None, prune="joint", **kwargs):
 
 def priced(pruner, *args, **kwargs):
     """The same network and gradients at other prices."""
-    other = Sparsifier(pruner.network, pruner.optimizer, 64, price(*args, **kwargs))
+    other = sparsifier(pruner.network, pruner.optimizer, price(*args, **kwargs))
     other.squares, other.n_steps = dict(pruner.squares), pruner.n_steps
     return other
 
 
 def untrained(*args, **kwargs):
-    network = find_groups(MLP(6, 2, *args, **kwargs), 6)
-    return Sparsifier(
-        network, torch.optim.Adam(network.module.parameters()), 64, price()
-    )
+    network = find_groups(MLP(6, 2, *args, **kwargs), (6,))
+    return sparsifier(network, torch.optim.Adam(network.module.parameters()), price())
 
 
 class Gated(nn.Module):
@@ -89,7 +95,7 @@ def test_the_derivative_by_a_gate_is_that_of_an_explicit_gate():
         gated(torch.randn(20, 6)), torch.randint(2, (20,))
     )
     loss.backward()
-    network = find_groups(gated.mlp, 6)
+    network = find_groups(gated.mlp, (6,))
     torch.testing.assert_close(
         gate_gradient(network, network.inputs), gated.inputs.grad
     )
@@ -121,7 +127,7 @@ def test_saliency_does_not_change_with_the_scale_of_a_normalised_layer():
             module.linear1.weight.mul_(scale)
             module.linear1.bias.mul_(scale)
         optimizer = torch.optim.SGD(module.parameters(), lr=0)
-        pruner = Sparsifier(find_groups(module, 6), optimizer, 64, price())
+        pruner = sparsifier(find_groups(module, (6,)), optimizer, price())
         X = torch.randn(64, 6)
         nn.functional.cross_entropy(module(X), (X[:, 0] > 0).long()).backward()
         pruner.watch()
@@ -276,3 +282,26 @@ def test_alpha_for_removes_the_share_of_inputs_and_units_asked_for():
     pruner.prune(alphas[-1])
     assert network.inputs.size == network.hidden[0].size == 1
     assert pruner.alpha_for(0.5) == 0  # enough are gone
+
+
+class Sorted(nn.Module):
+    def forward(self, X):
+        return X.sort(dim=1).values
+
+
+@pytest.fixture
+def wrong_rule():
+    register_rule(Sorted, lambda layer, name, x, labels: x)  # it does couple them
+    yield
+    del LAYER_RULES[Sorted]
+
+
+def test_what_changes_outputs_when_it_is_removed_is_restored_and_named(
+    wrong_rule, quick, planted
+):
+    stack = nn.Sequential(nn.Linear(12, 6), Sorted(), nn.Linear(6, 2))
+    with pytest.warns(UserWarning, match="The channels '0' are kept whole"):
+        clf = quick(module=stack, alpha=0.2).fit(*planted)
+    assert clf.report_.pruned.units == {"0": 6}
+    assert "outputs were others" in clf.report_.kept_whole["0"]
+    assert clf.report_.pruned.inputs < 12

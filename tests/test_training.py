@@ -52,7 +52,7 @@ def test_columns_that_go_little_by_little_are_those_that_go_at_once():
     X = data.X.clone()
     left = torch.arange(20)
     for kept in ([0, *range(2, 20)], list(range(3, 19)), [1, 2, 5, 9], [0, 3]):
-        data.keep_columns(torch.tensor(kept))
+        data.keep_inputs(torch.tensor(kept))
         left = left[kept]
         rows, _ = data[np.array([4, 1])]
         assert torch.equal(rows, X[[4, 1]][:, left])

@@ -1,0 +1,339 @@
+"""Images as inputs: read batch by batch, with gates on rows, columns or pixels.
+
+An image loses channels as a table loses columns: exactly, at once. Rows and columns
+of pixels are different, as what remains gets other neighbours. While a network is
+sparsified they have a gate each, a factor that is 1 or 0; afterwards the images are
+cropped, and retraining adapts.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ._compact import compact_
+from ._context import warn_caller
+from ._groups import Channels, Network
+
+KINDS = ("channel", "row", "column", "patch", "pixel", "feature")
+DEFAULT_KINDS = ("channel", "row", "column")
+
+
+class InputGates:
+    """A factor before each group of an image's numbers: 1, and 0 once it is closed.
+
+    The derivative of the loss by a gate is its own gradient, so its saliency is that
+    of a channel.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+        Out of `KINDS`; "channel" needs no gate, as a network loses its inputs.
+    shape : tuple of int
+        (channels, height, width).
+    patch_size : int
+        Height and width of a patch.
+    device : torch.device
+
+    Attributes
+    ----------
+    channels : list of Channels
+        The gates that are open, of each kind; they shrink as gates close.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[str],
+        shape: Sequence[int],
+        patch_size: int,
+        device: torch.device,
+    ):
+        C, H, W = shape
+        self.shape, self.patch_size = (C, H, W), patch_size
+        self.device = device
+        self.with_channels = "channel" in kinds
+        kinds = [kind for kind in kinds if kind != "channel"]
+        patches = (1, -(-H // patch_size), -(-W // patch_size))
+        sizes = {
+            "row": (1, H, 1),
+            "column": (1, 1, W),
+            "patch": patches,
+            "pixel": (1, H, W),
+            "feature": (C, H, W),
+        }
+        self.values = {
+            kind: torch.ones(sizes[kind], device=device, requires_grad=True)
+            for kind in kinds
+        }
+        self.channels = [
+            Channels(f"{kind}s" if kind != "patch" else "patches", v.numel())
+            for kind, v in self.values.items()
+        ]
+        self.kind_of = dict(
+            zip((c.name for c in self.channels), self.values, strict=True)
+        )
+
+    def of(self, network: Network) -> list[Channels]:
+        """Return what may go of images: their channels, and what has gates."""
+        return [network.inputs] * self.with_channels + self.channels
+
+    def apply(self, X: Tensor) -> Tensor:
+        """Return images, (n, channels, height, width), through the gates."""
+        for kind, value in self.values.items():
+            X = X * self._spread(kind, value)
+        return X
+
+    def _spread(self, kind: str, value: Tensor) -> Tensor:
+        if kind != "patch":
+            return value
+        p = self.patch_size
+        full = value.repeat_interleave(p, 1).repeat_interleave(p, 2)
+        return full[:, : self.shape[1], : self.shape[2]]
+
+    def gradient(self, name: str) -> Tensor:
+        """Return the derivative of a batch's loss by each open gate, and forget it."""
+        value = self.values[self.kind_of[name]]
+        gradient, value.grad = value.grad, None
+        if gradient is None:
+            gradient = torch.zeros_like(value)
+        return gradient[value.detach() > 0]
+
+    def close(self, name: str, keep: Tensor) -> None:
+        """Close the open gates that a mask, (open gates,), leaves out."""
+        value = self.values[self.kind_of[name]]
+        with torch.no_grad():
+            value[value > 0] = keep.to(value.dtype)
+        next(c for c in self.channels if c.name == name).size = int(keep.sum())
+
+    def spread(self, name: str, of_open: Tensor) -> Tensor:
+        """Return numbers of open gates for each number of an image, 0 if closed."""
+        kind = self.kind_of[name]
+        value = self.values[kind].detach()
+        full = torch.zeros_like(value)
+        full[value > 0] = of_open.to(full.dtype)
+        return self._spread(kind, full).expand(self.shape)
+
+    def support(self) -> Tensor:
+        """Return which numbers of an image get through, (channels, height, width)."""
+        ones = torch.ones(self.shape, device=self.device)
+        return self.apply(ones).detach() > 0
+
+
+class Images(Dataset):
+    """Some of the images of an array or a dataset, with targets and weights.
+
+    Indexed by whole batches, which are read, augmented, put on the device, cropped and
+    standardised one at a time; nothing is copied whole.
+
+    Parameters
+    ----------
+    source : ndarray, Tensor or torch Dataset
+        (n, channels, height, width), of uint8 or floats; a dataset returns an image,
+        or a tuple that begins with one.
+    rows : ndarray of int
+        Which of its images these are.
+    y, weight : Tensor
+        Of each of these, on the device.
+    transform : callable or None
+        Given one image as a tensor, returns another of the same shape.
+    """
+
+    batch_size_to_score = 512
+
+    def __init__(
+        self,
+        source: Any,
+        rows: np.ndarray,
+        y: Tensor,
+        weight: Tensor,
+        transform: Callable[[Tensor], Tensor] | None = None,
+    ):
+        self.source, self.rows = source, rows
+        self.y, self.weight = y, weight
+        self.transform = transform
+        self.teacher: Tensor | None = None
+        self.gates: InputGates | None = None
+        self.mean: Tensor | None = None  # of each channel, (channels, 1, 1)
+        self.scale: Tensor | None = None
+        self.kept: list[Tensor | None] = [None, None, None]  # channels, rows, columns
+        self.mask: Tensor | None = None  # of what is left, (channels, height, width)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        X = read_images(self.source, self.rows[index])
+        if self.transform is not None:
+            X = torch.stack([self.transform(image) for image in X])
+        X = self._on_device(X)
+        if self.mean is not None and self.scale is not None:
+            X = (X - self.mean) / self.scale
+        if self.gates is not None:
+            X = self.gates.apply(X)
+        for dim, kept in enumerate(self.kept, start=1):
+            if kept is not None:
+                X = X.index_select(dim, kept)
+        if self.mask is not None:
+            X = X * self.mask
+        of = [self.y[index], self.weight[index]]
+        if self.teacher is not None:
+            of.append(self.teacher[index])
+        return X, tuple(of)
+
+    def _on_device(self, X: Tensor) -> Tensor:
+        device = self.y.device
+        if device.type == "cuda":
+            X = X.pin_memory().to(device, non_blocking=True)
+            return X.to(torch.float32, memory_format=torch.channels_last)
+        return X.to(torch.float32)
+
+    def keep_inputs(self, kept: Tensor, dim: int = 1) -> None:
+        """Keep some of the present channels (rows, columns for `dim` 2, 3)."""
+        kept = kept.to(self.y.device)
+        before = self.kept[dim - 1]
+        self.kept[dim - 1] = kept if before is None else before[kept]
+
+
+def cropped(source: Any, rows: np.ndarray, support: np.ndarray) -> Tensor:
+    """Return some images without what no product of channels, rows, columns retains.
+
+    What is within but not retained is 0.
+    """
+    X = read_images(source, rows)
+    inside = torch.from_numpy(support)
+    for dim in range(3):
+        others = tuple(d for d in range(3) if d != dim)
+        kept = torch.from_numpy(support.any(axis=others)).nonzero().flatten()
+        X = X.index_select(dim + 1, kept)
+        inside = inside.index_select(dim, kept)
+    return X if bool(inside.all()) else X * inside.to(X.dtype)
+
+
+def read_images(source: Any, rows: np.ndarray) -> Tensor:
+    """Return the images at some positions, (n, channels, height, width)."""
+    if isinstance(source, Dataset):
+        read = [source[int(i)] for i in np.atleast_1d(rows)]
+        parts = [r[0] if isinstance(r, tuple | list) else r for r in read]
+        return torch.stack([as_tensor(part) for part in parts])
+    if isinstance(source, Tensor):
+        return source[torch.from_numpy(rows)]
+    return torch.from_numpy(np.ascontiguousarray(source[rows]))
+
+
+def as_tensor(image: Any) -> Tensor:
+    """Return one image, channels first, from a tensor, an array or a PIL image."""
+    if isinstance(image, Tensor):
+        return image
+    if isinstance(image, np.ndarray):
+        return torch.from_numpy(image)
+    array = np.array(image)  # PIL: height, width and, of colours, channels
+    array = array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
+    return torch.from_numpy(array)
+
+
+def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted mean and standard deviation of each channel, float64."""
+    total = 0.0
+    first, second = torch.zeros(2, 1, dtype=torch.float64)
+    for start in range(0, len(images), 512):
+        at = images.rows[start : start + 512]
+        X = read_images(images.source, at).double()
+        w = images.weight[start : start + 512].double().cpu()
+        first = first + torch.einsum("n,nchw->c", w, X)
+        second = second + torch.einsum("n,nchw->c", w, X * X)
+        total += float(w.sum()) * X[0, 0].numel()
+    mean = first / total
+    scale = (second / total - mean**2).clamp(min=0).sqrt()
+    scale[scale <= 1e-9 * mean.abs().clamp(min=1)] = 1.0  # of a constant channel
+    return mean.numpy(), scale.numpy()
+
+
+def crop_that_runs(
+    module: torch.nn.Module, channels: int, rows: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return masks of rows and columns, grown until the module runs on such an image.
+
+    What comes back is what is next to what was kept.
+    """
+    rows, columns = rows.copy(), columns.copy()
+    while not _runs(module, channels, int(rows.sum()), int(columns.sum())):
+        shorter, longer = sorted((rows, columns), key=np.sum)
+        mask = longer if shorter.all() else shorter
+        if mask.all():
+            break
+        near = np.abs(np.flatnonzero(~mask)[:, None] - np.flatnonzero(mask)).min(1)
+        mask[np.flatnonzero(~mask)[near.argmin()]] = True
+    return rows, columns
+
+
+def _runs(module: torch.nn.Module, channels: int, height: int, width: int) -> bool:
+    parameter = next(module.parameters())
+    training = module.training
+    X = torch.zeros(
+        2, channels, height, width, device=parameter.device, dtype=parameter.dtype
+    )
+    try:
+        with torch.no_grad():
+            module.eval()(X)
+    except (RuntimeError, ValueError):
+        return False
+    finally:
+        module.train(training)
+    return True
+
+
+def crop_(network: Network, tables: Sequence[Images], support: Tensor) -> np.ndarray:
+    """Crop images and network to what got through the gates, and drop the gates.
+
+    Parameters
+    ----------
+    network : Network
+        Over the retained channels; told the new shape of its input.
+    tables : sequence of Images
+        Changed in place. What no product of channels, rows and columns can drop is
+        zeroed.
+    support : Tensor
+        Positions of the retained channels.
+
+    Returns
+    -------
+    ndarray of shape (channels, height, width), bool
+        What is retained of an image.
+    """
+    gates = tables[0].gates
+    assert gates is not None
+    mask = torch.zeros(gates.shape, dtype=torch.bool)
+    mask[support] = gates.support().cpu()[support]
+    left = mask.any(dim=2).any(dim=1)[support]  # of the channels that are there
+    if not left.all() and not network.inputs.pinned:
+        compact_(network, {"inputs": left.to(gates.device)})
+        support = support[left]
+        for table in tables:
+            table.keep_inputs(left.nonzero().flatten())
+    rows = mask.any(dim=2).any(dim=0).numpy()
+    columns = mask.any(dim=1).any(dim=0).numpy()
+    more_rows, more_columns = crop_that_runs(
+        network.module, len(support), rows, columns
+    )
+    if more_rows.sum() > rows.sum() or more_columns.sum() > columns.sum():
+        warn_caller(
+            f"`module` does not run on {rows.sum()} x {columns.sum()} images, so "
+            f"{more_rows.sum()} x {more_columns.sum()} are kept. Lower `alpha`, or use "
+            "a network that takes smaller images."
+        )
+        added = torch.from_numpy(np.outer(more_rows, more_columns))
+        added &= ~torch.from_numpy(np.outer(rows, columns))
+        mask[support] |= added
+        rows, columns = more_rows, more_columns
+    inside = mask[support][:, rows][:, :, columns]
+    for table in tables:
+        table.gates = None
+        table.keep_inputs(torch.from_numpy(np.flatnonzero(rows)), dim=2)
+        table.keep_inputs(torch.from_numpy(np.flatnonzero(columns)), dim=3)
+        if not inside.all():
+            table.mask = inside.to(gates.device, torch.float32)
+    network.input_shape = tuple(inside.shape)
+    return mask.numpy()

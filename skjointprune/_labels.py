@@ -1,0 +1,167 @@
+"""Labels: which channel every number in a network belongs to.
+
+Each channel that a layer makes gets a fresh label. A tensor of labels goes through the
+network in place of the tensor of numbers, so that whatever only moves numbers moves
+labels. What must live and die together is tied, by union-find; what cannot go is
+pinned, with the reason.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+CONSTANT = -1  # the label of what is no channel: padding, a number in the code
+
+
+def varies(x: Tensor, dim: int) -> bool:
+    """Tell whether labels differ along a dimension."""
+    if x.shape[dim] < 2 or x.stride(dim) == 0:
+        return False
+    return bool((x != x.narrow(dim, 0, 1)).any())
+
+
+def _thin(x: Tensor) -> Tensor:
+    """Drop the repeats of an expanded tensor."""
+    for dim in range(x.ndim):
+        if x.stride(dim) == 0 and x.shape[dim] > 1:
+            x = x.narrow(dim, 0, 1)
+    return x
+
+
+@dataclass
+class Bound:
+    """The labels of one dimension of one parameter or buffer."""
+
+    tensor: str
+    dim: int
+    role: str  # "produce", "carry" or "read"
+    labels: Tensor
+
+
+@dataclass
+class Labels:
+    """What rules use to say how a layer's channels hang together.
+
+    Rules get labels and return labels: int64 tensors of the shape that the numbers
+    have, batch first.
+    """
+
+    module: nn.Module
+    shape: tuple[int, ...] = ()  # of the output of the node at work
+    node: str = ""
+    bound: dict[tuple[str, int], Bound] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+    _parent: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        params = self.module.named_parameters(remove_duplicate=False)
+        buffers = self.module.named_buffers(remove_duplicate=False)
+        first: dict[int, str] = {}
+        self._canonical = {
+            name: first.setdefault(id(t), name) for name, t in [*params, *buffers]
+        }
+
+    def fresh(self, n: int) -> Tensor:
+        """Return n new labels, (n,)."""
+        start = len(self._parent)
+        self._parent.extend(range(start, start + n))
+        return torch.arange(start, start + n)
+
+    def channels(self, x: Tensor, dim: int = 1) -> Tensor:
+        """Return the label of each index along a dimension, (x.shape[dim],).
+
+        What has one index is tied, wherever it is along the other dimensions.
+        """
+        rows = _thin(x.movedim(dim, 0)).flatten(1)
+        if rows.shape[0] != x.shape[dim]:  # all alike
+            rows = rows.expand(x.shape[dim], -1)
+        if rows.shape[1] > 1:
+            self.tie(rows[:, 1:], rows[:, :1])
+        return rows[:, 0]
+
+    def spread(self, labels: Tensor, dim: int = 1) -> Tensor:
+        """Return labels of channels, (channels,), in the shape of the node's output."""
+        view = [1] * len(self.shape)
+        view[dim] = -1
+        return labels.view(view).expand(self.shape)
+
+    def produce(self, tensor: str, dim: int, labels: Tensor | None = None) -> Tensor:
+        """Say that slots of a parameter produce channels, new ones if not given."""
+        return self._bind(tensor, dim, "produce", labels)
+
+    def carry(self, tensor: str, dim: int, labels: Tensor) -> None:
+        """Say that slots of a tensor come along with channels."""
+        self._bind(tensor, dim, "carry", labels)
+
+    def read(self, tensor: str, dim: int, labels: Tensor) -> None:
+        """Say that slots of a weight read channels."""
+        self._bind(tensor, dim, "read", labels)
+
+    def has(self, tensor: str) -> bool:
+        """Tell whether there is a parameter or buffer of this name."""
+        return tensor in self._canonical
+
+    def _bind(self, tensor: str, dim: int, role: str, labels: Tensor | None) -> Tensor:
+        tensor = self._canonical[tensor]
+        there = self.bound.get((tensor, dim))
+        if there is not None:  # used before: the same slots, the same channels
+            if labels is not None:
+                self.tie(labels, there.labels)
+            return there.labels
+        if labels is None:
+            path, _, name = tensor.rpartition(".")
+            held = getattr(self.module.get_submodule(path), name)
+            labels = self.fresh(held.shape[dim])
+        self.bound[tensor, dim] = Bound(tensor, dim, role, labels)
+        return labels
+
+    def tie(self, a: Tensor, b: Tensor) -> None:
+        """Let channels live and die together, elementwise; constants are left out."""
+        a, b = torch.broadcast_tensors(a, b)
+        for dim in range(a.ndim):  # what is repeated in both is told once
+            if a.shape[dim] > 1 and a.stride(dim) == 0 and b.stride(dim) == 0:
+                a, b = a.narrow(dim, 0, 1), b.narrow(dim, 0, 1)
+        pairs = (a != b) & (a != CONSTANT) & (b != CONSTANT)
+        for i, j in set(zip(a[pairs].tolist(), b[pairs].tolist(), strict=True)):
+            i, j = self.find(i), self.find(j)
+            if i != j:
+                self._parent[max(i, j)] = min(i, j)
+
+    def find(self, label: int) -> int:
+        """Return the label that stands for all that are tied to one."""
+        parent = self._parent
+        while parent[label] != label:
+            parent[label] = label = parent[parent[label]]
+        return label
+
+    def roots(self, labels: Tensor) -> Tensor:
+        """Return the label that stands for each; constants stay."""
+        found = [i if i == CONSTANT else self.find(i) for i in labels.tolist()]
+        return torch.tensor(found, dtype=torch.int64)
+
+    def pin(self, x: Tensor | Iterable, why: str) -> None:
+        """Keep channels whole, and note why."""
+        if isinstance(x, Tensor):
+            for label in _thin(x).flatten().unique().tolist():
+                if label != CONSTANT:
+                    self.reasons.setdefault(label, why)
+        elif isinstance(x, tuple | list):
+            for part in x:
+                self.pin(part, why)
+        elif isinstance(x, dict):
+            self.pin(list(x.values()), why)
+
+    def pinned(self, why: str) -> Tensor:
+        """Return labels, in the shape of the node's output, that are kept whole."""
+        label = self.fresh(1)
+        self.pin(label, why)
+        return label.expand(self.shape)
+
+    def why(self) -> dict[int, str]:
+        """Return the reason of each root that is pinned."""
+        found: dict[int, str] = {}
+        for label, reason in self.reasons.items():
+            found.setdefault(self.find(label), reason)
+        return found

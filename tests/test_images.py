@@ -1,0 +1,399 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+from skjointprune import (
+    InputFeatureSelector,
+    JointPruneClassifier,
+    JointPruneRegressor,
+    joint_prune_path,
+)
+from skjointprune._images import InputGates, crop_that_runs, cropped
+
+
+class SmallConvNet(nn.Module):
+    def __init__(self, input_shape, n_outputs, pool=1, padding=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(input_shape[0], 8, 3, padding=padding, bias=False)
+        self.norm1 = nn.BatchNorm2d(8)
+        self.conv2 = nn.Conv2d(8, 8, 3, padding=padding)
+        self.pool = nn.AdaptiveAvgPool2d(pool)
+        self.head = nn.Linear(8 * pool * pool, n_outputs)
+
+    def forward(self, X):
+        X = self.norm1(self.conv1(X)).relu()
+        return self.head(self.pool(self.conv2(X).relu()).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Images of noise whose class is in rows 2 to 4, columns 3 to 6, of channel 1."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (300, 3, 8, 9)).astype(np.uint8)
+    y = rng.integers(0, 2, 300)
+    X[y == 1, 1, 2:5, 3:7] //= 3
+    X.flags.writeable = False
+    return X, np.where(y == 1, "dark", "light")
+
+
+def make(**params):
+    defaults = {
+        "module": SmallConvNet,
+        "max_epochs": 25,
+        "retrain_epochs": 6,
+        "lr": 5e-3,
+        "batch_size": 32,
+        "alpha": 0.2,
+        "random_state": 0,
+    }
+    return JointPruneClassifier(**(defaults | params))
+
+
+@pytest.fixture(scope="module")
+def fitted(pictures):
+    return make().fit(*pictures)
+
+
+def test_what_says_the_class_is_kept_and_the_noise_around_it_cropped(pictures, fitted):
+    support = fitted.get_support()
+    assert support.shape == (3, 8, 9)
+    assert support.any(axis=(1, 2)).tolist() == [False, True, False]
+    rows, columns = support.any(axis=(0, 2)), support.any(axis=(0, 1))
+    assert rows[2:5].sum() >= 2
+    assert rows.sum() <= 6
+    assert columns[3:7].sum() >= 2
+    assert columns.sum() <= 6
+    assert fitted.score(*pictures) > 0.95
+    assert fitted.report_.pruned.inputs == support.sum()
+    assert fitted.report_.pruned.macs < fitted.report_.dense.macs / 2
+
+
+def test_retained_numbers_alone_have_importance(fitted):
+    importances = fitted.feature_importances_
+    assert importances.shape == (3, 8, 9)
+    assert (importances[~fitted.get_support()] == 0).all()
+    assert (importances[fitted.get_support()] > 0).all()
+
+
+def test_module_takes_raw_cropped_images(pictures, fitted):
+    X, _ = pictures
+    c, r, w = np.nonzero(fitted.get_support())
+    small = X[:, np.unique(c)][:, :, np.unique(r)][..., np.unique(w)]
+    with torch.no_grad():
+        logits = fitted.module_(torch.from_numpy(small).float())
+    np.testing.assert_allclose(
+        logits.softmax(1).numpy(), fitted.predict_proba(X), atol=1e-6
+    )
+
+
+def test_what_is_not_retained_does_not_matter(pictures, fitted):
+    X, _ = pictures
+    other = np.where(fitted.get_support(), X, 77).astype(X.dtype)
+    np.testing.assert_array_equal(fitted.predict_proba(X), fitted.predict_proba(other))
+
+
+class Pictures(Dataset):
+    def __init__(self, X, y=None):
+        self.X, self.y = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        image = torch.from_numpy(self.X[i].copy())
+        return image if self.y is None else (image, self.y[i])
+
+
+def test_arrays_tensors_maps_and_datasets_give_the_same_fit(pictures, tmp_path):
+    X, y = pictures
+    clf = make(max_epochs=3, retrain_epochs=2)
+    expected = clone(clf).fit(X, y)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    codes = (y == "light").astype(int)
+    for given, labels in (
+        (X.astype(np.float64), y),
+        (torch.from_numpy(X.copy()), y),
+        (mapped, y),
+        (Pictures(X), y),
+        (Pictures(X, y), None),
+        (TensorDataset(torch.from_numpy(X.copy()), torch.from_numpy(codes)), None),
+    ):
+        fitted = clone(clf).fit(given, labels)
+        np.testing.assert_array_equal(fitted.support_, expected.support_)
+        np.testing.assert_array_equal(
+            fitted.predict_proba(given), expected.predict_proba(X)
+        )
+
+
+def test_images_are_read_by_batches(pictures):
+    X, y = pictures
+
+    class Watched(Pictures):
+        held = most = 0
+
+        def __getitem__(self, i):
+            Watched.held += 1
+            return super().__getitem__(i)
+
+    clf = make(max_epochs=1, retrain_epochs=0, validation_fraction=None)
+    clf.fit(Watched(X, y))
+    # once for the labels, the shape, the statistics, an epoch, and checks of outputs
+    assert Watched.held <= 6 * len(X)
+
+
+@pytest.mark.parametrize("kind", ["channel", "row", "column"])
+def test_exactly_k_groups_of_one_kind_are_kept(pictures, kind):
+    clf = make(input_groups=kind, n_features_to_select=2, max_epochs=10)
+    support = clf.fit(*pictures).get_support()
+    axis = ("channel", "row", "column").index(kind)
+    sizes = [3, 8, 9]
+    sizes[axis] = 2
+    assert [
+        int(support.any(axis=tuple({0, 1, 2} - {d})).sum()) for d in range(3)
+    ] == sizes
+
+
+@pytest.mark.parametrize(
+    ("kind", "k", "numbers"), [("pixel", 10, 3), ("patch", 2, 3), ("feature", 20, 1)]
+)
+def test_what_cannot_be_cropped_is_zeroed_and_its_work_counted(
+    pictures, kind, k, numbers
+):
+    X, y = pictures
+    clf = make(input_groups=kind, n_features_to_select=k, patch_size=2, max_epochs=10)
+    clf.fit(X, y)
+    support = clf.get_support()
+    size = {"pixel": 1, "patch": 4, "feature": 1}[kind]
+    assert k * numbers <= support.sum() <= k * numbers * size
+    box = [support.any(axis=a).sum() for a in ((1, 2), (0, 2), (0, 1))]
+    if kind != "feature":
+        first = clf.module_.get_submodule("network.conv1")
+        assert clf.report_.pruned.macs > np.prod(box[1:]) * first.weight[:, 0].numel()
+    other = np.where(support, X, 0).astype(X.dtype)
+    np.testing.assert_array_equal(clf.predict_proba(X), clf.predict_proba(other))
+    assert clf.report_.pruned.inputs == support.sum()
+
+
+def test_selector_gives_smaller_images_of_the_same_type(pictures):
+    X, y = pictures
+    selector = InputFeatureSelector(make(retrain_epochs=0)).fit(X, y)
+    small = selector.transform(X)
+    box = [selector.get_support().any(axis=a).sum() for a in ((1, 2), (0, 2), (0, 1))]
+    assert small.shape == (len(X), *box)
+    assert small.dtype == X.dtype
+    assert selector.get_support(indices=True).size == selector.get_support().sum()
+
+
+def test_selector_and_classifier_compose_in_a_pipeline(pictures):
+    X, y = pictures
+    pipe = Pipeline(
+        [
+            ("select", InputFeatureSelector(make(retrain_epochs=0))),
+            ("clf", make(max_epochs=10, prune="weights")),
+        ]
+    )
+    assert pipe.fit(X, y).score(X, y) > 0.9
+    assert pipe["clf"].input_shape_ == pipe["select"].transform(X).shape[1:]
+
+
+def test_flat_networks_are_cropped_too(pictures):
+    flat = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+    flat(torch.zeros(1, 3, 8, 9))
+    with pytest.warns(UserWarning, match=r"does not run on \d x \d images"):
+        clf = make(module=flat, input_groups="row", n_features_to_select=3)
+        clf.fit(*pictures)
+    assert clf.get_support().all()
+
+
+def test_images_too_small_for_the_network_are_kept_larger_with_a_warning(pictures):
+    class Valid(SmallConvNet):
+        def __init__(self, input_shape, n_outputs):
+            super().__init__(input_shape, n_outputs, padding=0)
+
+    clf = make(module=Valid, input_groups=("row", "column"), alpha=0.3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clf.fit(*pictures)
+    assert any("does not run on" in str(w.message) for w in caught)
+    support = clf.get_support()
+    assert support.any(axis=(0, 2)).sum() >= 5
+    assert support.any(axis=(0, 1)).sum() >= 5
+    clf.predict(pictures[0])
+
+
+def test_a_crop_grows_next_to_what_was_kept():
+    module = nn.Conv2d(1, 1, 4)
+    rows = np.array([False, True, True, False, False, False])
+    columns = np.ones(5, dtype=bool)
+    more, same = crop_that_runs(module, 1, rows, columns)
+    assert more.tolist() == [True, True, True, True, False, False]
+    assert same.all()
+
+
+def test_augmented_images_train_but_do_not_score(pictures):
+    X, y = pictures
+    shapes = set()
+
+    def flip(image):
+        shapes.add((image.dtype, tuple(image.shape)))
+        return image.flip(2) if torch.rand(()) < 0.5 else image
+
+    clf = make(train_transform=flip, max_epochs=4, retrain_epochs=2).fit(X, y)
+    assert shapes == {(torch.uint8, (3, 8, 9))}
+    again = make(train_transform=flip, max_epochs=4, retrain_epochs=2).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), again.predict_proba(X))
+
+
+def test_half_precision_trains_as_well(pictures):
+    clf = make(amp=True).fit(*pictures)
+    assert clf.score(*pictures) > 0.9
+    assert {p.dtype for p in clf.module_.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_every_optimiser_prunes_images(pictures, optimizer):
+    momentum = {"optimizer__momentum": 0.9} if optimizer == "sgd" else {}
+    lr = 0.05 if optimizer == "sgd" else 5e-3
+    clf = make(optimizer=optimizer, lr=lr, **momentum).fit(*pictures)
+    assert clf.get_support().sum() < 3 * 8 * 9 / 2
+    assert clf.score(*pictures) > 0.9
+
+
+def test_regression_on_images(pictures):
+    X, _ = pictures
+    y = X[:, 1, 2:5, 3:7].mean(axis=(1, 2))
+    reg = JointPruneRegressor(
+        module=SmallConvNet, max_epochs=30, retrain_epochs=20, lr=5e-3, batch_size=32,
+        random_state=0,
+    ).fit(X, y)  # fmt: skip
+    assert reg.score(X, y) > 0.8
+    assert reg.predict(X).shape == (len(X),)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet18"])
+def test_named_networks_are_pruned_end_to_end(pictures, name):
+    X, y = pictures
+    clf = make(module=name, module__width=0.1, max_epochs=4, alpha=0.02)
+    clf.fit(X, y)
+    assert clf.report_.kept_whole == {}
+    assert clf.report_.parameters_ratio < 1
+    assert clf.report_.macs_ratio < 1
+    assert clf.predict_proba(X).shape == (len(X), 2)
+
+
+def test_instance_is_copied_and_left_alone(pictures):
+    module = SmallConvNet((3, 8, 9), 2)
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    make(module=module, max_epochs=2, retrain_epochs=1).fit(*pictures)
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+
+
+class Blind(nn.Module):
+    """Changes the number of rows."""
+
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.head = nn.Linear(9, n_outputs)
+
+    def forward(self, X):
+        return self.head(X).reshape(-1, 2)
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"module": None}, "Images need a network for images"),
+        ({"module": Blind}, r"\(rows, outputs\)"),
+        ({"input_groups": ("row", "pixels")}, "`input_groups`"),
+        ({"input_groups": ("row", "feature")}, "'feature' is each number"),
+        ({"input_groups": ()}, "`input_groups`"),
+        ({"n_features_to_select": 3}, "needs one kind of group"),
+        ({"n_features_to_select": 9, "input_groups": "row"}, "at most the 8 groups"),
+        ({"n_features_to_select": 3, "input_groups": "row", "prune": "none"}, "`prune`"),
+        ({"feature_costs": [1.0] * 3}, "`feature_costs` is for tables"),
+        ({"feature_groups": [0, 0, 1]}, "`feature_groups` is for tables"),
+        ({"distillation": 0.5, "train_transform": lambda x: x}, "train_transform"),
+        ({"module": "vgg16", "module__weights": {}}, "`weights`"),
+        ({"patch_size": 0}, "patch_size"),
+    ],
+)  # fmt: skip
+def test_bad_parameters_are_refused_before_training(pictures, params, says):
+    clf = make(**params)
+    with pytest.raises(ValueError, match=says):
+        clf.fit(*pictures)
+    assert not [name for name in vars(clf) if name.endswith("_")]
+
+
+def test_parameters_for_images_are_refused_for_tables():
+    X, y = np.zeros((10, 4)), np.arange(10) % 2
+    for params in ({"input_groups": "row"}, {"train_transform": lambda x: x}):
+        with pytest.raises(ValueError, match="is for images"):
+            JointPruneClassifier(**params).fit(X, y)
+
+
+def test_bad_images_are_refused(pictures, fitted):
+    X, y = pictures
+    with pytest.raises(ValueError, match="has no labels, and y is None"):
+        make().fit(Pictures(X))
+    with pytest.raises(ValueError, match="A dataset must return images"):
+        make().fit(TensorDataset(torch.zeros(4, 3), torch.zeros(4)))
+    with pytest.raises(ValueError, match="of uint8 or floats"):
+        make().fit(X > 9, y)
+    with pytest.raises(ValueError, match=r"as in `fit`. Got \(3, 8, 8\)"):
+        fitted.predict(X[..., :8])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        make().fit(X, y[:-1])
+    broken = X.astype(np.float32)
+    broken[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        make().fit(broken, y)
+    with pytest.raises(ValueError, match="A path is of a table"):
+        joint_prune_path(X, y, estimator=make())
+
+
+def test_weighted_rows_count_as_often_as_they_weigh(pictures):
+    X, y = pictures
+    weight = np.where(np.arange(len(X)) % 3, 1.0, 0.0)
+    clf = make(max_epochs=3, retrain_epochs=2)
+    some = clone(clf).fit(X[weight > 0], y[weight > 0])
+    weighted = clone(clf).fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(some.support_, weighted.support_)
+
+
+def test_a_gate_has_the_derivative_of_an_explicit_factor():
+    gates = InputGates(("row", "column", "patch"), (2, 4, 5), 2, torch.device("cpu"))
+    X = torch.randn(6, 2, 4, 5)
+    weight = torch.randn(2, 4, 5)
+    (gates.apply(X) * weight).sum().backward()
+    product = X * weight
+    torch.testing.assert_close(gates.gradient("rows"), product.sum((0, 1, 3)))
+    torch.testing.assert_close(gates.gradient("columns"), product.sum((0, 1, 2)))
+    patches = gates.gradient("patches").view(2, 3)
+    torch.testing.assert_close(patches[1, 2], product[:, :, 2:, 4:].sum())
+
+
+def test_closed_gates_let_nothing_through_and_have_no_derivative():
+    gates = InputGates(("row", "column"), (2, 4, 5), 2, torch.device("cpu"))
+    gates.close("rows", torch.tensor([True, False, True, True]))
+    gates.close("rows", torch.tensor([False, True, True]))
+    X = torch.ones(1, 2, 4, 5)
+    assert gates.apply(X)[0, 0, :, 0].tolist() == [0, 0, 1, 1]
+    gates.apply(X).sum().backward()
+    assert gates.gradient("rows").tolist() == [10, 10]
+    assert gates.support()[1, :, 2].tolist() == [False, False, True, True]
+
+
+def test_cropped_images_hold_what_is_retained():
+    X = np.arange(2 * 2 * 3 * 4).reshape(2, 2, 3, 4)
+    support = np.zeros((2, 3, 4), dtype=bool)
+    support[1, 0, 1] = support[1, 2, 3] = True
+    small = cropped(X, np.array([1]), support)
+    assert small.tolist() == [[[[X[1, 1, 0, 1], 0], [0, X[1, 1, 2, 3]]]]]

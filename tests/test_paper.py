@@ -1,0 +1,194 @@
+"""The table of the paper runs, and its readers read what they should."""
+
+import importlib.util
+import os
+import pickle
+import re
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PAPER = ROOT / "examples" / "paper"
+NEEDS_CIFAR100 = {"mlp_cifar100", "vgg16_cifar100"}
+
+
+def images(labels, size, channels=3):
+    """Smooth images, as JPEG likes them: a grey that tells the label, and a ramp."""
+    grey = np.asarray(labels)[:, None, None, None] * 20 + 10
+    ramp = np.linspace(0, 40, size)[:, None] * np.ones(size)
+    return np.broadcast_to(grey + ramp, (len(labels), channels, size, size)).astype(
+        np.uint8
+    )
+
+
+def packed(X, part=""):
+    """The arrays of a file of JPEGs that lie one after another."""
+    files = []
+    for image in X:
+        file = BytesIO()
+        Image.fromarray(image.transpose(1, 2, 0)).save(file, "JPEG", quality=95)
+        files.append(np.frombuffer(file.getvalue(), np.uint8))
+    ends = np.cumsum([0, *map(len, files)], dtype=np.int64)
+    return {f"jpeg{part}": np.concatenate(files), f"offsets{part}": ends}
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    """A folder with small files in the formats of MNIST, CIFAR-10 and Caltech-101."""
+    folder = tmp_path_factory.mktemp("data")
+    train, test = np.arange(200) % 10, np.arange(50) % 10
+    np.savez(
+        folder / "mnist.npz",
+        x_train=images(train, 28, 1)[:, 0],
+        y_train=train.astype(np.uint8),
+        x_test=images(test, 28, 1)[:, 0],
+        y_test=test.astype(np.uint8),
+    )
+    np.savez(
+        folder / "cifar10_jpeg.npz",
+        **packed(images(train, 32), "_train"),
+        y_train=train.astype(np.uint8),
+        **packed(images(test, 32), "_test"),
+        y_test=test.astype(np.uint8),
+    )
+    y = np.repeat([2, 0, 1], [40, 31, 34]).astype(np.uint8)
+    np.savez(folder / "caltech101_128_jpeg.npz", **packed(images(y, 128)), y=y)
+    return folder
+
+
+@pytest.fixture
+def load():
+    """The function that reads a data set."""
+    spec = importlib.util.spec_from_file_location("paper_data", PAPER / "_data.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.load
+
+
+def cells(section, measure):
+    """The whole numbers of one line of a row's table, a number for each network."""
+    line = re.search(rf"^{measure}  +(.*)$", section, flags=re.MULTILINE).group(1)
+    return [int(n.replace(",", "")) for n in re.findall(r"(?:^|  )([\d,]+)", line)]
+
+
+def test_smoke_budget_prints_three_networks_for_each_row_with_data(stand_in):
+    real = os.environ.get("SKJOINTPRUNE_DATA")
+    command = [sys.executable, "table.py", "--budget", "smoke", "--data"]
+    command += [Path(real or stand_in).resolve(), "--repeats", "2"]
+    command += ["--train-rows", "101", "--test-rows", "20"]
+    command += ["--set", "max_epochs=2", "retrain_epochs=1"]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.run(
+        command,
+        cwd=PAPER,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    sections = run.stdout.split("\n\n")[1:]
+    rows = {section.partition(":")[0]: section for section in sections}
+    assert rows.keys() == NEEDS_CIFAR100 | {
+        "mlp_mnist",
+        "mlp_cifar10",
+        "vgg16_cifar10",
+        "resnet18_caltech101",
+    }
+    not_run = {name for name, said in rows.items() if "\nnot run: no data" in said}
+    assert not_run <= NEEDS_CIFAR100 if real else not_run == NEEDS_CIFAR100
+    for name in rows.keys() - not_run:
+        assert re.search(r"\n +dense +weights only +joint\n", rows[name])
+        dense, weights, joint = cells(rows[name], "parameters")
+        assert joint < dense and weights <= dense
+        inputs = cells(rows[name], "inputs kept")
+        assert inputs[0] == inputs[1] >= inputs[2]
+        assert len(set(cells(rows[name], "optimiser steps"))) == 1
+
+
+def test_caltech_trains_on_30_images_a_class_and_tests_on_the_others(load, stand_in):
+    split = load("Caltech-101", stand_in)
+    assert split.X_train.shape == (90, 3, 128, 128)
+    assert split.X_train.dtype == np.uint8
+    assert np.bincount(split.y_train).tolist() == [30, 30, 30]
+    assert np.bincount(split.y_test).tolist() == [1, 4, 10]
+    assert (split.n_train, split.n_test) == (90, 15)
+
+
+def test_packed_images_come_with_their_labels(load, stand_in):
+    split = load("CIFAR-10", stand_in)
+    error = split.X_train.astype(int) - images(split.y_train, 32)
+    assert abs(error).max() <= 4  # of 20 between two labels: JPEG loses a little
+
+
+def test_slice_is_stratified_and_the_same_at_every_call(load, stand_in):
+    one, two = (load("CIFAR-10", stand_in, 50, 20) for _ in range(2))
+    assert np.bincount(one.y_train).tolist() == [5] * 10
+    assert one.X_test.shape == (20, 3, 32, 32)
+    assert (one.n_train, one.n_test) == (200, 50)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert one.flat().X_train.shape == (50, 3072)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("MNIST", "no mnist.npz and no folder of torchvision's MNIST"),
+        ("CIFAR-10", "no cifar10_jpeg.npz and no folder of torchvision's CIFAR10"),
+        ("CIFAR-100", "no folder of torchvision's CIFAR100"),
+        ("Caltech-101", "no caltech101_128_jpeg.npz"),
+    ],
+)
+def test_data_that_is_not_there_is_named(load, tmp_path, name, said):
+    with pytest.raises(FileNotFoundError, match=said):
+        load(name, tmp_path)
+
+
+def test_mnist_is_read_from_the_folder_of_torchvision(load, tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, n in (("train", 20), ("t10k", 10)):
+        y = (np.arange(n) % 10).astype(np.uint8)
+        for kind, values in (
+            ("images-idx3", images(y, 28, 1)[:, 0]),
+            ("labels-idx1", y),
+        ):
+            sizes = np.array([0x800 + values.ndim, *values.shape], ">i4")
+            path = raw / f"{part}-{kind}-ubyte"
+            path.write_bytes(sizes.tobytes() + values.tobytes())
+    split = load("MNIST", tmp_path)
+    np.testing.assert_array_equal(split.X_train, images(split.y_train, 28, 1))
+    assert split.X_test.shape == (10, 1, 28, 28)
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_cifar_is_read_from_the_folder_of_torchvision(
+    load, tmp_path, monkeypatch, classes
+):
+    # torchvision compares the files with the sums of the real ones
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    if classes == 10:
+        base, labels, names = "cifar-10-batches-py", "labels", "label_names"
+        files = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+        meta = "batches.meta"
+    else:
+        base, labels, names = "cifar-100-python", "fine_labels", "fine_label_names"
+        files, meta = ["train", "test"], "meta"
+    folder = tmp_path / base
+    folder.mkdir()
+    y = list(range(8))
+    batch = {"data": images(y, 32).reshape(8, -1), labels: y}
+    for file in files:
+        (folder / file).write_bytes(pickle.dumps(batch))
+    (folder / meta).write_bytes(pickle.dumps({names: [str(i) for i in y]}))
+    split = load(f"CIFAR-{classes}", tmp_path)
+    assert len(split.X_train) == 8 * (len(files) - 1)
+    np.testing.assert_array_equal(split.X_train, images(split.y_train, 32))
+    assert sorted(split.y_test) == y
