@@ -75,7 +75,8 @@ class MultiheadAttention(nn.Module):
             for layer, weight in zip(layers, weights, strict=True):
                 layer.weight.copy_(weight)
             if given.in_proj_bias is not None:
-                for layer, bias in zip(layers, given.in_proj_bias.chunk(3), strict=True):
+                biases = given.in_proj_bias.chunk(3)
+                for layer, bias in zip(layers, biases, strict=True):
                     layer.bias.copy_(bias)
             new.out_proj.load_state_dict(given.out_proj.state_dict())
         return new.to(given.out_proj.weight).train(given.training)

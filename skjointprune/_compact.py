@@ -17,11 +17,9 @@ from ._groups import (
     Axis,
     Network,
     absorbs_constants,
-    get_tensor,
     listen,
-    owner,
 )
-from ._labels import CONSTANT
+from ._labels import CONSTANT, get_tensor, owner
 
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -72,7 +70,7 @@ def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool
         expected = zeroed.module.eval()(rows)
         try:
             got = small.module.eval()(left)
-        except RuntimeError:  # sizes that do not fit
+        except Exception:  # sizes that do not fit: whatever the module raises
             return False
     if got.shape != expected.shape:
         return False
@@ -99,7 +97,7 @@ def compact_(
     for channels in network.channels:
         if channels.name in keep:
             mask = keep[channels.name]
-            for axis in channels.axes:
+            for axis in channels.axes + channels.counted_by:
                 kept = axis.where(mask, otherwise=True)
                 of = cuts.setdefault(axis.tensor, {})
                 of[axis.dim] = of[axis.dim] & kept if axis.dim in of else kept
@@ -111,8 +109,12 @@ def compact_(
         network.input_shape = tuple(shape)
     names = _names_of_tensors(network.module)
     for tensor, masks in cuts.items():
-        kept_slots = {dim: m.nonzero().flatten() for dim, m in masks.items()}
-        _cut_(network.module, names[tensor], kept_slots, optimizer)
+        if tensor in names:
+            kept_slots = {dim: m.nonzero().flatten() for dim, m in masks.items()}
+            _cut_(network.module, names[tensor], kept_slots, optimizer)
+        else:  # an attribute that says how many there are
+            layer, attribute = owner(network.module, tensor)
+            setattr(layer, attribute, int(masks[0].sum()))
 
 
 def _renumber_(
@@ -122,7 +124,12 @@ def _renumber_(
 ) -> None:
     """Let axes say whose channel each slot is after the cut."""
     for channels in network.channels:
-        for axes in (channels.produced_by, channels.carried_by, channels.read_by):
+        for axes in (
+            channels.produced_by,
+            channels.carried_by,
+            channels.read_by,
+            channels.counted_by,
+        ):
             for i, axis in enumerate(axes):
                 cut = cuts.get(axis.tensor, {}).get(axis.dim)
                 if cut is None or axis.slots is None:
@@ -142,7 +149,10 @@ def _names_of_tensors(module: nn.Module) -> dict[str, list[str]]:
     """
     by_identity: dict[int, list[str]] = {}
     for path, layer in module.named_modules():
-        held = [*layer.named_parameters(path, False), *layer.named_buffers(path, False)]
+        held = [
+            *layer.named_parameters(path, recurse=False, remove_duplicate=False),
+            *layer.named_buffers(path, recurse=False, remove_duplicate=False),
+        ]
         for name, tensor in held:
             by_identity.setdefault(id(tensor), []).append(name)
     return {name: names for names in by_identity.values() for name in names}
@@ -175,21 +185,24 @@ def _fold_constants_(
     if not thinned:
         return
     # Whatever row it is: what zeroed units say does not depend on the input.
-    probe = deepcopy(network.module).double().eval()
-    weights = {axis.tensor for channels in thinned for axis in channels.read_by}
-    heard = listen(probe, weights, torch.zeros(1, *network.input_shape))
+    probe = deepcopy(network.module).eval()
+    axes = [axis for channels in thinned for axis in channels.read_by]
+    heard = listen(probe, axes, torch.zeros(1, *network.input_shape))
     for channels in thinned:
         for axis in channels.read_by:
             layer, _ = owner(network.module, axis.tensor)
-            dead = axis.where(~keep[channels.name])
-            constant = heard[axis.tensor][0][0][dead]
-            if not constant.any() or not absorbs_constants(layer):
+            if axis not in heard or not absorbs_constants(layer):
                 continue  # those that do not absorb were found to hear nothing
-            assert isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+            dead = axis.where(~keep[channels.name])
+            constant = heard[axis][0, dead].double()
+            if not constant.any():
+                continue
+            assert isinstance(layer.weight, Tensor)
             W = layer.weight.detach()[:, dead].double()  # (out, dead, …)
             shift = W.reshape(len(W), len(constant), -1).sum(2) @ constant  # (out,)
             if layer.bias is None:
                 _add_bias_(network, axis.tensor, layer, optimizer)
+            assert isinstance(layer.bias, nn.Parameter)
             with torch.no_grad():
                 layer.bias.add_(shift.to(layer.bias.dtype))
 
@@ -235,7 +248,6 @@ def _cut_(
     for name in names:
         layer, attribute = owner(module, name)
         setattr(layer, attribute, new)
-        _resize_(layer)
 
 
 def _swap_(optimizer: Optimizer, old: nn.Parameter, new: nn.Parameter, cut) -> None:
@@ -249,36 +261,3 @@ def _swap_(optimizer: Optimizer, old: nn.Parameter, new: nn.Parameter, cut) -> N
             else value
             for key, value in state.items()
         }
-
-
-def _resize_(layer: nn.Module) -> None:
-    """Let a layer's attributes say its new size."""
-    if isinstance(layer, nn.Linear):
-        layer.out_features, layer.in_features = layer.weight.shape
-    elif isinstance(layer, nn.modules.conv._ConvNd):
-        _resize_conv_(layer)
-    elif isinstance(layer, nn.GroupNorm):
-        size = len(layer.weight)
-        layer.num_groups = layer.num_groups * size // layer.num_channels
-        layer.num_channels = size
-    elif isinstance(layer, nn.modules.batchnorm._NormBase):
-        held = layer.weight if layer.affine else layer.running_mean
-        if held is not None:
-            layer.num_features = len(held)
-    elif isinstance(layer, nn.PReLU):
-        layer.num_parameters = len(layer.weight)
-    elif isinstance(layer, nn.Embedding):
-        layer.embedding_dim = layer.weight.shape[1]
-    elif isinstance(layer, nn.RNNBase):
-        layer.input_size = layer.weight_ih_l0.shape[1]
-
-
-def _resize_conv_(layer: nn.modules.conv._ConvNd) -> None:
-    first, second = layer.weight.shape[:2]
-    if layer.transposed:  # the weight is (in, out of a group, …)
-        layer.groups = layer.groups * first // layer.in_channels or 1
-        layer.in_channels, layer.out_channels = first, second * layer.groups
-    else:  # (out, in of a group, …)
-        if layer.groups > 1:
-            layer.groups = layer.groups * first // layer.out_channels
-        layer.in_channels, layer.out_channels = second * layer.groups, first

@@ -10,14 +10,12 @@ the channels of each kind of layer hang together, `_labels` keeps what they say.
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
-from ._labels import CONSTANT, Bound, Labels, varies
-from ._rules import LAYER_RULES, Computed, PinnedParts, function_rule
+from ._labels import CONSTANT, Bound, Labels, get_tensor, varies
+from ._trace import run_shapes, trace, walk
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,14 @@ class Axis:
     """One dimension of one parameter or buffer, named as in `state_dict`.
 
     `slots`, (size of the dimension,), says whose channel each slot is, -1 for none of
-    these channels; None where slot i is channel i.
+    these channels; None where slot i is channel i. A weight that reads channels reads
+    the dimension `of` what its layer is given.
     """
 
     tensor: str
     dim: int
     slots: Tensor | None = field(default=None, compare=False, repr=False)
+    of: int = field(default=1, compare=False, repr=False)
 
     def where(self, mask: Tensor, otherwise: bool = False) -> Tensor:
         """Return a mask of channels as a mask of slots."""
@@ -62,7 +62,8 @@ class Channels:
 
     `produced_by` are the parameters that must be zero for a channel to be zero,
     `carried_by` what shrinks with it, `read_by` the weights that consume it. `pinned`
-    says why these channels must be kept whole.
+    says why these channels must be kept whole. `counted_by` are attributes of layers
+    that say how many there are.
     """
 
     name: str
@@ -71,6 +72,15 @@ class Channels:
     carried_by: list[Axis] = field(default_factory=list)
     read_by: list[Axis] = field(default_factory=list)
     pinned: str | None = None
+    counted_by: list[Axis] = field(default_factory=list)
+
+    def is_of_several(self) -> bool:
+        """Tell whether one group is of several units."""
+        mine = torch.ones(self.size, dtype=torch.bool)
+        return any(
+            axis.slots is not None and axis.where(mine).sum() > self.size
+            for axis in self.produced_by
+        )
 
     @property
     def axes(self) -> list[Axis]:
@@ -120,18 +130,6 @@ class Network:
         return channels.produced_by
 
 
-def owner(module: nn.Module, tensor: str) -> tuple[nn.Module, str]:
-    """Return the layer that holds a named tensor, and its name there."""
-    path, _, attribute = tensor.rpartition(".")
-    return module.get_submodule(path), attribute
-
-
-def get_tensor(module: nn.Module, tensor: str) -> Tensor:
-    """Return a parameter or buffer by its name in `state_dict`."""
-    layer, attribute = owner(module, tensor)
-    return getattr(layer, attribute)
-
-
 def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
     """Trace a module that maps rows of a shape to (rows, outputs) into its groups.
 
@@ -148,12 +146,14 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
             "that reads the inputs, such as torch.nn.Linear."
         )
     there = set(vars(module))
-    graph = _trace(module)
-    n_outputs = _run_shapes(module, graph, shape)
-    labels = Labels(module)
-    inputs, positions = _walk(module, graph, labels, shape)
-    for made in set(vars(module)) - there:  # tracing leaves constants of the code here
-        delattr(module, made)
+    try:
+        graph = trace(module)
+        n_outputs = run_shapes(module, graph, shape)
+        labels = Labels(module)
+        inputs, positions = walk(module, graph, labels, shape)
+    finally:  # tracing leaves tensors that the code makes here
+        for made in set(vars(module)) - there:
+            delattr(module, made)
     channels, input_dim = _collect(labels, inputs)
     network = Network(
         module,
@@ -167,157 +167,6 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
     )
     _pin_what_speaks_(network)
     return network
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) in LAYER_RULES or super().is_leaf_module(
-            m, module_qualified_name
-        )
-
-
-def _trace(module: nn.Module) -> fx.Graph:
-    try:
-        return _Tracer().trace(module)
-    except Exception as error:
-        raise ValueError(
-            f"`module` {type(module).__name__} could not be traced ({error}). Its "
-            "forward must not branch on values; register a rule for the layer that "
-            "does (skjointprune.register_rule)."
-        ) from error
-
-
-def _run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> int:
-    """Run two rows through a copy, so that a misfit shows before training.
-
-    Notes the shape of every node in the graph; returns the number of outputs.
-    """
-    traced = fx.GraphModule(deepcopy(module).eval(), graph)
-    parameter = next(module.parameters())
-    rows = torch.zeros(2, *shape, device=parameter.device, dtype=parameter.dtype)
-    try:
-        out = ShapeProp(traced).propagate(rows)
-    except Exception as error:
-        size = " x ".join(map(str, shape))
-        remedy = (
-            "Make its first layer accept as many inputs as X has columns, or take them "
-            "as a parameter `n_features_in`."
-            if len(shape) == 1
-            else "Let it take the shape of a row as a parameter `input_shape`."
-        )
-        raise ValueError(
-            f"`module` {type(module).__name__} does not run on {size} inputs "
-            f"({str(error).splitlines()[0]}). {remedy}"
-        ) from error
-    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
-        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(
-            "`module` must map rows to a tensor of shape (rows, outputs). Got "
-            f"{got} from 2 rows; return the logits alone."
-        )
-    return out.shape[1]
-
-
-def _walk(
-    module: nn.Module, graph: fx.Graph, labels: Labels, shape: tuple[int, ...]
-) -> tuple[Tensor, dict[str, int]]:
-    """Send labels through the graph.
-
-    Returns those of the inputs, and how often a row uses the weights of each layer.
-    """
-    at: dict[fx.Node, Any] = {}
-    positions: dict[str, int] = {}
-    inputs = None
-    for node in graph.nodes:
-        meta = node.meta.get("tensor_meta")
-        labels.shape, labels.node = tuple(getattr(meta, "shape", ())), str(node)
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
-        if node.op == "placeholder":
-            if inputs is not None:
-                if node.args:  # has a default
-                    at[node] = node.args[0]
-                    continue
-                raise ValueError(
-                    f"`module` {type(module).__name__} takes a second input, {node}. "
-                    "Give it a default, or let `forward` take the rows alone."
-                )
-            inputs = labels.fresh(int(torch.Size(shape).numel())).view(shape)
-            out: Any = inputs.expand(2, *shape)
-        elif node.op == "get_attr":
-            out = _attribute(module, str(node.target), labels)
-        elif node.op == "output":
-            labels.pin(args[0], "they are the output")
-            break
-        elif node.op == "call_module":
-            name = str(node.target)
-            layer = module.get_submodule(name)
-            weight = getattr(layer, "weight", None)
-            if isinstance(weight, Tensor) and weight.ndim > 1:
-                out_channels = labels.shape[-1 if isinstance(layer, nn.Linear) else 1]
-                per_row = torch.Size(labels.shape).numel() // 2 // out_channels
-                positions[name] = positions.get(name, 0) + per_row
-            rule = LAYER_RULES.get(type(layer))
-            several = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-            known = rule is not None and args and len(several) == len(args)
-            if rule is not None and known:
-                out = rule(layer, name, args[0] if len(args) == 1 else args, labels)
-            else:
-                out = _no_rule(labels, args, kwargs, f"{type(layer).__name__} {name!r}")
-        else:
-            out = _call(node, args, kwargs, labels)
-        if isinstance(out, PinnedParts) and labels.shape:
-            out = out.label.expand(labels.shape)
-        at[node] = out
-    assert inputs is not None
-    return inputs, positions
-
-
-def _call(node: fx.Node, args: Any, kwargs: Any, labels: Labels) -> Any:
-    """Apply the rule of a function or method, or compute where no channel is met."""
-    flat: list[Any] = []
-    fx.node.map_aggregate((args, kwargs), flat.append)
-    sizes = node.op == "call_method" and node.target in ("size", "dim", "numel")
-    sizes |= node.target is getattr
-    met = any(isinstance(a, Tensor | PinnedParts) for a in flat)
-    if sizes or not met:
-        if node.op == "call_method":
-            out = getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        else:
-            out = node.target(*args, **kwargs)  # type: ignore[operator]
-        return fx.node.map_aggregate(
-            tuple(out) if isinstance(out, torch.Size) else out,
-            lambda a: Computed(a) if type(a) is int else a,
-        )
-    rule = function_rule(node)
-    if rule is None:
-        name = getattr(node.target, "__name__", node.target)
-        return _no_rule(labels, args, kwargs, f"{name} at {node.name!r}")
-    return rule(labels, *args, **kwargs)
-
-
-def _no_rule(labels: Labels, args: Any, kwargs: Any, what: str) -> Any:
-    why = f"there is no rule for {what}"
-    labels.pin([args, kwargs], why)
-    label = labels.fresh(1)
-    labels.pin(label, why)
-    return PinnedParts(label)
-
-
-def _attribute(module: nn.Module, name: str, labels: Labels) -> Tensor:
-    """Label a parameter or buffer that the code uses by itself."""
-    held = get_tensor(module, name)
-    labels.shape = tuple(held.shape)
-    long = [d for d, n in enumerate(held.shape) if n > 1]
-    if not long:
-        return torch.full(held.shape, CONSTANT)
-    if len(long) > 1 or not labels.has(name):
-        return labels.pinned(f"{name!r} is used by itself")
-    v = labels.fresh(held.shape[long[0]])
-    if isinstance(held, nn.Parameter):
-        v = labels.produce(name, long[0], v)
-    else:
-        labels.carry(name, long[0], v)
-    return labels.spread(v, long[0])
 
 
 def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
@@ -362,6 +211,8 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
         found = _channels(name, members, some)
         if reason is None and not found.read_by:
             reason = "no weights read them"
+        if reason is None and len(members) == 1 and found.is_of_several():
+            reason = "they all hang together"
         found.pinned = reason
         channels.append(found)
     return channels, dim + 1
@@ -377,81 +228,97 @@ def _channels(
         "produce": found.produced_by,
         "carry": found.carried_by,
         "read": found.read_by,
+        "count": found.counted_by,
     }
     for b, roots in bound:
         slots = torch.tensor([number.get(r, CONSTANT) for r in roots.tolist()])
         if (slots == CONSTANT).all():
             continue
         plain = torch.equal(slots, torch.arange(len(members)))
-        lists[b.role].append(Axis(b.tensor, b.dim, None if plain else slots))
+        lists[b.role].append(Axis(b.tensor, b.dim, None if plain else slots, b.of))
     return found
 
 
-def channel_dim(layer: nn.Module) -> int:
-    """Return which dimension of its input a layer's weights read."""
-    return -1 if isinstance(layer, nn.Linear | nn.RNNBase) else 1
+def holders(module: nn.Module) -> dict[int, list[nn.Module]]:
+    """Return the layers that have a parameter, by its id: of a shared one, several."""
+    found: dict[int, list[nn.Module]] = {}
+    for layer in module.modules():
+        for p in layer.parameters(recurse=False):
+            found.setdefault(id(p), []).append(layer)
+    return found
 
 
 def absorbs_constants(layer: nn.Module) -> bool:
     """Tell whether a constant that a layer reads can go into its bias."""
+    plain = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    if not any(type(layer).forward is kind.forward for kind in plain):
+        return False
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         padded = layer.padding_mode == "zeros" and layer.padding not in (0, "valid")
         return not (padded and any(layer._reversed_padding_repeated_twice))
-    return isinstance(layer, nn.Linear)
+    return True
 
 
 def _pin_what_speaks_(network: Network) -> None:
     """Keep channels whole that say something when zeroed that cannot be folded away."""
-    probe = deepcopy(network.module).double().eval()
+    probe = deepcopy(network.module).eval()
     generator = torch.Generator().manual_seed(0)
     for name, statistic in probe.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             random = torch.rand(statistic.shape, generator=generator) + 0.5
             statistic.copy_(random)
     silent = [c for c in network.hidden if not c.pinned]
+    layers_of = holders(probe)
     with torch.no_grad():
         for channels in silent:
             for axis in channels.produced_by:
                 t = get_tensor(probe, axis.tensor)
                 all_dead = torch.ones(channels.size, dtype=torch.bool)
                 t.index_fill_(axis.dim, axis.where(all_dead).nonzero().flatten(), 0)
-    rows = torch.rand(2, *network.input_shape, generator=generator).double()
-    heard = listen(probe, {a.tensor for c in silent for a in c.read_by}, rows)
+    rows = torch.rand(2, *network.input_shape, generator=generator)
+    heard = listen(probe, [a for c in silent for a in c.read_by], rows)
     for channels in silent:
         for axis in channels.read_by:
-            layer, _ = owner(probe, axis.tensor)
+            if axis not in heard:
+                continue
             mine = axis.where(torch.ones(channels.size, dtype=torch.bool))
-            for said in heard.get(axis.tensor, []):
-                said = said[:, mine]
-                if not torch.allclose(said, said[:1]):
-                    channels.pinned = "they are not silent when they are zero"
-                elif said.any() and not absorbs_constants(layer):
-                    channels.pinned = (
-                        "a constant is left of them, which the padding of "
-                        f"{axis.tensor.rpartition('.')[0]!r} does not let fold"
-                    )
+            said = heard[axis][:, mine]  # (positions, slots)
+            layers = layers_of[id(get_tensor(probe, axis.tensor))]
+            constant = torch.allclose(said, said[:1]) and said[:1].isfinite().all()
+            if not constant:
+                channels.pinned = "they are not silent when they are zero"
+            elif said.any() and (len(layers) > 1 or not absorbs_constants(layers[0])):
+                channels.pinned = (
+                    "a constant is left of them that the bias of "
+                    f"{axis.tensor.rpartition('.')[0]!r} cannot take up"
+                )
 
 
-def listen(
-    module: nn.Module, weights: Iterable[str], rows: Tensor
-) -> dict[str, list[Tensor]]:
-    """Run rows through a module; return what the layers of some weights are given.
+def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, Tensor]:
+    """Run rows through a module; return what is read through some axes of weights.
 
-    A tensor (positions of all rows, channels) for each call of each layer.
+    A tensor (positions, channels) for each axis: all rows, calls and layers, and all
+    that a layer is given that is as long.
     """
-    heard: dict[str, list[Tensor]] = {}
+    heard: dict[Axis, list[Tensor]] = {}
 
-    def hook_of(tensor: str):
-        def hook(layer, args):
-            given = args[0].movedim(channel_dim(layer), -1)
-            heard.setdefault(tensor, []).append(given.reshape(-1, given.shape[-1]))
+    def hook_of(axis: Axis):
+        size = get_tensor(module, axis.tensor).shape[axis.dim]
+
+        def hook(layer, args, kwargs):
+            for given in (*args, *kwargs.values()):
+                if isinstance(given, Tensor) and given.shape[axis.of :][:1] == (size,):
+                    said = given.movedim(axis.of, -1).reshape(-1, size)
+                    heard.setdefault(axis, []).append(said)
 
         return hook
 
-    hooks = []
-    for tensor in weights:
-        layer, _ = owner(module, tensor)
-        hooks.append(layer.register_forward_pre_hook(hook_of(tensor)))
+    layers_of = holders(module)
+    hooks = [
+        layer.register_forward_pre_hook(hook_of(axis), with_kwargs=True)
+        for axis in dict.fromkeys(axes)  # one that several channels share, once
+        for layer in layers_of[id(get_tensor(module, axis.tensor))]
+    ]
     parameter = next(module.parameters())
     try:
         with torch.no_grad():
@@ -459,7 +326,7 @@ def listen(
     finally:
         for handle in hooks:
             handle.remove()
-    return heard
+    return {axis: torch.cat(said) for axis, said in heard.items()}
 
 
 def _first_layers(module: nn.Module, graph: fx.Graph) -> list[str]:

@@ -15,6 +15,18 @@ from torch import Tensor, nn
 CONSTANT = -1  # the label of what is no channel: padding, a number in the code
 
 
+def owner(module: nn.Module, tensor: str) -> tuple[nn.Module, str]:
+    """Return the layer that holds a named tensor, and its name there."""
+    path, _, attribute = tensor.rpartition(".")
+    return module.get_submodule(path), attribute
+
+
+def get_tensor(module: nn.Module, tensor: str) -> Tensor:
+    """Return a parameter or buffer by its name in `state_dict`."""
+    layer, attribute = owner(module, tensor)
+    return getattr(layer, attribute)
+
+
 def varies(x: Tensor, dim: int) -> bool:
     """Tell whether labels differ along a dimension."""
     if x.shape[dim] < 2 or x.stride(dim) == 0:
@@ -32,12 +44,13 @@ def _thin(x: Tensor) -> Tensor:
 
 @dataclass
 class Bound:
-    """The labels of one dimension of one parameter or buffer."""
+    """The labels of one dimension of one parameter or buffer, or of a count."""
 
     tensor: str
     dim: int
-    role: str  # "produce", "carry" or "read"
+    role: str  # "produce", "carry", "read" or "count"
     labels: Tensor
+    of: int = 1  # of a weight that reads: the dimension of what it reads
 
 
 @dataclass
@@ -74,7 +87,7 @@ class Labels:
 
         What has one index is tied, wherever it is along the other dimensions.
         """
-        rows = _thin(x.movedim(dim, 0)).flatten(1)
+        rows = _thin(x.movedim(dim, 0).unsqueeze(-1)).flatten(1)
         if rows.shape[0] != x.shape[dim]:  # all alike
             rows = rows.expand(x.shape[dim], -1)
         if rows.shape[1] > 1:
@@ -95,26 +108,32 @@ class Labels:
         """Say that slots of a tensor come along with channels."""
         self._bind(tensor, dim, "carry", labels)
 
-    def read(self, tensor: str, dim: int, labels: Tensor) -> None:
-        """Say that slots of a weight read channels."""
-        self._bind(tensor, dim, "read", labels)
+    def read(self, tensor: str, dim: int, x: Tensor, of: int = 1) -> Tensor:
+        """Say that slots of a weight read a dimension `of` x; return its channels."""
+        labels = self.channels(x, of)
+        self._bind(tensor, dim, "read", labels, of)
+        return labels
+
+    def count(self, attribute: str, labels: Tensor) -> None:
+        """Say that an attribute of a layer is the number of channels."""
+        self._bind(attribute, 0, "count", labels)
 
     def has(self, tensor: str) -> bool:
         """Tell whether there is a parameter or buffer of this name."""
         return tensor in self._canonical
 
-    def _bind(self, tensor: str, dim: int, role: str, labels: Tensor | None) -> Tensor:
-        tensor = self._canonical[tensor]
+    def _bind(
+        self, tensor: str, dim: int, role: str, labels: Tensor | None, of: int = 1
+    ) -> Tensor:
+        tensor = self._canonical.get(tensor, tensor)
         there = self.bound.get((tensor, dim))
         if there is not None:  # used before: the same slots, the same channels
             if labels is not None:
                 self.tie(labels, there.labels)
             return there.labels
         if labels is None:
-            path, _, name = tensor.rpartition(".")
-            held = getattr(self.module.get_submodule(path), name)
-            labels = self.fresh(held.shape[dim])
-        self.bound[tensor, dim] = Bound(tensor, dim, role, labels)
+            labels = self.fresh(get_tensor(self.module, tensor).shape[dim])
+        self.bound[tensor, dim] = Bound(tensor, dim, role, labels, of)
         return labels
 
     def tie(self, a: Tensor, b: Tensor) -> None:
@@ -153,11 +172,25 @@ class Labels:
         elif isinstance(x, dict):
             self.pin(list(x.values()), why)
 
+    def is_pinned(self, x: Tensor) -> bool:
+        """Tell whether all is one channel that is kept whole."""
+        first, *more = _thin(x).flatten().unique().tolist()
+        if more or first == CONSTANT:
+            return False
+        return self.find(first) in {self.find(label) for label in self.reasons}
+
     def pinned(self, why: str) -> Tensor:
         """Return labels, in the shape of the node's output, that are kept whole."""
         label = self.fresh(1)
         self.pin(label, why)
         return label.expand(self.shape)
+
+    def made(self) -> Tensor:
+        """Return labels of what the code makes out of nothing."""
+        per_row = self.shape[1:] or self.shape
+        if torch.Size(per_row).numel() == 1:  # it fits whatever it meets
+            return torch.full(self.shape, CONSTANT)
+        return self.pinned(f"the size of {self.node!r} is written in the code")
 
     def why(self) -> dict[int, str]:
         """Return the reason of each root that is pinned."""

@@ -86,11 +86,12 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
         1 shows a progress bar for each phase, 2 also prints a line an epoch.
     callbacks : list of skorch callbacks or None, default=None
         Run in all phases, but for `EarlyStopping`, which ends retraining only.
-    module : class, callable, nn.Module or None, default=None
-        A stack of linear, normalisation, dropout and activation layers that returns
-        one output a target. A class or factory is given `n_features_in` and
-        `n_outputs` if it takes them; an instance is copied. None is
-        `skjointprune.modules.MLP`.
+    module : str, class, callable, nn.Module or None, default=None
+        "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
+        that returns one number a target. A class or factory is given `n_features_in`
+        (channels of images), `n_outputs` and `input_shape` if it takes them; an
+        instance is copied. None is `skjointprune.modules.MLP`, for tables. Layers
+        without a rule are kept whole: see `report_.kept_whole`.
     **kwargs
         `module__name` and `optimizer__name` set parameters of the two.
 

@@ -5,13 +5,13 @@ A rule of a layer is given the layer, its name, the labels of what it is called 
 functions are given the function's own arguments. What has no rule is kept whole.
 """
 
-import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
 from torchvision.ops import StochasticDepth
 
 from ._attention import MultiheadAttention
@@ -21,41 +21,52 @@ LayerRule = Callable[[Any, str, Tensor, Labels], Any]
 
 
 def _linear(layer: nn.Linear, name: str, x: Tensor, labels: Labels) -> Tensor:
-    labels.read(f"{name}.weight", 1, labels.channels(x, -1))
+    return labels.spread(_dense(layer, name, x, labels), -1)
+
+
+def _dense(layer: nn.Linear, name: str, x: Tensor, labels: Labels) -> Tensor:
+    """Return the channels that a linear layer makes, (out,)."""
+    labels.count(f"{name}.in_features", labels.read(f"{name}.weight", 1, x, of=-1))
     out = labels.produce(f"{name}.weight", 0)
     if layer.bias is not None:
         labels.produce(f"{name}.bias", 0, out)
-    return labels.spread(out, -1)
+    labels.count(f"{name}.out_features", out)
+    return out
 
 
 def _conv(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
     transposed = isinstance(layer, nn.modules.conv._ConvTransposeNd)
     ins, outs = (0, 1) if transposed else (1, 0)  # dimensions of the weight
-    v = labels.channels(x, 1)
+    v = labels.channels(x)
     if layer.groups == 1:
-        labels.read(f"{name}.weight", ins, v)
+        labels.read(f"{name}.weight", ins, x)
         out = labels.produce(f"{name}.weight", outs)
     else:
         # A group goes whole, with what it reads and what it makes: its slots are those
         # of the weight's first dimension, of outputs or, transposed, of inputs.
         out = labels.fresh(layer.out_channels)
-        if layer.bias is not None:
-            out = labels.produce(f"{name}.bias", 0, out)
         labels.produce(f"{name}.weight", 0, v if transposed else out)
         members = torch.cat([v.view(layer.groups, -1), out.view(layer.groups, -1)], 1)
         labels.tie(members[:, 1:], members[:, :1])
+        labels.count(f"{name}.groups", members[:, 0])
     if layer.bias is not None:
         labels.produce(f"{name}.bias", 0, out)
-    return labels.spread(out, 1)
+    labels.count(f"{name}.in_channels", v)
+    labels.count(f"{name}.out_channels", out)
+    return labels.spread(out)
 
 
 def _norm(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    v = labels.channels(x, 1)
-    if isinstance(layer, nn.GroupNorm) and layer.num_groups == 1:
-        return _couples(layer, name, x, labels)
-    if isinstance(layer, nn.GroupNorm):  # what is normalised together goes together
-        groups = v.view(layer.num_groups, -1)
+    v = labels.channels(x)
+    if isinstance(layer, nn.GroupNorm):
+        if layer.num_groups == 1:
+            return _couples(layer, name, x, labels)
+        groups = v.view(layer.num_groups, -1)  # normalised, and gone, together
         labels.tie(groups[:, 1:], groups[:, :1])
+        labels.count(f"{name}.num_groups", groups[:, 0])
+        labels.count(f"{name}.num_channels", v)
+    else:
+        labels.count(f"{name}.num_features", v)
     for tensor in ("weight", "bias"):
         # Without scale and shift a zeroed unit leaves as -mean/std, a constant that
         # compaction folds into the next layer.
@@ -74,7 +85,9 @@ def _couples(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
 
 def _prelu(layer: nn.PReLU, name: str, x: Tensor, labels: Labels) -> Tensor:
     if layer.num_parameters > 1:
-        labels.carry(f"{name}.weight", 0, labels.channels(x, 1))
+        v = labels.channels(x)
+        labels.carry(f"{name}.weight", 0, v)
+        labels.count(f"{name}.num_parameters", v)
     return x
 
 
@@ -86,47 +99,50 @@ def _spatial(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
     return _each_channel(labels, x)
 
 
-def _moves(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    return layer(x)
-
-
 def _flatten(layer: nn.Flatten, name: str, x: Tensor, labels: Labels) -> Tensor:
     return _reshape(labels, x)
 
 
 def _unflatten(layer: nn.Unflatten, name: str, x: Tensor, labels: Labels) -> Tensor:
-    return _reshape(labels, x, *range(len(labels.shape)))
+    return _unflatten_function(labels, x, layer.dim, layer.unflattened_size)
+
+
+def _shuffle(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
+    if isinstance(layer, nn.PixelShuffle):
+        return _pixel_shuffle(labels, x, layer.upscale_factor)
+    if isinstance(layer, nn.PixelUnshuffle):
+        return _pixel_unshuffle(labels, x, layer.downscale_factor)
+    return _channel_shuffle(labels, x, layer.groups)
 
 
 def _embedding(layer: nn.Embedding, name: str, x: Tensor, labels: Labels) -> Tensor:
     labels.pin(x, f"Embedding {name!r} looks them up")
-    return labels.spread(labels.produce(f"{name}.weight", 1), -1)
+    out = labels.produce(f"{name}.weight", 1)
+    labels.count(f"{name}.embedding_dim", out)
+    return labels.spread(out, -1)
 
 
-def _recurrent(layer: nn.RNNBase, name: str, x: Tensor, labels: Labels) -> Any:
+def _recurrent(layer: nn.RNNBase, name: str, x: Any, labels: Labels) -> Any:
+    if isinstance(x, tuple):  # a state is given
+        return NotImplemented
     for direction in ("", "_reverse") if layer.bidirectional else ("",):
-        v = labels.channels(x, -1)
-        labels.read(f"{name}.weight_ih_l0{direction}", 1, v)
-    label = labels.fresh(1)
-    labels.pin(label, f"{type(layer).__name__} {name!r} keeps its state whole")
-    labels.produce(f"{name}.weight_hh_l0", 1, label.expand(layer.hidden_size))
-    return PinnedParts(label)
+        v = labels.read(f"{name}.weight_ih_l0{direction}", 1, x, of=-1)
+    labels.count(f"{name}.input_size", v)
+    state = labels.produce(f"{name}.weight_hh_l0", 1)
+    labels.tie(state, state[:1])
+    labels.pin(state, f"{type(layer).__name__} {name!r} keeps its state whole")
+    return PinnedParts(state[:1])
 
 
 def _attention(layer: MultiheadAttention, name: str, x: Any, labels: Labels) -> Any:
     given = x[:3] if isinstance(x, tuple) else (x, x, x)
-    made = []
-    for part, read in zip(("query", "key", "value"), given, strict=True):
-        labels.read(f"{name}.{part}.weight", 1, labels.channels(read, -1))
-        made.append(labels.produce(f"{name}.{part}.weight", 0))
-        if labels.has(f"{name}.{part}.bias"):
-            labels.produce(f"{name}.{part}.bias", 0, made[-1])
+    made = [
+        _dense(getattr(layer, part), f"{name}.{part}", read, labels)
+        for part, read in zip(("query", "key", "value"), given, strict=True)
+    ]
     heads = torch.cat([m.view(-1, layer.head_dim) for m in made], dim=1)
     labels.tie(heads, heads[:, :1])  # a head goes whole
-    labels.read(f"{name}.out_proj.weight", 1, made[2])
-    out = labels.produce(f"{name}.out_proj.weight", 0)
-    if labels.has(f"{name}.out_proj.bias"):
-        labels.produce(f"{name}.out_proj.bias", 0, out)
+    out = _dense(layer.out_proj, f"{name}.out_proj", made[2], labels)
     label = labels.fresh(1)
     labels.pin(label, f"they are weights of attention of {name!r}")
     return out.expand(*given[0].shape[:-1], -1), PinnedParts(label)
@@ -137,9 +153,6 @@ class PinnedParts:
 
     def __init__(self, label: Tensor):
         self.label = label
-
-    def __getitem__(self, key):
-        return self
 
 
 LAYER_RULES: dict[type[nn.Module], LayerRule] = {
@@ -180,8 +193,19 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.ReplicationPad2d, nn.CircularPad1d, nn.CircularPad2d),
         _spatial,
     ),
-    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle), _moves),
+    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), _shuffle),
 }  # fmt: skip
+
+
+def layer_rule(layer: nn.Module) -> LayerRule | None:
+    """Return the rule of a layer, its own or of the class whose forward it inherits."""
+    if is_parametrized(layer):  # its weight is computed anew each time
+        return None
+    for kind in type(layer).__mro__:
+        if kind in LAYER_RULES:
+            inherits = kind.forward is type(layer).forward
+            return LAYER_RULES[kind] if inherits else None
+    return None
 
 
 def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
@@ -190,11 +214,13 @@ def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
     Parameters
     ----------
     layer : subclass of nn.Module
-        Treated as one piece from now on; a rule there was is replaced.
+        Treated as one piece from now on, with subclasses that inherit its forward; a
+        rule there was is replaced.
     rule : callable
         Given a layer, its name in the network, the labels of its input (int64, in
         the input's shape, batch first; a tuple of these where it is called on
-        several) and the `Labels` to speak to, returns the labels of its output.
+        several) and the `Labels` to speak to, returns the labels of its output; or
+        NotImplemented, to keep whole what is around.
 
     Raises
     ------
@@ -234,9 +260,35 @@ def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
 # --- functions and methods: (labels, *the arguments) -> labels
 
 
-def _each_channel(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
+class Counted:
+    """A number that the traced code computes from how many channels there are."""
+
+
+class CountedInt(Counted, int):
+    """Such as a size."""
+
+
+class CountedFloat(Counted, float):
+    """Such as the square root of a size."""
+
+
+def _fixed(sizes: Iterable[int]) -> list[int]:
+    """Return at which places sizes are that stay when channels go."""
+    return [d for d, n in enumerate(sizes) if not isinstance(n, Counted) and n > 0]
+
+
+def _pin_fixed(labels: Labels, x: Tensor, dims: Iterable[int]) -> None:
+    for d in dims:
+        if varies(x, d):
+            n = labels.shape[d]
+            labels.pin(x, f"their number, {n}, is written at {labels.node!r}")
+
+
+def _each_channel(labels: Labels, x: Tensor, *args, **kwargs) -> Any:
     """Whatever happens within a channel, over its positions."""
-    return labels.spread(labels.channels(x, 1), 1)
+    if x.ndim < 3 or labels.shape[:2] != x.shape[:2]:
+        return NotImplemented  # over the channels, or with indices
+    return labels.spread(labels.channels(x))
 
 
 def _same(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
@@ -244,26 +296,55 @@ def _same(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
 
 
 def _together(labels: Labels, *args, **kwargs) -> Any:
-    """What is added or multiplied elementwise goes together."""
-    parts = [a for a in args if isinstance(a, Tensor)]
+    """Tie what is added, multiplied or compared elementwise."""
+    given = [*args, *kwargs.values()]
+    parts = [a for a in given if isinstance(a, Tensor)]
+    if parts[0].ndim > len(labels.shape):
+        return NotImplemented
     out = parts[0].expand(labels.shape)
     for part in parts[1:]:
         labels.tie(out, part)
         if (out == CONSTANT).any():
             out = torch.where(out == CONSTANT, part, out)
+    if any(isinstance(a, Counted) for a in given):
+        labels.pin(out, f"their number is part of what {labels.node!r} computes")
     return out
 
 
-def _reduce(labels: Labels, x: Tensor, dim=None, keepdim=False, **kwargs) -> Tensor:
-    if dim is None:
-        dim = tuple(range(x.ndim))
-    dims = [d % x.ndim for d in ([dim] if isinstance(dim, int) else dim)]
+def _over(labels: Labels, x: Tensor, dims: Iterable[int]) -> Tensor:
+    """Tie what is along dimensions; return labels with one place there."""
     for d in dims:
         first = x.narrow(d, 0, 1)
         if varies(x, d):
             labels.tie(x, first)
         x = first
-    return x if keepdim else x.squeeze(dims)
+    return x
+
+
+def _reduce(labels: Labels, x: Tensor, dim=None, *args, axis=None, **kwargs) -> Tensor:
+    dim = axis if dim is None else dim
+    if dim is None or dim == ():
+        dim = tuple(range(x.ndim))
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    x = _over(labels, x, dims)
+    return x if x.ndim == len(labels.shape) else x.squeeze(dims)
+
+
+class Extremes(NamedTuple):
+    """Labels of what `torch.max` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _extreme(labels: Labels, x: Tensor, dim=None, keepdim: bool = False) -> Any:
+    if isinstance(dim, Tensor):
+        return _together(labels, x, dim)
+    if dim is None:
+        return _reduce(labels, x)
+    x = _over(labels, x, [dim])
+    x = x if keepdim else x.squeeze(dim)
+    return Extremes(x, x)
 
 
 def _normalised(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
@@ -274,31 +355,49 @@ def _normalised(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
     return x
 
 
-def _concatenate(labels: Labels, tensors, dim: int = 0, **kwargs) -> Tensor:
-    return torch.cat(list(tensors), kwargs.get("axis", dim))
+def _concatenate(labels: Labels, tensors, dim: int = 0, axis: int | None = None) -> Any:
+    dim = dim if axis is None else axis
+    first, *others = tensors
+    for other in others:
+        _tie_across(labels, first, other, dim)
+    return torch.cat([first, *others], dim)
+
+
+def _tie_across(labels: Labels, a: Tensor, b: Tensor, dim: int) -> None:
+    """Tie channels that two tensors, put together along another dimension, share."""
+    one = a.narrow(dim, 0, 1)
+    for x, y in ((a, b), (b, a)):
+        across = [d for d in range(x.ndim) if d != dim % x.ndim and varies(x, d)]
+        of_its_size = labels.is_pinned(y) or any(varies(y, d) for d in across)
+        if across and of_its_size and not varies(y, dim):
+            labels.tie(a, one)
+            labels.tie(b, one)
 
 
 def _stack(labels: Labels, tensors, dim: int = 0) -> Tensor:
-    return torch.stack(list(tensors), dim)
+    first, *others = tensors
+    for other in others:
+        labels.tie(first, other)
+    return torch.stack([first, *others], dim)
 
 
-def _reshape(labels: Labels, x: Tensor, *literal: int) -> Tensor:
-    """View in another shape; `literal` are dimensions whose size the code spells out.
+def _reshape(
+    labels: Labels, x: Tensor, fixed: Sequence[int] = (), counted: Sequence[int] = ()
+) -> Tensor:
+    """View in another shape, some dimensions of which are fixed, or counted.
 
-    A dimension of channels that is split keeps its outer parts alike, so that what is
-    left is still regular.
+    A dimension of channels that is split is left to vary along one of its parts, the
+    one whose size follows when channels go: so what stays is regular.
     """
     out = x.reshape(labels.shape)
     for start, stop in _splits(tuple(x.shape), labels.shape):
         varying = [d for d in range(start, stop) if varies(out, d)]
-        for d in varying[:-1]:
-            first = out.narrow(d, 0, 1)
-            labels.tie(out, first)
-            out = first.expand(labels.shape)
-    for d in literal:
-        if varies(out, d):
-            size = labels.shape[d]
-            labels.pin(out, f"their number, {size}, is written at {labels.node!r}")
+        left = [d for d in varying if d not in fixed]
+        follows = [d for d in varying if d in counted] or left or varying
+        for d in varying:
+            if d != follows[-1]:
+                out = _over(labels, out, [d]).expand(labels.shape)
+    _pin_fixed(labels, out, fixed)
     return out
 
 
@@ -318,26 +417,26 @@ def _splits(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[int, 
     return ranges
 
 
-class Computed(int):
-    """A number that the traced code computes from shapes, and does not spell out."""
-
-
-def _view(labels: Labels, x: Tensor, *shape) -> Tensor:
+def _view(labels: Labels, x: Tensor, *shape) -> Any:
     sizes = shape[0] if isinstance(shape[0], tuple | list) else shape
-    written = [d for d, n in enumerate(sizes) if not isinstance(n, Computed) and n > 0]
-    return _reshape(labels, x, *written)
+    if isinstance(sizes[0], torch.dtype):
+        return NotImplemented
+    counted = [d for d, n in enumerate(sizes) if isinstance(n, Counted)]
+    return _reshape(labels, x, _fixed(sizes), counted)
 
 
-def _unflatten_function(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
-    return _reshape(labels, x, *range(len(labels.shape)))
+def _unflatten_function(labels: Labels, x: Tensor, dim, sizes) -> Any:
+    if isinstance(dim, str):
+        return NotImplemented
+    return _reshape(labels, x, [dim % x.ndim + i for i in _fixed(sizes)])
 
 
 def _flatten_function(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
     return _reshape(labels, x)
 
 
-def _pieces(labels: Labels, x: Tensor, size, dim: int = 0) -> Any:
-    parts = x.chunk(size, dim)
+def _pieces(labels: Labels, x: Tensor, chunks: int, dim: int = 0) -> Any:
+    parts = x.chunk(chunks, dim)
     if varies(x, dim):
         if len({part.shape[dim] for part in parts}) > 1:
             labels.pin(x, f"{labels.node!r} cuts them into unequal parts")
@@ -347,18 +446,16 @@ def _pieces(labels: Labels, x: Tensor, size, dim: int = 0) -> Any:
     return parts
 
 
-def _split(labels: Labels, x: Tensor, size, dim: int = 0) -> Any:
+def _split(labels: Labels, x: Tensor, split_size_or_sections, dim: int = 0) -> Any:
     if varies(x, dim):
         labels.pin(x, f"{labels.node!r} cuts them at positions written in the code")
-    return x.split(size, dim)
+    return x.split(split_size_or_sections, dim)
 
 
-def _index(labels: Labels, x: Any, key: Any) -> Any:
-    if not isinstance(x, Tensor):
-        return x[key]
+def _index(labels: Labels, x: Tensor, key: Any) -> Tensor:
     keys = list(key) if isinstance(key, tuple) else [key]
     if any(isinstance(k, Tensor) for k in keys):
-        labels.pin(x, f"{labels.node!r} looks them up")
+        labels.pin([x, key], f"{labels.node!r} looks them up")
         return labels.pinned(f"{labels.node!r} looks them up")
     if Ellipsis in keys:
         at = next(i for i, k in enumerate(keys) if k is Ellipsis)
@@ -374,11 +471,76 @@ def _index(labels: Labels, x: Any, key: Any) -> Any:
     return x[key]
 
 
-def _pad(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
-    if x.shape[1] == labels.shape[1] and x.ndim > 2:
+def _pad(
+    labels: Labels, x: Tensor, pad, mode: str = "constant", value: Any = None
+) -> Any:
+    if x.ndim > 2 and labels.shape[:2] == x.shape[:2]:
         return _each_channel(labels, x)
-    pad = args[0] if args else kwargs["pad"]
-    return F.pad(x, pad, value=CONSTANT)
+    if mode != "constant":
+        return NotImplemented
+    why = f"{labels.node!r} pads them by a number written in the code"
+    label = labels.fresh(1)
+    labels.pin(label, why)
+    for i in range(len(pad) // 2):
+        d = x.ndim - 1 - i
+        around = pad[2 * i : 2 * i + 2]
+        if varies(x, d):
+            if min(around) < 0 or any(isinstance(n, Counted) for n in around):
+                labels.pin(x, why)
+            x = F.pad(x, [0, 0] * i + list(around), value=int(label))
+        else:
+            size = [labels.shape[d] if e == d else -1 for e in range(x.ndim)]
+            x = x.narrow(d, 0, 1).expand(size)
+    return x
+
+
+def _roll(labels: Labels, x: Tensor, shifts, dims=None) -> Tensor:
+    along = range(x.ndim) if dims is None else [dims] if isinstance(dims, int) else dims
+    if any(varies(x, d) for d in along):
+        labels.pin(x, f"{labels.node!r} moves them by a number written in the code")
+    return x.roll(shifts, dims)
+
+
+def _squeeze(labels: Labels, x: Tensor, dim=None) -> Tensor:
+    dims = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    if any(varies(x, d) for d in dims):
+        labels.pin(x, f"{labels.node!r} would drop a last one with its dimension")
+    return x.reshape(labels.shape)
+
+
+def _expand(labels: Labels, x: Tensor, *shape) -> Tensor:
+    sizes = shape[0] if isinstance(shape[0], tuple | list) else shape
+    if (x == CONSTANT).all() and any(sizes[d] > 1 for d in _fixed(sizes)):
+        return labels.made()
+    out = x.expand(labels.shape)
+    _pin_fixed(labels, out, _fixed(sizes))
+    return out
+
+
+def _repeat(labels: Labels, x: Tensor, *sizes) -> Tensor:
+    return labels.made() if (x == CONSTANT).all() else x.repeat(*sizes)
+
+
+def _made(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
+    return labels.made()
+
+
+def _pixel_shuffle(labels: Labels, x: Tensor, upscale_factor: int) -> Tensor:
+    x = labels.channels(x).view(1, -1, 1, 1).expand(x.shape)
+    out = F.pixel_shuffle(x, upscale_factor)
+    labels.channels(out)  # those that make one channel go together
+    return out
+
+
+def _pixel_unshuffle(labels: Labels, x: Tensor, downscale_factor: int) -> Tensor:
+    x = labels.channels(x).view(1, -1, 1, 1).expand(x.shape)
+    return F.pixel_unshuffle(x, downscale_factor)
+
+
+def _channel_shuffle(labels: Labels, x: Tensor, groups: int) -> Tensor:
+    v = labels.channels(x).view(groups, -1)
+    labels.tie(v[1:], v[:1])
+    return labels.spread(v.t().flatten())
 
 
 def _native(function: Callable) -> Callable:
@@ -390,44 +552,46 @@ def _native(function: Callable) -> Callable:
     return rule
 
 
-def _expand(labels: Labels, x: Tensor, *sizes) -> Tensor:
-    return x.expand(labels.shape)
-
-
-def _repeat(labels: Labels, x: Tensor, *sizes) -> Tensor:
-    return x.repeat(*sizes)
-
-
-UNARY = (
-    "abs", "celu", "clamp", "contiguous", "clone", "detach", "dropout", "dropout2d",
-    "elu", "exp", "float", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
-    "logsigmoid", "mish", "neg", "pow", "relu", "relu6", "relu_", "rsqrt", "selu",
-    "sigmoid", "sigmoid_", "silu", "softplus", "softsign", "sqrt", "square", "tanh",
-    "tanh_", "tanhshrink", "to", "type", "type_as",
+ELEMENTWISE = (
+    "abs", "add", "addcdiv", "addcmul", "alpha_dropout", "bernoulli", "bool", "celu",
+    "clamp", "clamp_max", "clamp_min", "clip", "clone", "contiguous", "cos", "detach",
+    "div", "divide", "double", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu",
+    "eq", "erf", "exp", "expand_as", "expm1", "feature_alpha_dropout", "float", "floor",
+    "floordiv", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "iadd", "imul", "int", "isub", "itruediv", "le", "leaky_relu", "lerp",
+    "log", "log1p", "logsigmoid", "long", "lt", "masked_fill", "maximum", "minimum",
+    "mish", "mod", "mul", "multiply", "nan_to_num", "ne", "neg", "pow", "reciprocal",
+    "relu", "relu6", "round", "rsqrt", "selu", "sigmoid", "sign", "silu", "sin",
+    "softplus", "softshrink", "softsign", "sqrt", "square", "sub", "subtract", "tanh",
+    "tanhshrink", "threshold", "truediv", "where",
 )  # fmt: skip
-BINARY = (
-    "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "maximum", "minimum",
-    "iadd", "imul", "isub", "truediv", "itruediv",
+SAME = (
+    "empty_like", "full_like", "ones_like", "rand_like", "randn_like",
+    "stochastic_depth", "to", "type", "type_as", "zeros_like",
 )  # fmt: skip
 MOVES = (
-    "permute", "transpose", "swapaxes", "movedim", "moveaxis", "unsqueeze", "squeeze",
-    "flip", "roll", "t",
+    "flip", "moveaxis", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose",
+    "unsqueeze",
 )  # fmt: skip
 POOLS = (
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool1d",
-    "avg_pool2d", "max_pool1d", "max_pool2d", "interpolate", "upsample",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d",
+    "avg_pool2d", "avg_pool3d", "interpolate", "max_pool1d", "max_pool2d", "max_pool3d",
+    "upsample",
 )  # fmt: skip
 
 # Rules by the name of a function (of operator, torch or torch.nn.functional) or of a
 # tensor's method: in all of these places a name means the same.
 FUNCTION_RULES: dict[str, Callable] = {
-    **dict.fromkeys(UNARY, _same),
-    **dict.fromkeys(BINARY, _together),
+    **dict.fromkeys(ELEMENTWISE, _together),
+    **dict.fromkeys(SAME, _same),
     **dict.fromkeys(POOLS, _each_channel),
-    **dict.fromkeys(("mean", "sum", "amax", "amin"), _reduce),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), _reduce),
+    **dict.fromkeys(("max", "min"), _extreme),
     **dict.fromkeys(("layer_norm", "rms_norm"), _normalised),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concatenate),
     **dict.fromkeys(("view", "reshape"), _view),
+    **dict.fromkeys(("new_empty", "new_full", "new_ones", "new_zeros"), _made),
     **{name: _native(getattr(Tensor, name)) for name in MOVES},
     "stack": _stack,
     "flatten": _flatten_function,
@@ -436,18 +600,24 @@ FUNCTION_RULES: dict[str, Callable] = {
     "split": _split,
     "getitem": _index,
     "pad": _pad,
+    "roll": _roll,
+    "squeeze": _squeeze,
     "expand": _expand,
     "repeat": _repeat,
-    "stochastic_depth": _same,
+    "pixel_shuffle": _pixel_shuffle,
+    "pixel_unshuffle": _pixel_unshuffle,
+    "channel_shuffle": _channel_shuffle,
 }
-HOMES = ("_operator", "torch", "torch.nn.functional", "torchvision", "torch._C")
 
 
 def function_rule(node: fx.Node) -> Callable | None:
     """Return the rule of a function or method in a traced graph, if there is one."""
     if node.op == "call_method":
-        return FUNCTION_RULES.get(str(node.target))
-    target: Any = node.target
-    home = getattr(target, "__module__", None) or "torch"
-    known = home.startswith(HOMES) or target in vars(operator).values()
-    return FUNCTION_RULES.get(target.__name__) if known else None
+        name = str(node.target)
+    else:
+        target: Any = node.target
+        home = getattr(target, "__module__", None) or "torch"
+        if home.partition(".")[0] not in ("_operator", "torch", "torchvision"):
+            return None
+        name = target.__name__
+    return FUNCTION_RULES.get(name.removesuffix("_"))  # in place or not

@@ -1,49 +1,19 @@
 from copy import deepcopy
+from functools import partial
 
 import pytest
 import torch
+from _networks import Net, cut, random_masks, shaken
 from torch import nn
 
-from skjointprune._compact import compact, compact_, zero_groups_
-from skjointprune._groups import find_groups
+from skjointprune._compact import compact, compact_, is_exact
+from skjointprune._groups import Axis, find_groups
 from skjointprune.modules import ACTIVATIONS, MLP
-
-
-def shaken(module):
-    """Make every parameter and running statistic non-trivial."""
-    with torch.no_grad():
-        for name, t in module.state_dict().items():
-            if t.is_floating_point():
-                t.copy_(
-                    torch.rand_like(t) + 0.5 if "var" in name else torch.randn_like(t)
-                )
-    return module.eval()
-
-
-def random_masks(network):
-    keep = {}
-    for channels in network.channels:
-        if not channels.pinned:
-            mask = torch.rand(channels.size) < 0.6
-            mask[torch.randint(channels.size, ())] = True
-            keep[channels.name] = mask
-    return keep
 
 
 def assert_compact_matches_zeroed(module, n_inputs, tolerance):
     network = find_groups(module, (n_inputs,))
-    keep = random_masks(network)
-    small = compact(network, keep)
-    zero_groups_(network, keep)
-    X = torch.randn(20, n_inputs, dtype=next(module.parameters()).dtype)
-    with torch.no_grad():
-        expected = network.module(X)
-        got = small.module(X[:, keep.get("inputs", torch.ones(n_inputs).bool())])
-    scale = expected.abs().max().clamp(min=1)
-    assert ((got - expected).abs().max() / scale) < tolerance
-    for channels in small.channels:
-        if channels.name in keep:
-            assert channels.size == int(keep[channels.name].sum())
+    assert cut(network, random_masks(network))[1] < tolerance
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -143,3 +113,110 @@ def test_a_mask_that_cannot_be_cut_is_refused_and_changes_nothing(keep, says):
         compact_(network, keep)
     after = network.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def convolutions():
+    layers = {"a": nn.Conv2d(3, 8, 3), "b": nn.Conv2d(8, 6, 3, groups=2)}
+    head = nn.Linear(6, 2)
+    return Net(lambda m, x: m.head(m.b(m.a(x)).mean((2, 3))), **layers, head=head)
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (torch.optim.Adam, "exp_avg"),
+        (partial(torch.optim.SGD, lr=0.1, momentum=0.9), "momentum_buffer"),
+    ],
+)
+def test_optimizer_state_follows_the_kept_maps(make, key):
+    network = find_groups(convolutions(), (3, 6, 6))
+    module = network.module
+    optimizer = make(module.parameters())
+    module(torch.randn(4, 3, 6, 6)).square().sum().backward()
+    optimizer.step()
+    before = {n: optimizer.state[p][key].clone() for n, p in module.named_parameters()}
+    inputs = torch.tensor([True, False, True])
+    first = torch.tensor(
+        [True, False]
+    )  # of the groups of b: 4 of its inputs, 3 outputs
+    assert [c.size for c in network.channels] == [3, 2]
+    compact_(network, {"inputs": inputs, "a": first}, optimizer)
+    after = {n: optimizer.state[p][key] for n, p in module.named_parameters()}
+    assert torch.equal(after["a.weight"], before["a.weight"][:4][:, inputs])
+    assert torch.equal(after["b.weight"], before["b.weight"][:3])
+    assert torch.equal(after["b.bias"], before["b.bias"][:3])
+    assert torch.equal(after["head.weight"], before["head.weight"][:, :3])
+    module(torch.randn(4, 2, 6, 6)).square().sum().backward()
+    optimizer.step()
+
+
+def test_gradients_follow_the_kept_groups():
+    network = find_groups(MLP(6, 2, (5,)), (6,))
+    network.module(torch.randn(8, 6)).square().sum().backward()
+    W = network.module.linear1.weight.grad.clone()
+    units = torch.tensor([True, True, False, False, True])
+    compact_(network, {"linear1": units})
+    assert torch.equal(network.module.linear1.weight.grad, W[units])
+
+
+def test_a_bias_that_takes_up_a_constant_is_trained():
+    module = nn.Sequential(nn.Linear(6, 5), nn.Sigmoid(), nn.Linear(5, 2, bias=False))
+    network = find_groups(shaken(module), (6,))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    compact_(network, {"0": torch.tensor([True, True, False, False, True])}, optimizer)
+    assert module[2].bias is not None
+    assert any(p is module[2].bias for p in optimizer.param_groups[0]["params"])
+
+
+def test_a_layer_under_two_names_stays_one():
+    shared = nn.Linear(8, 8)
+    layers = {
+        "a": nn.Linear(6, 8),
+        "one": shared,
+        "other": shared,
+        "b": nn.Linear(8, 2),
+    }
+    network = find_groups(Net(lambda m, x: m.b(m.other(m.one(m.a(x)))), **layers), (6,))
+    small, _ = cut(network, random_masks(network))
+    assert small.module.one is small.module.other
+
+
+def test_weights_that_are_tied_stay_one():
+    layers = {"a": nn.Linear(6, 8), "one": nn.Linear(8, 8), "other": nn.Linear(8, 8)}
+    layers["other"].weight = layers["one"].weight
+    module = Net(
+        lambda m, x: m.b(m.p * m.other(m.one(m.a(x)))) + m.b(m.q * m.a(x)),
+        **layers,
+        b=nn.Linear(8, 2),
+        p=nn.Parameter(torch.ones(8)),
+    )
+    module.q = module.p
+    network = find_groups(shaken(module.double()), (6,))
+    assert network.kept_whole == {}
+    small, difference = cut(network, random_masks(network, 0.5))
+    assert difference < 1e-10
+    assert small.module.one.weight is small.module.other.weight
+    assert small.module.p is small.module.q
+    assert len(small.module.p) == small.channels[1].size < 8
+
+
+def test_a_constant_that_tied_weights_read_is_not_folded_into_one_of_them():
+    one, other = nn.Linear(8, 8), nn.Linear(8, 8)
+    other.weight = one.weight
+    layers = {"a": nn.Linear(6, 8), "one": one, "other": other, "b": nn.Linear(8, 2)}
+    module = Net(lambda m, x: m.b(m.one(y := m.a(x).sigmoid()) + m.other(y)), **layers)
+    network = find_groups(module, (6,))
+    assert "cannot take up" in network.kept_whole["a"]
+
+
+def test_outputs_are_the_judge_of_what_is_exact():
+    right = find_groups(shaken(MLP(6, 2, (5,))), (6,))
+    wrong = find_groups(shaken(MLP(6, 2, (5,))), (6,))
+    wrong.hidden[0].carried_by.clear()  # statistics are left as they were
+    keep = {"linear1": torch.tensor([True, False, True, True, False])}
+    rows = torch.randn(9, 6)
+    assert is_exact(right, keep, rows)
+    assert not is_exact(wrong, keep, rows)
+    half = find_groups(shaken(MLP(6, 2, (5,))), (6,))
+    half.hidden[0].read_by[0] = Axis("output.weight", 1, torch.tensor([1, 0, 2, 3, 4]))
+    assert not is_exact(half, keep, rows)

@@ -2,10 +2,12 @@
 
 import inspect
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 from _helpers import assert_prox_minimises
+from _networks import assert_cuts_are_exact
 
 import skjointprune
 from skjointprune import (
@@ -14,13 +16,21 @@ from skjointprune import (
     JointPruneRegressor,
     JointPruneRegressorCV,
 )
+from skjointprune._labels import Labels
+from skjointprune._rules import LAYER_RULES
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/method.md", "docs/benchmarks.md", "docs/add-a-penalty.md"],
+    [
+        "README.md",
+        "docs/method.md",
+        "docs/benchmarks.md",
+        "docs/add-a-penalty.md",
+        "docs/add-a-layer.md",
+    ],
 )
 def test_links_inside_the_repository_lead_somewhere(page):
     page = ROOT / page
@@ -46,14 +56,25 @@ def test_public_names_are_documented_with_an_example():
             assert all(part in thing.__doc__ for part in ("Parameters\n", ">>> "))
 
 
-@pytest.fixture(scope="module")
-def penalty_page():
-    """What the page on penalties defines when its code is run from top to bottom."""
-    text = (ROOT / "docs" / "add-a-penalty.md").read_text()
+def follow(page):
+    """Return what a page defines when its code is run from top to bottom."""
     names = {}
+    text = (ROOT / "docs" / page).read_text()
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(block, names)
     return names
+
+
+@pytest.fixture(scope="module")
+def penalty_page():
+    return follow("add-a-penalty.md")
+
+
+@pytest.fixture(scope="module")
+def layer_page():
+    names = follow("add-a-layer.md")
+    yield names
+    del LAYER_RULES[names["GatedLinear"]]
 
 
 def test_penalty_of_the_page_prunes(penalty_page):
@@ -71,6 +92,37 @@ def test_penalty_of_the_page_is_about_twenty_lines():
     text = (ROOT / "docs" / "add-a-penalty.md").read_text()
     block = re.search(r"(class GroupMCP.*?)```", text, flags=re.DOTALL).group(1)
     assert len(block.strip().splitlines()) <= 20
+
+
+def test_layer_of_the_page_is_pruned(layer_page):
+    clf = layer_page["clf"]
+    pruned, dense = clf.report_.pruned, clf.report_.dense
+    assert clf.report_.kept_whole == {}
+    assert pruned.parameters < dense.parameters / 2
+    assert sum(pruned.units.values()) < sum(dense.units.values())
+    assert clf.score(layer_page["X"], layer_page["y"]) > 0.9
+    layer = clf.module_.network[0]
+    assert layer.weight.shape == (2 * layer.n_units, len(clf.get_feature_names_out()))
+
+
+def test_rule_of_the_page_is_exact(layer_page):
+    assert_cuts_are_exact(partial(layer_page["stack"], 6, 2), (6,))
+
+
+def test_rule_of_the_page_is_about_ten_lines():
+    text = (ROOT / "docs" / "add-a-layer.md").read_text()
+    block = re.search(r"(def gated_linear.*?)```", text, flags=re.DOTALL).group(1)
+    assert len(block.strip().splitlines()) <= 12
+
+
+def test_the_page_on_layers_tells_all_that_a_rule_can_say():
+    text = (ROOT / "docs" / "add-a-layer.md").read_text()
+    told = re.findall(r"^\| `(\w+)\((.*?)\)`", text, flags=re.MULTILINE)
+    assert len(told) == 8
+    for name, said in told:
+        parameters = inspect.signature(getattr(Labels, name)).parameters
+        named = [part.split("=")[0] for part in said.split(", ")]
+        assert list(parameters)[1 : len(named) + 1] == named
 
 
 def sections(estimator):

@@ -1,5 +1,8 @@
+from contextlib import suppress
+
 import pytest
 import torch
+from _networks import Net
 from torch import nn
 from torch.nn import functional as F
 
@@ -101,12 +104,89 @@ class Scaled(nn.Module):
         return self.layer(X * scale)
 
 
+class Asserting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, X):
+        assert X.shape[1] == 4
+        return self.layer(X)
+
+
+class WithDefaults(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 6), nn.Linear(6, 2)
+
+    def forward(self, X, mask=None, scale=2.0, relu=True, sizes=(1, 2), *rest, **more):
+        X = self.body(X) * scale
+        if mask is not None:
+            X = X * mask
+        return self.head(X.relu() if relu else X)
+
+
+class WithKeywords(WithDefaults):
+    def forward(self, X, *, mask=None):
+        return super().forward(X, mask)
+
+
+@pytest.mark.parametrize("kind", [WithDefaults, WithKeywords])
+def test_parameters_of_forward_beside_the_rows_have_their_defaults(kind):
+    network = find_groups(kind(), (4,))
+    assert network.kept_whole == {}
+    assert [c.size for c in network.channels] == [4, 6]
+
+
+def test_tensors_that_the_code_makes_do_not_stay_in_the_module():
+    class Masked(nn.Module):
+        def __init__(self, wrong=False):
+            super().__init__()
+            self.wrong, self.layer = wrong, nn.Linear(4, 2)
+
+        def forward(self, X):
+            X = X * torch.tensor([1.0, 0.0, 1.0, 1.0])
+            return self.layer(X[:, :3] if self.wrong else X)
+
+    for module in (Masked(), Masked(wrong=True)):
+        there = set(vars(module))
+        with suppress(ValueError):
+            find_groups(module, (4,))
+        assert set(vars(module)) == there
+
+
+def test_positions_say_how_often_a_row_uses_a_weight():
+    layers = {
+        "a": nn.Conv2d(3, 4, 3),
+        "up": nn.ConvTranspose2d(4, 5, 2, stride=2),
+        "b": nn.Linear(5, 2),
+    }
+    forward = lambda m, x: m.b(m.up(m.a(m.a(x)[:, :3])).mean((2, 3)))  # noqa: E731
+    network = find_groups(Net(forward, **layers), (3, 6, 6))
+    assert network.positions == {"a": 4 * 4 + 2 * 2, "up": 2 * 2, "b": 1}
+
+
+def test_a_layer_that_reads_tokens_has_the_inputs_last():
+    layers = [nn.Linear(3, 4), nn.Flatten(), nn.Linear(20, 2)]
+    network = find_groups(nn.Sequential(*layers), (5, 3))
+    assert (network.input_dim, network.inputs.size) == (2, 3)
+    network = find_groups(nn.Sequential(nn.Conv1d(5, 4, 3), *layers[1:]), (5, 7))
+    assert (network.input_dim, network.inputs.size) == (1, 5)
+
+
+def test_inputs_that_are_read_one_by_one_are_kept_whole():
+    network = find_groups(nn.Sequential(nn.Flatten(), nn.Linear(15, 2)), (5, 3))
+    reason = "they are read one by one, not by channels"
+    assert network.kept_whole == {"inputs": reason}
+
+
 @pytest.mark.parametrize(
     ("module", "says"),
     [
         (Branching(), "Branching could not be traced"),
         (Pair(), "logits alone"),
-        (Scaled(), "second input|does not run"),
+        (Scaled(), "takes a second input, scale. Give it a default"),
+        (Asserting(), "Asserting could not be traced"),
         (nn.Sequential(nn.Linear(4, 2), nn.Unflatten(1, (1, 2))), r"\(2, 1, 2\)"),
         (nn.Sequential(nn.Linear(3, 2)), "does not run on 4 inputs"),
         (nn.Sequential(nn.ReLU()), "no parameters to train"),

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
+from torchvision.datasets import FakeData
+from torchvision.transforms.functional import to_tensor
 
 from skjointprune import (
     InputFeatureSelector,
@@ -131,6 +132,15 @@ def test_arrays_tensors_maps_and_datasets_give_the_same_fit(pictures, tmp_path):
         np.testing.assert_array_equal(
             fitted.predict_proba(given), expected.predict_proba(X)
         )
+
+
+def test_datasets_of_torchvision_work_as_they_come():
+    pil = FakeData(40, image_size=(3, 8, 9), num_classes=2)
+    tensors = FakeData(40, image_size=(3, 8, 9), num_classes=2, transform=to_tensor)
+    for dataset in (pil, tensors):
+        clf = make(max_epochs=2, retrain_epochs=1).fit(dataset)
+        assert clf.classes_.tolist() == [0, 1]
+        assert clf.predict(dataset).shape == (40,)
 
 
 def test_images_are_read_by_batches(pictures):
@@ -317,7 +327,7 @@ class Blind(nn.Module):
         ({"input_groups": ()}, "`input_groups`"),
         ({"n_features_to_select": 3}, "needs one kind of group"),
         ({"n_features_to_select": 9, "input_groups": "row"}, "at most the 8 groups"),
-        ({"n_features_to_select": 3, "input_groups": "row", "prune": "none"}, "`prune`"),
+        ({"n_features_to_select": 3, "input_groups": "row", "prune": "none"}, "prune"),
         ({"feature_costs": [1.0] * 3}, "`feature_costs` is for tables"),
         ({"feature_groups": [0, 0, 1]}, "`feature_groups` is for tables"),
         ({"distillation": 0.5, "train_transform": lambda x: x}, "train_transform"),

@@ -1,0 +1,273 @@
+"""Trace a module, and send labels through its graph.
+
+`torch.fx` gives the graph; two rows, run through it, give the shape of all that is
+computed; the rules of `_rules` do the rest.
+"""
+
+import inspect
+import operator
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from ._labels import CONSTANT, Labels, get_tensor, varies
+from ._rules import (
+    Counted,
+    CountedFloat,
+    CountedInt,
+    PinnedParts,
+    function_rule,
+    layer_rule,
+)
+
+
+class _Tracer(fx.Tracer):
+    proxy_buffer_attributes = True  # or what comes of them is lost from the graph
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        ruled = layer_rule(m) is not None
+        return ruled or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(module: nn.Module) -> fx.Graph:
+    """Return the graph of a module; tensors that its code makes are left in it."""
+    name = type(module).__name__
+    try:
+        _, *more = inspect.signature(module.forward).parameters.values()
+        plain = (bool, int, float, str, type(None))
+        defaults = {p.name: p.default for p in more if isinstance(p.default, plain)}
+        graph = _Tracer().trace(module, concrete_args=defaults)
+    except Exception as error:
+        raise ValueError(
+            f"`module` {name} could not be traced ({error}). Its forward must not "
+            "branch on values; register a rule for the layer that does "
+            "(skjointprune.register_rule)."
+        ) from error
+    _, *others = (n for n in graph.nodes if n.op == "placeholder")
+    for node, parameter in zip(others, more, strict=True):
+        if parameter.name in defaults:
+            node.args = (defaults[parameter.name],)
+        elif not node.args and not str(node.target).startswith("*"):
+            raise ValueError(
+                f"`module` {name} takes a second input, {parameter.name}. Give it a "
+                "default, or let `forward` take the rows alone."
+            )
+    return graph
+
+
+class _Shapes(fx.Interpreter):
+    """Notes the shape of each tensor in the graph, and what is no tensor."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        out = super().run_node(n)
+        if isinstance(out, Tensor):
+            n.meta["shape"] = tuple(out.shape)
+        else:
+            n.meta["value"] = out
+        return out
+
+
+def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> int:
+    """Run two rows through a copy, so that a misfit shows before training.
+
+    Notes the shapes in the graph; returns the number of outputs.
+    """
+    parameter = next(module.parameters())
+    rows = torch.zeros(2, *shape, device=parameter.device, dtype=parameter.dtype)
+    try:
+        traced = fx.GraphModule(deepcopy(module).eval(), graph)
+        with torch.no_grad():
+            out = _Shapes(traced).run(rows)
+    except Exception as error:
+        size = " x ".join(map(str, shape))
+        remedy = (
+            "Make its first layer accept as many inputs as X has columns, or take them "
+            "as a parameter `n_features_in`."
+            if len(shape) == 1
+            else "Let it take the shape of a row as a parameter `input_shape`."
+        )
+        raise ValueError(
+            f"`module` {type(module).__name__} does not run on {size} inputs "
+            f"({str(error).splitlines()[0]}). {remedy}"
+        ) from error
+    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
+        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            "`module` must map rows to a tensor of shape (rows, outputs). Got "
+            f"{got} from 2 rows; return the logits alone."
+        )
+    return out.shape[1]
+
+
+def walk(
+    module: nn.Module, graph: fx.Graph, labels: Labels, shape: tuple[int, ...]
+) -> tuple[Tensor, dict[str, int]]:
+    """Send labels through the graph.
+
+    Returns those of the inputs, and how often a row uses the weights of each layer.
+    """
+    at: dict[fx.Node, Any] = {}
+    positions: dict[str, int] = {}
+    inputs = None
+    for node in graph.nodes:
+        labels.shape, labels.node = node.meta.get("shape", ()), node.name
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
+        if node.op == "placeholder":
+            if inputs is None:
+                inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
+                out: Any = inputs.expand(2, *shape)
+            else:
+                out = node.meta["value"]  # its default
+        elif node.op == "get_attr":
+            if all("value" in user.meta for user in node.users):
+                out = labels.pinned("")  # asked for its type or its size, no more
+            else:
+                out = _attribute(module, str(node.target), labels)
+        elif node.op == "output":
+            labels.pin(args[0], "they are the output")
+            break
+        elif node.op == "call_module":
+            out = _call_layer(module, node, args, kwargs, labels)
+            name = str(node.target)
+            positions[name] = positions.get(name, 0) + _per_row(module, node)
+        else:
+            out = _call(node, args, dict(kwargs), labels)
+        if isinstance(out, PinnedParts) and "shape" in node.meta:
+            out = out.label.expand(labels.shape)
+        if isinstance(out, Tensor) and tuple(out.shape) != labels.shape:
+            raise ValueError(
+                f"The rule for {node.target} returned labels of shape "
+                f"{tuple(out.shape)} for an output of shape {labels.shape}. Let it "
+                "return one label for each number of the output."
+            )
+        at[node] = out
+    assert inputs is not None
+    return inputs, positions
+
+
+def _per_row(module: nn.Module, node: fx.Node) -> int:
+    """Return at how many positions of a row a layer uses its weights."""
+    layer = module.get_submodule(str(node.target))
+    weight = getattr(layer, "weight", None)
+    if isinstance(layer, nn.Embedding) or not isinstance(weight, Tensor):
+        return 0
+    spread_out = getattr(layer, "transposed", False)
+    shape = (node.all_input_nodes[0] if spread_out else node).meta.get("shape", ())
+    if weight.ndim < 2 or len(shape) < 2:
+        return 0
+    channels = shape[-1 if isinstance(layer, nn.Linear) else 1]
+    return torch.Size(shape).numel() // 2 // channels
+
+
+def _call_layer(
+    module: nn.Module, node: fx.Node, args: Any, kwargs: Any, labels: Labels
+) -> Any:
+    """Apply the rule of a layer."""
+    name = str(node.target)
+    layer = module.get_submodule(name)
+    if not args and len(kwargs) == 1:  # the input, by its name
+        args, kwargs = tuple(kwargs.values()), {}
+    plain = all(isinstance(a, Tensor) for a in args)
+    plain &= not any(isinstance(a, Tensor | PinnedParts) for a in kwargs.values())
+    hooked = layer._forward_pre_hooks or layer._forward_hooks  # do what they like
+    rule = layer_rule(layer)
+    if rule is not None and args and plain and not hooked:
+        out = rule(layer, name, args[0] if len(args) == 1 else args, labels)
+        if out is not NotImplemented:
+            return out
+    what = f"{type(layer).__name__} {name!r}" + " with hooks" * bool(hooked)
+    return _no_rule(labels, [args, kwargs], what)
+
+
+def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> Any:
+    """Apply the rule of a function or method, or compute where no channel is met."""
+    if not args and "input" in kwargs:
+        args = (kwargs.pop("input"),)
+    flat: list[Any] = []
+    fx.node.map_aggregate((args, kwargs), flat.append)
+    x: Any = args[0] if args else None
+    if isinstance(x, PinnedParts) and node.target in (operator.getitem, getattr):
+        return x
+    if node.target is operator.getitem and not isinstance(x, Tensor):
+        return x[args[1]]
+    if not any(isinstance(a, Tensor | PinnedParts) for a in flat):
+        if "shape" in node.meta:
+            return labels.made()
+        return _number(node.meta["value"], any(isinstance(a, Counted) for a in flat))
+    if node.target is getattr and "shape" in node.meta:
+        return getattr(x, args[1])
+    if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
+        return _answer(x, args, kwargs, node)
+    rule = function_rule(node)
+    out = NotImplemented
+    if rule is not None and not any(isinstance(a, PinnedParts) for a in flat):
+        try:
+            inspect.signature(rule).bind(labels, *args, **kwargs)
+        except TypeError:
+            pass
+        else:
+            out = rule(labels, *args, **kwargs)
+    if out is NotImplemented:
+        name = getattr(node.target, "__name__", node.target)
+        return _no_rule(labels, flat, f"{name} at {node.name!r}")
+    return out
+
+
+QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_device")
+
+
+def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
+    """Return a size, a type or a device, and mark what comes of how many there are."""
+    value = node.meta["value"]
+    if isinstance(value, torch.Size):
+        return tuple(_number(n, varies(x, d)) for d, n in enumerate(value))
+    if node.target == "size":
+        dim = args[1] if len(args) > 1 else kwargs["dim"]
+        return _number(value, varies(x, dim))
+    if node.target == "numel":
+        return _number(value, any(varies(x, d) for d in range(x.ndim)))
+    return value
+
+
+def _number(value: Any, counted: bool) -> Any:
+    """Mark a number, or several, if it comes of how many channels there are."""
+    if not counted or isinstance(value, bool | Counted):
+        return value
+    if isinstance(value, tuple):
+        return tuple(_number(v, counted) for v in value)
+    if isinstance(value, float):
+        return CountedFloat(value)
+    return CountedInt(value) if isinstance(value, int) else value
+
+
+def _no_rule(labels: Labels, given: Any, what: str) -> PinnedParts:
+    why = f"there is no rule for {what}"
+    labels.pin(given, why)
+    label = labels.fresh(1)
+    labels.pin(label, why)
+    return PinnedParts(label)
+
+
+def _attribute(module: nn.Module, name: str, labels: Labels) -> Tensor:
+    """Label a tensor that the code uses by itself."""
+    held = get_tensor(module, name)
+    long = [d for d, n in enumerate(held.shape) if n > 1]
+    if not long:
+        return torch.full(held.shape, CONSTANT)
+    if not labels.has(name):
+        return labels.pinned("the code makes a tensor of their size")
+    if len(long) > 1:
+        why = f"{name!r} is used by itself"
+        for d in long:
+            whole = labels.fresh(held.shape[d])
+            labels.pin(whole, why)
+            labels.carry(name, d, whole)
+        return labels.pinned(why)
+    v = labels.fresh(held.shape[long[0]])
+    if isinstance(held, nn.Parameter):
+        v = labels.produce(name, long[0], v)
+    else:
+        labels.carry(name, long[0], v)
+    return labels.spread(v, long[0])

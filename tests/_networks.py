@@ -1,0 +1,74 @@
+"""Networks with weights that say something, cut at random."""
+
+import torch
+from torch import nn
+
+from skjointprune._compact import compact, zero_groups_
+from skjointprune._groups import find_groups
+
+
+class Net(nn.Module):
+    """Layers by name, and a function of them and of the rows."""
+
+    def __init__(self, forward, **layers):
+        super().__init__()
+        self.run = forward
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+def shaken(module):
+    """Make every parameter and running statistic non-trivial."""
+    with torch.no_grad():
+        for name, t in module.state_dict().items():
+            if t.is_floating_point():
+                t.copy_(
+                    torch.rand_like(t) + 0.5 if "var" in name else torch.randn_like(t)
+                )
+    return module.eval()
+
+
+def random_masks(network, share=0.6):
+    """Keep about a share of the channels that may go, at least one of each set."""
+    keep = {}
+    for channels in network.channels:
+        if not channels.pinned:
+            mask = torch.rand(channels.size) < share
+            mask[torch.randint(channels.size, ())] = True
+            keep[channels.name] = mask
+    return keep
+
+
+def cut(network, keep):
+    """Return the compact network, and how far its outputs are from the zeroed one's.
+
+    Relative to the largest output; the network given is the zeroed one from then on.
+    """
+    small = compact(network, keep)
+    zero_groups_(network, keep)
+    dtype = next(network.module.parameters()).dtype
+    X = left = torch.randn(3, *network.input_shape, dtype=dtype)
+    if "inputs" in keep:
+        kept = keep["inputs"].nonzero().flatten()
+        left = X.index_select(network.input_dim, kept)
+    with torch.no_grad():
+        expected, got = network.module.eval()(X), small.module.eval()(left)
+    assert got.shape == expected.shape
+    for channels in small.channels:
+        if channels.name in keep:
+            assert channels.size == int(keep[channels.name].sum())
+    difference = (got - expected).abs().max() / expected.abs().max().clamp(min=1e-9)
+    return small, float(difference)
+
+
+def assert_cuts_are_exact(make, shape, tolerance=1e-10):
+    """Cut networks at random, what is left again, and down to one of each."""
+    for share in (0.6, 0.3, 0.0):
+        network = find_groups(shaken(make().double()), shape)
+        for _ in range(2):
+            small, difference = cut(network, random_masks(network, share))
+            assert difference < tolerance
+            network = small
