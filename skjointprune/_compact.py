@@ -28,10 +28,9 @@ def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
         for channels in network.channels:
             if channels.name in keep:
                 for axis in network.zeroed(channels):
+                    t = get_tensor(network.module, axis.tensor)
                     dead = axis.where(~keep[channels.name]).nonzero().flatten()
-                    get_tensor(network.module, axis.tensor).index_fill_(
-                        axis.dim, dead, 0
-                    )
+                    t.index_fill_(axis.dim, dead.to(t.device), 0)
 
 
 def compact(network: Network, keep: Mapping[str, Tensor]) -> Network:
@@ -234,7 +233,7 @@ def _cut_(
 
     def cut(full: Tensor) -> Tensor:
         for dim, kept in cuts.items():
-            full = full.index_select(dim, kept)
+            full = full.index_select(dim, kept.to(full.device))
         return full
 
     old = get_tensor(module, names[0])

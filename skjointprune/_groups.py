@@ -273,7 +273,7 @@ def _pin_what_speaks_(network: Network) -> None:
         for channels in silent:
             for axis in channels.produced_by:
                 t = get_tensor(probe, axis.tensor)
-                all_dead = torch.ones(channels.size, dtype=torch.bool)
+                all_dead = torch.ones(channels.size, dtype=torch.bool, device=t.device)
                 t.index_fill_(axis.dim, axis.where(all_dead).nonzero().flatten(), 0)
     rows = torch.rand(2, *network.input_shape, generator=generator)
     heard = listen(probe, [a for c in silent for a in c.read_by], rows)
