@@ -12,15 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from ._function_rules import Counted, CountedFloat, CountedInt, function_rule
 from ._labels import CONSTANT, Labels, get_tensor, varies
-from ._rules import (
-    Counted,
-    CountedFloat,
-    CountedInt,
-    PinnedParts,
-    function_rule,
-    layer_rule,
-)
+from ._rules import PinnedParts, layer_rule
 
 
 class _Tracer(fx.Tracer):

@@ -12,8 +12,9 @@ from torchvision.ops import FrozenBatchNorm2d, Permute
 
 from skjointprune import register_rule
 from skjointprune._compact import compact
+from skjointprune._function_rules import FUNCTION_RULES
 from skjointprune._groups import find_groups
-from skjointprune._rules import FUNCTION_RULES, LAYER_RULES
+from skjointprune._rules import LAYER_RULES
 
 ROW, SEQUENCE, IMAGE = (6,), (5, 6), (4, 6, 6)
 
