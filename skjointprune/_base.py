@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._attention import with_prunable_attention
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
-from ._data import Data, prepare
-from ._feature_groups import resolve_groups
+from ._data import Data
+from ._fitted import FittedNetwork
 from ._fitting import Sparsified, Trainer
 from ._groups import Network, find_groups
 from ._image_input import ImageInput, is_images
-from ._images import KINDS, Images, crop_, cropped
+from ._images import KINDS, crop_, prunable_inputs
 from ._params import PassedOnParams
 from ._report import NetworkSize, PruningReport
 from ._schedule import Rise
@@ -26,10 +25,10 @@ from ._sklearn import (
     Interval,
     RealNotInt,
     StrOptions,
-    _check_feature_names_in,
     _check_sample_weight,
 )
 from ._sparsify import PENALTIES, Penalty, Prices
+from ._table_input import TableInput
 from ._task import Task
 from .modules import MLP, NAMED_MODULES, build_module, check_names
 
@@ -40,8 +39,10 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 
 
-class JointPruneEstimator(ImageInput, PassedOnParams, BaseEstimator):
-    """The three phases of a fit, and the fitted network read.
+class JointPruneEstimator(
+    TableInput, ImageInput, FittedNetwork, PassedOnParams, BaseEstimator
+):
+    """The three phases of a fit.
 
     A subclass says what is learnt (`_task`, `_encode`) and reads the outputs.
     """
@@ -133,34 +134,7 @@ class JointPruneEstimator(ImageInput, PassedOnParams, BaseEstimator):
         """Check what was given against the data; encode, hold out, standardise."""
         if is_images(X):
             return self._validate_images(X, y, sample_weight, seed, device)
-        small = isinstance(X, np.ndarray) and X.dtype.itemsize <= 2
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float32 if small else [np.float64, np.float32],
-            multi_output=True,
-            y_numeric=self._y_numeric,
-        )
-        self.input_shape_: tuple[int, ...] = (self.n_features_in_,)
-        self._check_for("images", train_transform=None, input_groups=None)
-        names = getattr(self, "feature_names_in_", None)
-        self.feature_groups_ = resolve_groups(self.feature_groups, X, names)
-        self._check_inputs_asked_for()
-        weight, counted = self._check_weight(sample_weight, X)
-        if not counted.all():
-            X, y, weight = X[counted], y[counted], weight[counted]
-        targets, weight = self._encode(y, weight)
-        return prepare(
-            X,
-            targets,
-            weight,
-            validation_fraction=self.validation_fraction,
-            standardize=self.standardize,
-            scale_targets=self._y_numeric,
-            seed=seed,
-            device=device,
-        )
+        return self._validate_table(X, y, sample_weight, seed, device)
 
     def _check_for(self, what: str, **neutral) -> None:
         """Refuse parameters that would have no effect on this kind of X."""
@@ -191,33 +165,6 @@ class JointPruneEstimator(ImageInput, PassedOnParams, BaseEstimator):
                 "`n_features_to_select` at None."
             )
 
-    def _check_inputs_asked_for(self) -> None:
-        asked, groups = self.n_features_to_select, len(self.feature_groups_)
-        self._n_counted = groups
-        if (self._n_inputs() or 0) > groups:
-            what = "groups of features" if self._grouped else "features"
-            raise ValueError(
-                f"`n_features_to_select` must be at most the {groups} {what} of X. "
-                f"Got {asked}; lower it or pass a fraction."
-            )
-        self._check_inputs_may_go()
-        if self.feature_costs is not None:
-            costs = np.asarray(self.feature_costs)
-            if (
-                costs.shape != (self.n_features_in_,)
-                or costs.dtype.kind not in "iuf"
-                or not (np.isfinite(costs) & (costs > 0)).all()
-            ):
-                raise ValueError(
-                    "`feature_costs` must hold one finite number above 0 for each of "
-                    f"the {self.n_features_in_} columns of X. Got "
-                    f"{self.feature_costs!r}; 1 is the usual cost."
-                )
-
-    @property
-    def _grouped(self) -> bool:
-        return len(self.input_shape_) == 1 and self._n_counted < self.n_features_in_
-
     def _build(self, data: Data, device) -> Network:
         """Make the dense network and find its groups."""
         params = self._params_for("module__")
@@ -246,18 +193,12 @@ class JointPruneEstimator(ImageInput, PassedOnParams, BaseEstimator):
                 f"target of y. Got {network.n_outputs} outputs; let it take "
                 "`n_outputs` as a parameter."
             )
-        counts_inputs = data.gates is None or data.gates.of(network)[0] is (
-            network.inputs
-        )
-        if (
-            network.inputs.pinned
-            and counts_inputs
-            and self.n_features_to_select is not None
-        ):
+        counted, *_ = prunable_inputs(network, data.gates)
+        if counted.pinned and self.n_features_to_select is not None:
             raise ValueError(
                 f"`n_features_to_select`={self.n_features_to_select} cannot be met: "
-                f"the inputs are kept whole, as {network.inputs.pinned}. Let a linear "
-                "layer come first."
+                f"the inputs are kept whole, as {counted.pinned}. Let a linear layer "
+                "or a convolution come first."
             )
         return network
 
@@ -266,9 +207,10 @@ class JointPruneEstimator(ImageInput, PassedOnParams, BaseEstimator):
             self.support_ = np.zeros(self.n_features_in_, dtype=bool)
             self.support_[sparse.support.numpy()] = True
         else:  # images: what the gates leave is cropped
-            self.support_ = crop_(sparse.network, data.tables, sparse.support)
-            sparse.support = torch.from_numpy(self.support_.any(axis=(1, 2))).nonzero()
-            sparse.support = sparse.support.flatten()
+            self.support_, self._box = crop_(
+                sparse.network, data.tables, sparse.support
+            )
+            sparse.support = torch.from_numpy(self._box[0])
         self.feature_importances_ = sparse.importances.numpy()
 
     def _retrain(
@@ -355,109 +297,3 @@ class JointPruneEstimator(ImageInput, PassedOnParams, BaseEstimator):
         if isinstance(asked, Integral):
             return int(asked)
         return max(1, int(asked * self._n_counted))
-
-    @property
-    def module_(self):
-        """The finished network, over the retained raw inputs."""
-        check_is_fitted(self)
-        return self.net_.module_
-
-    def _retained(self, X) -> np.ndarray:
-        """Validate rows as in `fit`; return the retained columns for `module_`."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        double = next(self.module_.parameters()).dtype == torch.float64
-        return X[:, self.support_].astype(np.float64 if double else np.float32)
-
-    def _outputs(self, X) -> np.ndarray:
-        """Return what the network says of rows, read as predictions."""
-        check_is_fitted(self)
-        if len(self.input_shape_) == 1:
-            return self.net_.predict_proba(self._retained(X))
-        X = self._check_images(X)
-        size = Images.batch_size_to_score
-        starts = range(0, len(X), size)
-        dtype = next(self.module_.parameters()).dtype
-        parts = [
-            self.net_.predict_proba(
-                cropped(X, np.arange(i, min(i + size, len(X))), self.support_).to(dtype)
-            )
-            for i in starts
-        ]
-        return np.concatenate(parts)
-
-    def get_support(self, indices=False):
-        """Get which inputs are retained.
-
-        Parameters
-        ----------
-        indices : bool, default=False
-            Whether to return positions instead of a mask.
-
-        Returns
-        -------
-        ndarray of shape (n_features_in_,), bool, or of shape (n_retained,), int
-            The mask, or the positions. The mask of images has the shape of one,
-            (channels, height, width), and positions are those of its ravel.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        """
-        check_is_fitted(self)
-        return np.flatnonzero(self.support_) if indices else self.support_.copy()
-
-    def get_group_support(self, indices=False):
-        """Get which groups of inputs are retained.
-
-        Parameters
-        ----------
-        indices : bool, default=False
-            Whether to return positions instead of a mask.
-
-        Returns
-        -------
-        ndarray of shape (n_groups,), bool, or of shape (n_retained,), int
-            The mask over `feature_groups_`, or the positions there.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        """
-        check_is_fitted(self)
-        if len(self.input_shape_) > 1:
-            raise ValueError(
-                "Images have groups of several kinds. Read them off `get_support()`: "
-                "`.any(axis=(0, 2))` are the rows that are retained."
-            )
-        first = [columns[0] for columns in self.feature_groups_]
-        mask = self.support_[first]
-        return np.flatnonzero(mask) if indices else mask
-
-    def get_feature_names_out(self, input_features=None):
-        """Get the names of the retained inputs.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Names of all inputs; None takes `feature_names_in_`, or x0, x1, ….
-
-        Returns
-        -------
-        ndarray of str
-            Names of the retained inputs.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        """
-        check_is_fitted(self)
-        if len(self.input_shape_) > 1:
-            return np.array(
-                ["x" + "_".join(map(str, at)) for at in np.argwhere(self.support_)],
-                dtype=object,
-            )
-        return _check_feature_names_in(self, input_features)[self.support_]

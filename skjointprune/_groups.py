@@ -93,9 +93,9 @@ class Network:
     """A module and its channels: the inputs first, then layer by layer.
 
     `input_shape` is that of one row, of which dimension `input_dim` (1 is the first)
-    holds the inputs. `first_layers` are the linear layers that read the inputs as they
-    come; empty where something else stands before. `last_layer` is the linear layer
-    whose outputs leave as they are, None where something else comes after.
+    holds the inputs. `first_layers` are the linear layers that read a table's inputs as
+    they come; empty where something else stands before. `last_layer` is the linear
+    layer whose outputs leave as they are, None where something else comes after.
     `positions` is how often each layer's weights are used for one row.
     """
 
@@ -161,7 +161,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         shape,
         input_dim,
         n_outputs,
-        _first_layers(module, graph),
+        _first_layers(module, graph) if len(shape) == 1 else [],
         _last_layer(module, graph),
         positions,
     )

@@ -16,6 +16,7 @@ class ImageInput:
     # of the estimator
     input_groups: Any
     patch_size: int
+    prune: str
     train_transform: Any
     n_features_to_select: Any
     distillation: float
@@ -35,7 +36,8 @@ class ImageInput:
     def _validate_images(self, X, y, sample_weight, seed: int, device) -> Data:
         """Do as `_validate` with images, which are read later, batch by batch."""
         if isinstance(X, Dataset):
-            shape, y = check_dataset(X, y)
+            shape = check_dataset(X)
+            y = labels_of(X) if y is None else y
             self.n_features_in_ = shape[0]
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
@@ -48,6 +50,8 @@ class ImageInput:
         _, y = check_X_y(rows, y, multi_output=True, y_numeric=self._y_numeric)
         weight, counted = self._check_weight(sample_weight, rows)
         kinds = resolve_kinds(self.input_groups)
+        if self.prune in ("weights", "none"):
+            kinds = ("channel",)  # no gates: their gradients would cost each step
         gates = InputGates(kinds, shape, self.patch_size, device)
         self._check_images_asked_for(gates)
         targets, weight = self._encode(y[counted], weight[counted])
@@ -91,7 +95,7 @@ class ImageInput:
     def _check_images(self, X):
         """Validate images as in `fit`, without a copy."""
         if isinstance(X, Dataset):
-            shape, _ = check_dataset(X, y=())
+            shape = check_dataset(X)
         else:
             X = validate_data(self, X, dtype=None, allow_nd=True, reset=False)
             shape = check_image_array(X)
@@ -149,16 +153,15 @@ def check_image_array(X: np.ndarray) -> tuple[int, ...]:
     return X.shape[1:]
 
 
-def check_dataset(dataset: Dataset, y: Any) -> tuple[tuple[int, ...], Any]:
-    """Return the shape of one image of a dataset, and the labels if none are given.
+def check_dataset(dataset: Dataset) -> tuple[int, ...]:
+    """Return the shape of one image of a dataset.
 
     Raises
     ------
     ValueError
-        If it holds no images, (channels, height, width), or no labels.
+        If it holds no images, (channels, height, width).
     """
     first = dataset[0]
-    labelled = isinstance(first, tuple | list) and len(first) > 1
     image = as_tensor(first[0] if isinstance(first, tuple | list) else first)
     if image.ndim != 3:
         raise ValueError(
@@ -166,17 +169,25 @@ def check_dataset(dataset: Dataset, y: Any) -> tuple[tuple[int, ...], Any]:
             f"begin with one. Got one of shape {tuple(image.shape)} at 0; reshape it "
             "in the dataset."
         )
-    if y is None:
-        n = len(dataset)  # type: ignore[arg-type]
-        if hasattr(dataset, "targets"):
-            y = np.asarray(dataset.targets)
-        elif hasattr(dataset, "labels"):
-            y = np.asarray(dataset.labels)
-        elif labelled:
-            y = np.asarray([dataset[i][1] for i in range(n)])
-        else:
-            raise ValueError(
-                f"The dataset {type(dataset).__name__} has no labels, and y is None. "
-                "Pass y, or let the dataset return tuples (image, label)."
-            )
-    return tuple(image.shape), y
+    return tuple(image.shape)
+
+
+def labels_of(dataset: Dataset) -> np.ndarray:
+    """Return the labels of a dataset; where it does not list them, all is read once.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    for name in ("targets", "labels"):
+        if hasattr(dataset, name):
+            return np.asarray(getattr(dataset, name))
+    first = dataset[0]
+    if not (isinstance(first, tuple | list) and len(first) > 1):
+        raise ValueError(
+            f"The dataset {type(dataset).__name__} has no labels, and y is None. "
+            "Pass y, or let the dataset return tuples (image, label)."
+        )
+    n = len(dataset)  # type: ignore[arg-type]
+    return np.asarray([dataset[i][1] for i in range(n)])

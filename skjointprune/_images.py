@@ -122,6 +122,11 @@ class InputGates:
         return self.apply(ones).detach() > 0
 
 
+def prunable_inputs(network: Network, gates: InputGates | None) -> list[Channels]:
+    """Return what may go of the inputs; an exact number of inputs is of the first."""
+    return [network.inputs] if gates is None else gates.of(network)
+
+
 class Images(Dataset):
     """Some of the images of an array or a dataset, with targets and weights.
 
@@ -197,18 +202,22 @@ class Images(Dataset):
         self.kept[dim - 1] = kept if before is None else before[kept]
 
 
-def cropped(source: Any, rows: np.ndarray, support: np.ndarray) -> Tensor:
-    """Return some images without what no product of channels, rows, columns retains.
+Box = tuple[np.ndarray, np.ndarray, np.ndarray]  # of channels, rows, columns
 
-    What is within but not retained is 0.
-    """
+
+def smallest_box(support: np.ndarray) -> Box:
+    """Return the positions of the channels, rows and columns that hold something."""
+    return tuple(  # type: ignore[return-value]
+        np.flatnonzero(support.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))
+    )
+
+
+def cropped(source: Any, rows: np.ndarray, support: np.ndarray, box: Box) -> Tensor:
+    """Return some images, cropped to a box; what is in it but not retained is 0."""
     X = read_images(source, rows)
-    inside = torch.from_numpy(support)
-    for dim in range(3):
-        others = tuple(d for d in range(3) if d != dim)
-        kept = torch.from_numpy(support.any(axis=others)).nonzero().flatten()
-        X = X.index_select(dim + 1, kept)
-        inside = inside.index_select(dim, kept)
+    for dim, kept in enumerate(box, start=1):
+        X = X.index_select(dim, torch.from_numpy(kept))
+    inside = torch.from_numpy(support[np.ix_(*box)])
     return X if bool(inside.all()) else X * inside.to(X.dtype)
 
 
@@ -256,7 +265,7 @@ def crop_that_runs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return masks of rows and columns, grown until the module runs on such an image.
 
-    What comes back is what is next to what was kept.
+    They grow next to what they hold.
     """
     rows, columns = rows.copy(), columns.copy()
     while not _runs(module, channels, int(rows.sum()), int(columns.sum())):
@@ -285,7 +294,9 @@ def _runs(module: torch.nn.Module, channels: int, height: int, width: int) -> bo
     return True
 
 
-def crop_(network: Network, tables: Sequence[Images], support: Tensor) -> np.ndarray:
+def crop_(
+    network: Network, tables: Sequence[Images], support: Tensor
+) -> tuple[np.ndarray, Box]:
     """Crop images and network to what got through the gates, and drop the gates.
 
     Parameters
@@ -296,12 +307,15 @@ def crop_(network: Network, tables: Sequence[Images], support: Tensor) -> np.nda
         Changed in place. What no product of channels, rows and columns can drop is
         zeroed.
     support : Tensor
-        Positions of the retained channels.
+        Positions of the channels that are left.
 
     Returns
     -------
-    ndarray of shape (channels, height, width), bool
+    mask : ndarray of shape (channels, height, width), bool
         What is retained of an image.
+    box : Box
+        What the network is given. A channel, row or column that it cannot lose is in
+        it, though nothing of it may be retained.
     """
     gates = tables[0].gates
     assert gates is not None
@@ -315,25 +329,21 @@ def crop_(network: Network, tables: Sequence[Images], support: Tensor) -> np.nda
             table.keep_inputs(left.nonzero().flatten())
     rows = mask.any(dim=2).any(dim=0).numpy()
     columns = mask.any(dim=1).any(dim=0).numpy()
-    more_rows, more_columns = crop_that_runs(
-        network.module, len(support), rows, columns
-    )
-    if more_rows.sum() > rows.sum() or more_columns.sum() > columns.sum():
+    height, width = rows.sum(), columns.sum()
+    rows, columns = crop_that_runs(network.module, len(support), rows, columns)
+    if rows.sum() > height or columns.sum() > width:
         warn_caller(
-            f"`module` does not run on {rows.sum()} x {columns.sum()} images, so "
-            f"{more_rows.sum()} x {more_columns.sum()} are kept. Lower `alpha`, or use "
-            "a network that takes smaller images."
+            f"`module` does not run on {height} x {width} images, so it is given "
+            f"{rows.sum()} x {columns.sum()}, with zeros for what is not retained. Use "
+            "a network that takes smaller images, or lower `alpha`."
         )
-        added = torch.from_numpy(np.outer(more_rows, more_columns))
-        added &= ~torch.from_numpy(np.outer(rows, columns))
-        mask[support] |= added
-        rows, columns = more_rows, more_columns
-    inside = mask[support][:, rows][:, :, columns]
+    box = support.numpy(), np.flatnonzero(rows), np.flatnonzero(columns)
+    inside = mask[np.ix_(*box)]
     for table in tables:
         table.gates = None
-        table.keep_inputs(torch.from_numpy(np.flatnonzero(rows)), dim=2)
-        table.keep_inputs(torch.from_numpy(np.flatnonzero(columns)), dim=3)
+        table.keep_inputs(torch.from_numpy(box[1]), dim=2)
+        table.keep_inputs(torch.from_numpy(box[2]), dim=3)
         if not inside.all():
             table.mask = inside.to(gates.device, torch.float32)
     network.input_shape = tuple(inside.shape)
-    return mask.numpy()
+    return mask.numpy(), box

@@ -65,7 +65,7 @@ def fold_scaling(
         if mask is not None:
             scale, shift = scale * mask, shift * mask
         # Around an image a convolution pads with zeros, after standardisation.
-        if network.first_layers and len(network.input_shape) == 1:
+        if network.first_layers:
             for name in network.first_layers:
                 _fold_before_(module.get_submodule(name), scale, shift)
         else:

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
 from ._default import default_estimator
-from ._images import cropped
+from ._images import cropped, smallest_box
 from ._sklearn import HasMethods, _fit_context
 
 
@@ -140,7 +140,8 @@ class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
         if self.get_support().ndim == 1:
             return super().transform(X)
         X = self._source._check_images(X)
-        return cropped(X, np.arange(len(X)), self.get_support()).numpy()
+        support = self.get_support()
+        return cropped(X, np.arange(len(X)), support, smallest_box(support)).numpy()
 
     def get_support(self, indices=False):
         """Get which inputs are retained.

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from ._compact import compact_, is_exact
 from ._context import warn_caller
 from ._groups import Channels, Network, get_tensor
-from ._images import InputGates
+from ._images import InputGates, prunable_inputs
 
 
 class Penalty(Protocol):
@@ -111,7 +111,7 @@ class Prices:
         """Return which channels may go."""
         targets = []
         if self.prune in ("joint", "inputs"):
-            targets = [network.inputs] if gates is None else gates.of(network)
+            targets = prunable_inputs(network, gates)
         targets += network.hidden if self.prune in ("joint", "weights") else []
         return [c for c in targets if not c.pinned]
 
@@ -170,7 +170,7 @@ class Sparsifier:
         self.prices = prices
         self.targets = prices.targets(network, gates)
         # the inputs that an exact number is of
-        self.counted = network.inputs if gates is None else gates.of(network)[0]
+        self.counted, *_ = prunable_inputs(network, gates)
         gated = [] if gates is None else gates.channels
         n = self.n_dense = network.inputs.size
         device = next(network.module.parameters()).device

@@ -14,9 +14,16 @@ from skjointprune import (
     InputFeatureSelector,
     JointPruneClassifier,
     JointPruneRegressor,
+    _images,
     joint_prune_path,
 )
-from skjointprune._images import InputGates, crop_that_runs, cropped
+from skjointprune._images import (
+    InputGates,
+    crop_that_runs,
+    cropped,
+    read_images,
+    smallest_box,
+)
 
 
 class SmallConvNet(nn.Module):
@@ -143,20 +150,18 @@ def test_datasets_of_torchvision_work_as_they_come():
         assert clf.predict(dataset).shape == (40,)
 
 
-def test_images_are_read_by_batches(pictures):
-    X, y = pictures
+def test_no_more_than_a_batch_of_images_is_read_at_once(pictures, monkeypatch):
+    X, y = (np.concatenate([a] * 4) for a in pictures)
+    read = []
 
-    class Watched(Pictures):
-        held = most = 0
+    def watched(source, rows):
+        read.append(len(rows))
+        return read_images(source, rows)
 
-        def __getitem__(self, i):
-            Watched.held += 1
-            return super().__getitem__(i)
-
-    clf = make(max_epochs=1, retrain_epochs=0, validation_fraction=None)
-    clf.fit(Watched(X, y))
-    # once for the labels, the shape, the statistics, an epoch, and checks of outputs
-    assert Watched.held <= 6 * len(X)
+    monkeypatch.setattr(_images, "read_images", watched)
+    make(max_epochs=1, retrain_epochs=1).fit(X, y).predict(X)
+    assert sum(read) > 3 * len(X)
+    assert max(read) <= 512
 
 
 @pytest.mark.parametrize("kind", ["channel", "row", "column"])
@@ -214,16 +219,33 @@ def test_selector_and_classifier_compose_in_a_pipeline(pictures):
     assert pipe["clf"].input_shape_ == pipe["select"].transform(X).shape[1:]
 
 
-def test_flat_networks_are_cropped_too(pictures):
+def test_rows_that_a_flat_network_cannot_lose_are_given_and_zeroed(pictures):
     flat = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
     flat(torch.zeros(1, 3, 8, 9))
-    with pytest.warns(UserWarning, match=r"does not run on \d x \d images"):
+    with pytest.warns(UserWarning, match=r"does not run on 3 x 9 images"):
         clf = make(module=flat, input_groups="row", n_features_to_select=3)
         clf.fit(*pictures)
-    assert clf.get_support().all()
+    assert clf.get_support().any(axis=(0, 2)).sum() == 3
+    assert clf.module_(torch.zeros(2, 3, 8, 9)).shape == (2, 2)
+    other = np.where(clf.get_support(), pictures[0], 7).astype(np.uint8)
+    np.testing.assert_array_equal(
+        clf.predict_proba(pictures[0]), clf.predict_proba(other)
+    )
 
 
-def test_images_too_small_for_the_network_are_kept_larger_with_a_warning(pictures):
+def test_a_channel_that_the_network_cannot_lose_is_given_and_zeroed(pictures):
+    X, y = pictures
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 9, 2))
+    clf = make(module=flat, input_groups="feature", n_features_to_select=6)
+    with pytest.warns(UserWarning, match=r"given 8 x 9"):
+        clf.fit(X, y)
+    lost = ~clf.get_support().any(axis=(1, 2))
+    assert lost.any()
+    other = np.where(lost[:, None, None], 7, X).astype(X.dtype)
+    np.testing.assert_array_equal(clf.predict_proba(X), clf.predict_proba(other))
+
+
+def test_images_too_small_for_the_network_are_filled_up_with_a_warning(pictures):
     class Valid(SmallConvNet):
         def __init__(self, input_shape, n_outputs):
             super().__init__(input_shape, n_outputs, padding=0)
@@ -234,9 +256,9 @@ def test_images_too_small_for_the_network_are_kept_larger_with_a_warning(picture
         clf.fit(*pictures)
     assert any("does not run on" in str(w.message) for w in caught)
     support = clf.get_support()
-    assert support.any(axis=(0, 2)).sum() >= 5
-    assert support.any(axis=(0, 1)).sum() >= 5
-    clf.predict(pictures[0])
+    assert min(support.any(axis=(0, 2)).sum(), support.any(axis=(0, 1)).sum()) < 5
+    assert clf.report_.pruned.inputs == support.sum()
+    assert clf.predict(pictures[0]).shape == (300,)
 
 
 def test_a_crop_grows_next_to_what_was_kept():
@@ -405,5 +427,5 @@ def test_cropped_images_hold_what_is_retained():
     X = np.arange(2 * 2 * 3 * 4).reshape(2, 2, 3, 4)
     support = np.zeros((2, 3, 4), dtype=bool)
     support[1, 0, 1] = support[1, 2, 3] = True
-    small = cropped(X, np.array([1]), support)
+    small = cropped(X, np.array([1]), support, smallest_box(support))
     assert small.tolist() == [[[[X[1, 1, 0, 1], 0], [0, X[1, 1, 2, 3]]]]]
