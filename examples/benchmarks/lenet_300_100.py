@@ -38,7 +38,7 @@ def main():
     """Print a row for each strength, under the published ones."""
     parser = make_parser(__doc__)
     add_data_option(parser)
-    parser.add_argument("--alphas", type=float, nargs="+", default=[0.06, 0.1, 0.16])
+    parser.add_argument("--alphas", type=float, nargs="+", default=[0.02, 0.03, 0.045])
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     print_header()
