@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.io import loadmat
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.preprocessing import OneHotEncoder
 
 from skjointprune import JointPruneClassifier, JointPruneRegressor
 
@@ -148,6 +149,31 @@ def _load_regression(path):
     return _stratified(table[:, :-1].astype(np.float32), table[:, -1])
 
 
+def _load_adult(path):
+    """Read Adult, with a column for each level of each category."""
+    parts = [_read_rows(p) for p in (path, path.with_name("adult-test.csv"))]
+    y_train, y_test = (
+        np.array([int(row[-1].startswith(">50K")) for row in rows]) for rows in parts
+    )
+    tables = [np.array([row[:-1] for row in rows], dtype=object) for rows in parts]
+    numbers = [0, 2, 4, 10, 11, 12]
+    categories = [i for i in range(tables[0].shape[1]) if i not in numbers]
+    encoder = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
+    encoder.fit(tables[0][:, categories])
+    X_train, X_test = (
+        np.hstack(
+            [t[:, numbers].astype(np.float32), encoder.transform(t[:, categories])]
+        ).astype(np.float32)
+        for t in tables
+    )
+    return Split(X_train, y_train, X_test, y_test)
+
+
+def _read_rows(path):
+    with path.open(newline="") as file:
+        return [row for row in csv.reader(file, skipinitialspace=True) if row]
+
+
 def _stratified(X, y):
     """Hold out a fifth, in the classes' proportions if there are classes."""
     X_train, X_test, y_train, y_test = train_test_split(
@@ -175,6 +201,7 @@ DATASETS = {
     "mice_grouped": ("mice_protein.csv", _load_mice_grouped),
     "madelon": ("madelon.mat", _load_mat),
     "allaml": ("ALLAML.mat", _load_mat),
+    "adult": ("adult-train.csv", _load_adult),
     "pumadyn32nm": ("pumadyn32nm.csv.gz", _load_regression),
     "bike": ("bike.csv.gz", _load_regression),
 }
