@@ -206,7 +206,7 @@ BAD_PARAMS = [
     ({"prune": "none", "n_features_to_select": 3}, "n_features_to_select.*prune"),
     ({"prune": "both"}, "prune.*both"),
     ({"penalty": "l1"}, "penalty.*l1"),
-    ({"penalty": object()}, "penalty"),
+    ({"penalty": 0.1}, "penalty"),
     ({"optimizer": "adamm"}, "optimizer.*adamm"),
     ({"optimizer": int}, "optimizer"),
     ({"max_epochs": -1}, "max_epochs.*-1"),
