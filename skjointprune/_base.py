@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from torch import nn
 
 from ._attention import with_prunable_attention
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
@@ -165,8 +166,8 @@ class JointPruneEstimator(
                 "`n_features_to_select` at None."
             )
 
-    def _build(self, data: Data, device) -> Network:
-        """Make the dense network and find its groups."""
+    def _dense_module(self) -> nn.Module:
+        """Make the network that a fit begins with."""
         params = self._params_for("module__")
         module = self.module
         if module is None:
@@ -182,8 +183,11 @@ class JointPruneEstimator(
             "n_outputs": self._n_outputs,
             "input_shape": self.input_shape_,
         }
-        built = build_module(module, sizes, params).float().to(device)
-        built = with_prunable_attention(built)
+        return with_prunable_attention(build_module(module, sizes, params).float())
+
+    def _build(self, data: Data, device) -> Network:
+        """Make the dense network and find its groups."""
+        built = self._dense_module().to(device)
         if device.type == "cuda" and len(self.input_shape_) > 1:
             built = built.to(memory_format=torch.channels_last)
         network = find_groups(built, self.input_shape_)
