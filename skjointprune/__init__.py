@@ -3,6 +3,7 @@
 from ._classifier import JointPruneClassifier
 from ._classifier_cv import JointPruneClassifierCV
 from ._path import PruningPath, joint_prune_path
+from ._persistence import load, save
 from ._regressor import JointPruneRegressor
 from ._regressor_cv import JointPruneRegressorCV
 from ._report import NetworkSize, PruningReport
@@ -19,6 +20,8 @@ __all__ = [
     "PruningPath",
     "PruningReport",
     "joint_prune_path",
+    "load",
     "register_rule",
+    "save",
 ]
 __version__ = "0.1.0"

@@ -1,10 +1,15 @@
 """What several test files know and assert."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+
+from skjointprune import load, save
 
 RELEVANT = [1, 5, 8]  # inputs of what is planted
 
@@ -30,3 +35,46 @@ def assert_prox_minimises(penalty, alpha):
         reached = (t - s) ** 2 / 2 + penalty.value(t, alpha)
         assert float(reached) <= float(objective.min()) + 1e-6
         assert bool(t == 0) == bool(s <= alpha)
+
+
+def passed_through(estimator, tmp_path, **kwargs):
+    save(estimator, tmp_path / "model")
+    return load(tmp_path / "model", **kwargs)
+
+
+def assert_same(a, b):
+    """Compare what a fit leaves, types and all."""
+    if isinstance(a, np.ndarray):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype.kind == b.dtype.kind
+    elif isinstance(a, list | tuple):
+        assert type(a) is type(b) and len(a) == len(b)
+        for left, right in zip(a, b, strict=True):
+            assert_same(left, right)
+    elif isinstance(a, dict):
+        assert list(a) == list(b)
+        assert_same(list(a.values()), list(b.values()))
+    elif type(a).__module__.startswith("skjointprune"):
+        assert repr(a) == repr(b)
+    else:
+        assert a == b and type(a) is type(b)
+
+
+def assert_same_estimator(a, b, X):
+    assert type(a) is type(b)
+    assert vars(a).keys() == vars(b).keys()
+    for name in vars(a).keys() - {"net_", "history_", "module"}:
+        assert_same(getattr(a, name), getattr(b, name))
+    assert repr(a.module_) == repr(b.module_)
+    assert len(a.history_) == len(b.history_)
+    assert a.history_[:, "train_loss"] == b.history_[:, "train_loss"]
+    np.testing.assert_array_equal(a.predict(X), b.predict(X))
+    assert a.predict(X).dtype.kind == b.predict(X).dtype.kind
+    if hasattr(a, "predict_proba"):
+        np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X))
+    assert_same(a.get_support(), b.get_support())
+    assert_same(a.get_feature_names_out(), b.get_feature_names_out())
+    assert b.score(X, a.predict(X)) == 1.0
+    assert clone(b).get_params().keys() == a.get_params().keys()
+    again = pickle.loads(pickle.dumps(b))
+    np.testing.assert_array_equal(again.predict(X), b.predict(X))

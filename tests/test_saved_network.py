@@ -1,0 +1,180 @@
+import numpy as np
+import pytest
+import torch
+from _helpers import assert_same_estimator, passed_through
+from torch import nn
+
+from skjointprune import JointPruneClassifier, JointPruneRegressor, load, save
+from skjointprune.modules import MLP, resnet18
+
+SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
+
+
+class TwoTowers(nn.Module):
+    """Shared weights, a sum, heads of attention and a state of a recurrent layer."""
+
+    def __init__(self, n_features_in, n_outputs, width=16):
+        super().__init__()
+        self.first = nn.Linear(n_features_in, width, bias=False)
+        self.left = nn.Linear(width, width)
+        self.right = nn.Linear(width, width)
+        self.right.weight = self.left.weight
+        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.state = nn.GRU(width, 3, batch_first=True)
+        self.register_buffer("factor", torch.ones(width), persistent=False)
+        self.last = nn.Linear(3, n_outputs)
+
+    def forward(self, x):
+        x = torch.sigmoid(self.first(x))
+        x = (self.left(x) * self.factor + self.right(x)).unsqueeze(1)
+        x = x + self.attention(x, x, x, need_weights=False)[0]
+        return self.last(self.state(x)[0][:, 0])
+
+
+class Squared(nn.Module):
+    """What `fold_scaling` cannot go into, on either side."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.layer = nn.Linear(n_features_in, 8)
+        self.out = nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.layer(x**2))) * 2
+
+
+def two_layers(n_features_in, n_outputs, width=6):
+    return nn.Sequential(nn.Linear(n_features_in, width), nn.Linear(width, n_outputs))
+
+
+def test_custom_class_comes_back(quick, planted, tmp_path):
+    X, y = planted
+    clf = quick(module=TwoTowers, module__width=12, alpha=0.1, max_epochs=6)
+    clf.fit(X, y)
+    assert not clf.support_.all()
+    assert len(clf.module_.left.weight) < 12
+    assert clf.module_.first.bias is not None  # by the scaling of the inputs
+    loaded = passed_through(clf, tmp_path, module=TwoTowers)
+    assert_same_estimator(clf, loaded, X)
+    assert loaded.module is TwoTowers
+    assert loaded.module_.left.weight is loaded.module_.right.weight
+
+
+@pytest.mark.parametrize("kind", [JointPruneClassifier, JointPruneRegressor])
+def test_scaling_around_a_network_comes_back(planted, tmp_path, kind):
+    X, y = planted
+    estimator = kind(module=Squared, **SMALL).fit(X, y)
+    assert "inputs" in repr(estimator.module_)
+    loaded = passed_through(estimator, tmp_path, module=Squared)
+    assert_same_estimator(estimator, loaded, X)
+
+
+def test_instance_and_factory_come_back(planted, tmp_path):
+    X, y = planted
+    instance = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 2))
+    for module in (instance, two_layers):
+        clf = JointPruneClassifier(module=module, **SMALL).fit(X, y)
+        loaded = passed_through(clf, tmp_path, module=module)
+        assert_same_estimator(clf, loaded, X)
+
+
+@pytest.mark.filterwarnings("ignore:`alpha`")
+@pytest.mark.parametrize("norm", ["batch", "layer", None])
+@pytest.mark.parametrize("activation", ["sigmoid", "gelu"])
+def test_default_network_comes_back_in_all_forms(planted, tmp_path, norm, activation):
+    clf = JointPruneClassifier(
+        [16, 8],
+        module__norm=norm,
+        module__activation=activation,
+        module__bias=False,
+        alpha=0.2,
+        distillation=0.5,
+        lr=1e-2,
+        **SMALL,
+    ).fit(*planted)
+    assert clf.report_.pruned.parameters < clf.report_.dense.parameters
+    assert_same_estimator(clf, passed_through(clf, tmp_path), planted[0])
+
+
+def test_mlp_as_a_class_is_no_custom_network(quick, planted, tmp_path):
+    clf = quick(module=MLP, module__hidden_layer_sizes=(8,)).fit(*planted)
+    assert passed_through(clf, tmp_path).module is MLP
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Two classes by the mean of one row of the second channel."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2, 10, 8)).astype(np.float32)
+    return X, (X[:, 1, 4].mean(axis=1) > 0).astype(int)
+
+
+@pytest.mark.filterwarnings("ignore:`alpha`")
+@pytest.mark.parametrize(
+    ("module", "groups"), [("resnet18", ["row"]), ("vgg16", ("pixel",))]
+)
+def test_networks_for_images_come_back(images, tmp_path, module, groups):
+    X, y = images
+    clf = JointPruneClassifier(
+        module=module,
+        module__width=0.04,
+        input_groups=groups,
+        n_features_to_select=5,
+        alpha=0.1,
+        lr=1e-2,
+        **SMALL,
+    ).fit(X, y)
+    assert clf.support_.any(axis=(0, 2)).sum() <= 5
+    assert clf.report_.pruned.parameters < clf.report_.dense.parameters
+    loaded = passed_through(clf, tmp_path)
+    assert_same_estimator(clf, loaded, X)
+    np.testing.assert_array_equal(
+        loaded.predict_proba(torch.from_numpy(X)), clf.predict_proba(X)
+    )
+
+
+def test_weights_to_start_from_are_not_read_again(images, tmp_path):
+    X, y = images
+    start = tmp_path / "start.pt"
+    torch.save(resnet18(2, (2, 10, 8), width=0.04).state_dict(), start)
+    params = {"module": "resnet18", "module__width": 0.04, "max_epochs": 1}
+    clf = JointPruneClassifier(
+        **params, retrain_epochs=0, module__weights=str(start)
+    ).fit(X, y)
+    start.unlink()
+    assert_same_estimator(clf, passed_through(clf, tmp_path), X)
+
+
+# --- what the loader asks for
+
+
+def test_custom_network_needs_its_module(quick, planted, tmp_path):
+    clf = quick(module=TwoTowers, **SMALL | {"alpha": 0.1}).fit(*planted)
+    save(clf, tmp_path / "model")
+    with pytest.raises(ValueError, match=r"TwoTowers.*module="):
+        load(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"tensor 'attention.* is in the saved one"):
+        load(tmp_path / "model", module=Squared)
+
+
+def test_own_network_takes_no_module(fitted, tmp_path):
+    with pytest.raises(ValueError, match="leave it at None"):
+        passed_through(fitted, tmp_path, module=MLP)
+
+
+class Cubed(Squared):
+    def forward(self, x):
+        return self.out(torch.relu(self.layer(x**3))) * 2
+
+
+def test_module_that_computes_something_else_is_refused(planted, tmp_path):
+    clf = JointPruneClassifier(module=Squared, **SMALL).fit(*planted)
+    with pytest.raises(ValueError, match="computes something else"):
+        passed_through(clf, tmp_path, module=Cubed)
+
+
+def test_random_states_are_untouched(quick, planted, tmp_path):
+    clf = quick(module=Squared).fit(*planted)
+    before = torch.get_rng_state()
+    passed_through(clf, tmp_path, module=Squared)
+    assert torch.equal(torch.get_rng_state(), before)
