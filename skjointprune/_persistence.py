@@ -81,7 +81,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     >>> from sklearn.datasets import load_iris
     >>> from skjointprune import JointPruneClassifier, load, save
     >>> X, y = load_iris(return_X_y=True)
-    >>> clf = JointPruneClassifier(max_epochs=20, random_state=0).fit(X, y)
+    >>> clf = JointPruneClassifier(max_epochs=9, retrain_epochs=9).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(clf, f"{folder}/iris.zip")
     ...     loaded = load(f"{folder}/iris.zip")
@@ -147,10 +147,12 @@ def load(path: str | os.PathLike[str], *, module: Any = None) -> BaseEstimator:
     >>> from skjointprune import JointPruneRegressor, load, save
     >>> X, y = make_friedman1(200, random_state=0)
     >>> net = nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 1))
-    >>> reg = JointPruneRegressor(module=net, max_epochs=5, random_state=0).fit(X, y)
+    >>> reg = JointPruneRegressor(module=net, max_epochs=5, retrain_epochs=5).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(reg, f"{folder}/model.zip")
     ...     loaded = load(f"{folder}/model.zip", module=net)
+    >>> loaded.n_features_in_
+    10
     """
     path = Path(path)
     _safetensors()

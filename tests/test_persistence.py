@@ -139,6 +139,15 @@ def test_edited_model_with_a_right_digest_gives_a_value_error_or_loads(tiny):
     assert outcomes["refused"] > 50
 
 
+@pytest.mark.parametrize("name", ["predict", "__class__", "alpha"])
+def test_file_sets_nothing_but_attributes_of_a_fit(tiny, name):
+    text, weights = _unpack(tiny[0].read_bytes())
+    model = json.loads(text)
+    model["attributes"][name] = 1
+    with pytest.raises(ValueError, match="no attribute of a fit"):
+        _read(_pack(json.dumps(model).encode(), weights), None)
+
+
 def zipped(members, compression=zipfile.ZIP_STORED, tail=None):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:

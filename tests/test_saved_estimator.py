@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
 from torch import nn
 
 from skjointprune import (
@@ -69,6 +70,21 @@ def test_several_labels_come_back(planted, tmp_path):
     loaded = passed_through(clf, tmp_path)
     assert_same_estimator(clf, loaded, X)
     assert loaded.predict(X).shape == (400, 3)
+
+
+class Records(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("number", np.float32(0.5))
+        net.history.record("thing", object())
+
+
+def test_history_keeps_numbers_that_callbacks_record(planted, tmp_path):
+    clf = JointPruneClassifier((4,), callbacks=[Records()], **SMALL).fit(*planted)
+    with pytest.warns(UserWarning, match="left out"):
+        loaded = passed_through(clf, tmp_path)
+    assert loaded.history_[:, "number"] == [0.5, 0.5, 0.5]
+    assert loaded.history_[:, "phase"] == ["sparsify", "sparsify", "retrain"]
+    assert "thing" not in loaded.history_[0]
 
 
 @pytest.mark.parametrize("n_targets", [1, 2])

@@ -178,3 +178,40 @@ def test_random_states_are_untouched(quick, planted, tmp_path):
     before = torch.get_rng_state()
     passed_through(clf, tmp_path, module=Squared)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Keeps(nn.Linear):
+    def get_extra_state(self):
+        return {"anything": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_state_that_is_no_tensor_is_refused(planted, tmp_path):
+    module = nn.Sequential(Keeps(12, 4), nn.ReLU(), nn.Linear(4, 2))
+    clf = JointPruneClassifier(module=module, **SMALL).fit(*planted)
+    with pytest.raises(ValueError, match="keeps a state that is no tensor"):
+        save(clf, tmp_path / "model")
+
+
+class Other(nn.Module):
+    """Tensors of the names that `Squared` has, and other shapes and numbers."""
+
+    def __init__(self, n_features_in, n_outputs, kernel=False):
+        super().__init__()
+        self.layer = nn.Conv1d(n_features_in, 8, 1) if kernel else nn.Module()
+        if not kernel:
+            self.layer.weight = nn.Parameter(torch.zeros(8, n_features_in))
+            self.layer.bias = nn.Parameter(torch.zeros(8))
+        self.out = nn.Linear(8, n_outputs)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "match"), [(True, "has shape"), (False, "no number 'in_features'")]
+)
+def test_layers_of_another_kind_are_refused(planted, tmp_path, kernel, match):
+    clf = JointPruneClassifier(module=Squared, n_features_to_select=3, **SMALL)
+    save(clf.fit(*planted), tmp_path / "model")
+    with pytest.raises(ValueError, match=match):
+        load(tmp_path / "model", module=lambda **sizes: Other(12, 2, kernel))
