@@ -9,19 +9,27 @@ from joblib import Parallel, delayed
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, _safe_indexing, indexable
+from sklearn.utils import Bunch, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
     process_routing,
 )
 from sklearn.utils.validation import validate_data
+from torch.utils.data import Dataset
 
 from ._base import JointPruneEstimator
 from ._context import draw_seed
 from ._feature_groups import resolve_groups
+from ._image_input import labels_of, take
 from ._path import check_alphas, find_alphas, iter_path
-from ._sklearn import Interval, StrOptions, _fit_context, _routing_enabled
+from ._sklearn import (
+    Interval,
+    StrOptions,
+    _fit_context,
+    _routing_enabled,
+    _safe_indexing,
+)
 from ._sparsify import Penalty
 
 
@@ -55,15 +63,17 @@ class PathCV(JointPruneEstimator):
     feature_groups: Any
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X, y=None, sample_weight=None, **params):
         """Choose the strength of regularisation, and fit with it.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels, an indicator matrix of labels, or targets.
+        X : array-like of shape (n_samples, n_features), or images
+            Training rows; or images, as the estimator without cross-validation takes
+            them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
+            Class labels, an indicator matrix of labels, or targets. None takes those
+            of a Dataset.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Weights of rows, in training and in the default score.
         **params : dict
@@ -80,6 +90,8 @@ class PathCV(JointPruneEstimator):
             If `alphas` holds a number that is not above 0, and what a fit raises.
         """
         given = check_alphas(self.alphas)
+        if y is None and isinstance(X, Dataset):
+            y = labels_of(X)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
@@ -232,8 +244,8 @@ def _score_fold(
     single, X, y, sample_weight, train, test, alphas, scorer, score_params
 ) -> list[tuple[float, int, int, int]]:
     """Return score, inputs, parameters and MACs of each point of a fold's path."""
-    X_train, y_train = _safe_indexing(X, train), _safe_indexing(y, train)
-    X_test, y_test = _safe_indexing(X, test), _safe_indexing(y, test)
+    X_train, y_train = take(X, train), _safe_indexing(y, train)
+    X_test, y_test = take(X, test), _safe_indexing(y, test)
     weight = None if sample_weight is None else _safe_indexing(sample_weight, train)
     score_params = {k: _safe_indexing(v, test) for k, v in score_params.items()}
     rows = []

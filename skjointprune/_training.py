@@ -37,7 +37,7 @@ class Table(Dataset):
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
         self.X, self.y, self.weight = X, y, weight
         self.teacher: Tensor | None = None  # the outputs of a teacher
-        self.mask: Tensor | None = None  # only images have one
+        self.mask = self.gates = None  # only images have them
         self._columns: Tensor | None = None
 
     def __len__(self) -> int:
