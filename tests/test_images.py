@@ -18,6 +18,8 @@ from skjointprune import (
     _images,
     joint_prune_path,
 )
+from skjointprune._costs import macs_of_weights
+from skjointprune._groups import find_groups
 from skjointprune._images import (
     InputGates,
     crop_that_runs,
@@ -25,6 +27,7 @@ from skjointprune._images import (
     read_images,
     smallest_box,
 )
+from skjointprune._sparsify import PENALTIES, Prices, Sparsifier
 
 
 class SmallConvNet(nn.Module):
@@ -443,6 +446,25 @@ def test_cross_validation_of_images_is_the_same_for_arrays_maps_and_datasets(
             same.cv_results_["mean_test_score"],
             of_array.cv_results_["mean_test_score"],
         )
+
+
+def test_the_price_of_a_row_is_the_root_of_its_work_relative_to_the_mean_unit():
+    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
+    conv1, conv2, head = 72 * 8 * 27, 72 * 8 * 72, 8 * 2
+    assert macs_of_weights(network) == conv1 + conv2 + head
+    # each unit saves what makes it and what reads it
+    units = (conv1 + conv2) + (conv2 + head)
+    gates = InputGates(("row", "column"), (3, 8, 9), 4, torch.device("cpu"))
+    optimizer = torch.optim.Adam(network.module.parameters())
+    prices = Prices(PENALTIES["group_l0"]())
+    pruner = Sparsifier(network, optimizer, 32, prices, lambda: None, gates)
+    for channels, size in zip(gates.channels, (8, 9), strict=True):
+        expected = np.sqrt((conv1 + conv2 + head) / size / (units / 16))
+        assert pruner._gate_cost(channels) == pytest.approx(expected)
+    torch.testing.assert_close(
+        pruner._priced(gates.channels[0]) * pruner._gate_cost(gates.channels[0]),
+        pruner.saliency(gates.channels[0]),
+    )
 
 
 def test_weighted_rows_count_as_often_as_they_weigh(pictures):
