@@ -113,9 +113,7 @@ _KINDS = {
         3,
         lambda Z: Z.sum(axis=1) > 2.849,
     ),
-    "three_signs": _Kind(
-        "1 if z1 z2 z3 > 0, else 0", 3, lambda Z: Z.prod(axis=1) > 0
-    ),
+    "three_signs": _Kind("1 if z1 z2 z3 > 0, else 0", 3, lambda Z: Z.prod(axis=1) > 0),
 }
 PLANTED_KINDS = tuple(_KINDS)
 
