@@ -8,6 +8,7 @@ from ._regressor_cv import JointPruneRegressorCV
 from ._report import NetworkSize, PruningReport
 from ._rules import register_rule
 from ._selector import InputFeatureSelector
+from ._stability import StabilitySelection, stability_selection
 
 __all__ = [
     "InputFeatureSelector",
@@ -18,7 +19,9 @@ __all__ = [
     "NetworkSize",
     "PruningPath",
     "PruningReport",
+    "StabilitySelection",
     "joint_prune_path",
     "register_rule",
+    "stability_selection",
 ]
 __version__ = "0.1.0"

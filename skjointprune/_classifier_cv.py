@@ -117,11 +117,15 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         Those to choose from, ascending.
     cv_results_ : dict of str to ndarray of shape (n_points,)
         For each of `alphas_`: `split{i}_test_score`, `mean_test_score`,
-        `std_test_score`, and the mean over folds of `inputs`, `parameters` and `macs`.
+        `std_test_score`, the mean over folds of `inputs`, `parameters` and `macs`, and
+        `jaccard`, the overlap of the inputs that two folds retained, on average.
     best_index_ : int
         Where `alpha_` is in `alphas_`.
     n_splits_ : int
         Number of folds.
+    jaccard_ : float
+        Of `cv_results_`, that of the point chosen: 1 where all folds agree. NaN for
+        one fold.
     support_ : ndarray of shape (n_features_in_,) or of one image, bool
         The retained inputs.
     feature_importances_ : ndarray of shape (n_features_in_,) or of one image

@@ -70,6 +70,8 @@ class PruningReport:
         Layers (or "inputs") that could not be pruned, with the reason.
     score_name : str
         What the scores are: "accuracy" (for several labels, of all of a row) or "R2".
+    jaccard : float or None
+        Mean overlap of the inputs that two folds retained, where there were folds.
     """
 
     dense: NetworkSize
@@ -77,6 +79,7 @@ class PruningReport:
     scores: dict[str, float | None]
     kept_whole: dict[str, str] = field(default_factory=dict)
     score_name: str = "accuracy"
+    jaccard: float | None = None
 
     @property
     def inputs_ratio(self) -> float:
@@ -112,5 +115,7 @@ class PruningReport:
         lines.append(
             f"held-out {self.score_name}: " + (", ".join(said) or "no rows held out")
         )
+        if self.jaccard is not None:
+            lines.append(f"inputs of two folds: Jaccard overlap {self.jaccard:.2f}")
         lines += [f"{name} kept whole: {why}" for name, why in self.kept_whole.items()]
         return "\n".join(lines)
