@@ -14,6 +14,8 @@ from ._data import Data
 from ._default import default_estimator
 from ._fitting import Sparsified, Trainer
 from ._groups import Network
+from ._html import path_html
+from ._optional import import_pandas
 from ._report import NetworkSize
 from ._schedule import Sweep
 from ._sklearn import Interval, validate_params
@@ -74,6 +76,36 @@ class PruningPath:
     def macs(self) -> np.ndarray:
         """Number of multiply-accumulate operations of each point, for one row."""
         return np.array([size.macs for size in self.sizes])
+
+    def to_frame(self):
+        """Return the path as a DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a point; columns "alpha", "inputs", "units of …" for each layer,
+            "parameters", "MACs", and the score, by its name.
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        pandas = import_pandas("PruningPath.to_frame")
+        layers = zip(self.sizes[0].units, self.units.T, strict=True)
+        return pandas.DataFrame(
+            {
+                "alpha": self.alphas,
+                "inputs": self.inputs,
+                **{f"units of {name}": units for name, units in layers},
+                "parameters": self.parameters,
+                "MACs": self.macs,
+                self.score_name: self.scores,
+            }
+        )
+
+    def _repr_html_(self) -> str:
+        return path_html(self)
 
     def __repr__(self) -> str:
         lines = [

@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import numpy as np
@@ -506,3 +507,14 @@ def test_cropped_images_hold_what_is_retained():
     support[1, 0, 1] = support[1, 2, 3] = True
     small = cropped(X, np.array([1]), support, smallest_box(support))
     assert small.tolist() == [[[[X[1, 1, 0, 1], 0], [0, X[1, 1, 2, 3]]]]]
+
+
+@pytest.mark.parametrize("kinds", ["row", "pixel", "feature", ("channel", "row")])
+def test_bar_counts_the_numbers_of_an_image_that_are_left(pictures, capsys, kinds):
+    clf = make(
+        input_groups=kinds, alpha=0.06, max_epochs=5, retrain_epochs=1, verbose=1
+    ).fit(*pictures)
+    bars = capsys.readouterr().err.replace("\r", "\n").split("retrain:", 1)
+    for bar in (bars[0], bars[1]):  # the last line of each phase
+        left = int(re.findall(r"inputs=(\d+)", bar)[-1])
+        assert left == clf.get_support().sum() < 3 * 8 * 9
