@@ -2,6 +2,7 @@
 
 from ._classifier import JointPruneClassifier
 from ._classifier_cv import JointPruneClassifierCV
+from ._onnx import export_onnx
 from ._path import PruningPath, joint_prune_path
 from ._regressor import JointPruneRegressor
 from ._regressor_cv import JointPruneRegressorCV
@@ -18,6 +19,7 @@ __all__ = [
     "NetworkSize",
     "PruningPath",
     "PruningReport",
+    "export_onnx",
     "joint_prune_path",
     "register_rule",
 ]
