@@ -3,6 +3,7 @@
 from ._classifier import JointPruneClassifier
 from ._classifier_cv import JointPruneClassifierCV
 from ._display import PruningDisplay
+from ._onnx import export_onnx
 from ._path import PruningPath, joint_prune_path
 from ._path_display import PathDisplay
 from ._regressor import JointPruneRegressor
@@ -26,6 +27,7 @@ __all__ = [
     "PruningReport",
     "StabilitySelection",
     "SupportDisplay",
+    "export_onnx",
     "joint_prune_path",
     "register_rule",
     "stability_selection",
