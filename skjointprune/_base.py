@@ -16,6 +16,7 @@ from ._data import Data
 from ._fitted import FittedNetwork
 from ._fitting import Sparsified, Trainer
 from ._groups import Network, find_groups
+from ._html import ReportBelowDiagram
 from ._image_input import ImageInput, is_images
 from ._images import KINDS, crop_, prunable_inputs
 from ._params import PassedOnParams
@@ -41,7 +42,12 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 class JointPruneEstimator(
-    TableInput, ImageInput, FittedNetwork, PassedOnParams, BaseEstimator
+    TableInput,
+    ImageInput,
+    FittedNetwork,
+    PassedOnParams,
+    ReportBelowDiagram,
+    BaseEstimator,
 ):
     """The three phases of a fit.
 

@@ -46,8 +46,8 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         What multiplies the threshold of each input, above 0; the mean of a group
         counts. None is one each.
     unit_cost : {"constant", "macs", "params"}, default="constant"
-        Whether the threshold of a unit is multiplied by the MACs or parameters that
-        its removal saves, relative to the mean unit of the network.
+        Whether the threshold of a unit is multiplied by the root of the MACs or
+        parameters that its removal saves, relative to the mean unit of the network.
     input_noise : float, default=0.0
         Standard deviation of Gaussian noise on the standardised inputs while
         sparsifying. It keeps the network from memorising rows by inputs that say
@@ -88,8 +88,10 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     input_groups : {"channel", "row", "column", "patch", "pixel", "feature"}, tuple \
             of these or None, default=None
         What of images goes together; None is ("channel", "row", "column"). Rows and
-        columns are cropped. What no product of channels, rows and columns can drop is
-        zeroed, and its work is still done. For tables, leave it at None.
+        columns are cropped; their thresholds are multiplied by the root of the MACs
+        that this saves, relative to the mean unit. What no product of channels, rows
+        and columns can drop is zeroed, and its work is still done. For tables, leave
+        it at None.
     patch_size : int, default=4
         Height and width of a patch of pixels.
     train_transform : callable or None, default=None

@@ -10,7 +10,6 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
     Along one warm-started path for each fold, networks of falling size are scored; a
     rule chooses among them; and one network is fitted on all rows.
 
-
     Parameters
     ----------
     hidden_layer_sizes : sequence of int, default=(256, 128)
@@ -45,8 +44,8 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         What multiplies the threshold of each input, above 0; the mean of a group
         counts. None is one each.
     unit_cost : {"constant", "macs", "params"}, default="constant"
-        Whether the threshold of a unit is multiplied by the MACs or parameters that
-        its removal saves, relative to the mean unit of the network.
+        Whether the threshold of a unit is multiplied by the root of the MACs or
+        parameters that its removal saves, relative to the mean unit of the network.
     input_noise : float, default=0.0
         Standard deviation of Gaussian noise on the standardised inputs while
         sparsifying. It keeps the network from memorising rows by inputs that say
@@ -84,6 +83,23 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         1 shows a progress bar for each phase, 2 also prints a line an epoch.
     callbacks : list of skorch callbacks or None, default=None
         Run in all phases, but for `EarlyStopping`, which ends retraining only.
+    input_groups : {"channel", "row", "column", "patch", "pixel", "feature"}, tuple \
+            of these or None, default=None
+        What of images goes together; None is ("channel", "row", "column"). Rows and
+        columns are cropped; their thresholds are multiplied by the root of the MACs
+        that this saves, relative to the mean unit. What no product of channels, rows
+        and columns can drop is zeroed, and its work is still done. For tables, leave
+        it at None.
+    patch_size : int, default=4
+        Height and width of a patch of pixels.
+    train_transform : callable or None, default=None
+        Augments images for training: given one as a tensor, (channels, height, width)
+        and not yet cropped or standardised, returns another of the same shape.
+    amp : bool, default=False
+        Whether training steps use bfloat16 where torch finds that safe.
+    compile : bool or str, default=False
+        Whether to retrain through `torch.compile`; a str names its backend. Not while
+        sparsifying, as the network changes on the way. `module_` is not compiled.
     module : str, class, callable, nn.Module or None, default=None
         "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
         that returns one logit a class. A class or factory is given `n_features_in`
@@ -101,16 +117,20 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         Those to choose from, ascending.
     cv_results_ : dict of str to ndarray of shape (n_points,)
         For each of `alphas_`: `split{i}_test_score`, `mean_test_score`,
-        `std_test_score`, and the mean over folds of `inputs`, `parameters` and `macs`.
+        `std_test_score`, the mean over folds of `inputs`, `parameters` and `macs`, and
+        `jaccard`, the overlap of the inputs that two folds retained, on average.
     best_index_ : int
         Where `alpha_` is in `alphas_`.
     n_splits_ : int
         Number of folds.
-    support_ : ndarray of shape (n_features_in_,), bool
+    jaccard_ : float
+        Of `cv_results_`, that of the point chosen: 1 where all folds agree. NaN for
+        one fold.
+    support_ : ndarray of shape (n_features_in_,) or of one image, bool
         The retained inputs.
-    feature_importances_ : ndarray of shape (n_features_in_,)
+    feature_importances_ : ndarray of shape (n_features_in_,) or of one image
         Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
-        for an input that went.
+        for an input that went; of a number of an image, the least of its groups.
     feature_groups_ : list of ndarray of int
         Positions of the columns of each group, in the order of `get_group_support`.
     classes_ : ndarray of shape (n_classes,)
@@ -125,8 +145,10 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         Number of epochs, of all phases.
     report_ : PruningReport
         Sizes and held-out scores before and after.
+    input_shape_ : tuple of int
+        The shape of a row: (columns,), or (channels, height, width).
     n_features_in_ : int
-        Number of columns of X.
+        Number of columns of X, or of channels.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where X had names.
 
@@ -181,6 +203,11 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         device="auto",
         verbose=0,
         callbacks=None,
+        input_groups=None,
+        patch_size=4,
+        train_transform=None,
+        amp=False,
+        compile=False,
         module=None,
         **kwargs,
     ):
@@ -210,5 +237,10 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks
+        self.input_groups = input_groups
+        self.patch_size = patch_size
+        self.train_transform = train_transform
+        self.amp = amp
+        self.compile = compile
         self.module = module
         self._set_passed_on(kwargs)

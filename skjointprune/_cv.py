@@ -1,5 +1,6 @@
 """The strength of regularisation, chosen by cross-validation along paths."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -9,20 +10,29 @@ from joblib import Parallel, delayed
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, _safe_indexing, indexable
+from sklearn.utils import Bunch, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
     process_routing,
 )
 from sklearn.utils.validation import validate_data
+from torch.utils.data import Dataset
 
 from ._base import JointPruneEstimator
 from ._context import draw_seed
 from ._feature_groups import resolve_groups
+from ._image_input import labels_of, take
 from ._path import check_alphas, find_alphas, iter_path
-from ._sklearn import Interval, StrOptions, _fit_context, _routing_enabled
+from ._sklearn import (
+    Interval,
+    StrOptions,
+    _fit_context,
+    _routing_enabled,
+    _safe_indexing,
+)
 from ._sparsify import Penalty
+from ._stability import mean_jaccard
 
 
 class PathCV(JointPruneEstimator):
@@ -55,15 +65,17 @@ class PathCV(JointPruneEstimator):
     feature_groups: Any
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X, y=None, sample_weight=None, **params):
         """Choose the strength of regularisation, and fit with it.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels, an indicator matrix of labels, or targets.
+        X : array-like of shape (n_samples, n_features), or images
+            Training rows; or images, as the estimator without cross-validation takes
+            them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
+            Class labels, an indicator matrix of labels, or targets. None takes those
+            of a Dataset.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Weights of rows, in training and in the default score.
         **params : dict
@@ -80,6 +92,8 @@ class PathCV(JointPruneEstimator):
             If `alphas` holds a number that is not above 0, and what a fit raises.
         """
         given = check_alphas(self.alphas)
+        if y is None and isinstance(X, Dataset):
+            y = labels_of(X)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
@@ -101,7 +115,7 @@ class PathCV(JointPruneEstimator):
             alphas = np.unique(given)
         # All rows of a fold are for training, unless a callback may watch others.
         of_fold = {} if self.callbacks else {"validation_fraction": None}
-        rows = Parallel(n_jobs=self.n_jobs)(
+        scored = Parallel(n_jobs=self.n_jobs)(
             delayed(_score_fold)(
                 self._make_single(**shared, **of_fold),
                 X,
@@ -115,8 +129,9 @@ class PathCV(JointPruneEstimator):
             )
             for train, test in folds
         )
+        rows, supports = zip(*scored, strict=True)
         table = np.array(rows, dtype=float)  # (folds, points, columns)
-        results = _collect(alphas, table)
+        results = _collect(alphas, table, np.array(supports))
         spread = table[:, :, 0].std(axis=0, ddof=min(1, len(folds) - 1))
         errors = spread / np.sqrt(len(folds))
         best = choose(results["mean_test_score"], errors, self.rule)
@@ -131,6 +146,9 @@ class PathCV(JointPruneEstimator):
         self.cv_results_ = results
         self.best_index_ = best
         self.n_splits_ = len(folds)
+        self.jaccard_ = float(results["jaccard"][best])
+        if len(folds) > 1:
+            self.report_ = replace(self.report_, jaccard=self.jaccard_)
         return self
 
     def _make_single(self, **changed) -> JointPruneEstimator:
@@ -230,22 +248,31 @@ def _check_leaves_alone(penalty: Penalty) -> None:
 
 def _score_fold(
     single, X, y, sample_weight, train, test, alphas, scorer, score_params
-) -> list[tuple[float, int, int, int]]:
-    """Return score, inputs, parameters and MACs of each point of a fold's path."""
-    X_train, y_train = _safe_indexing(X, train), _safe_indexing(y, train)
-    X_test, y_test = _safe_indexing(X, test), _safe_indexing(y, test)
+) -> tuple[list[tuple[float, int, int, int]], list[np.ndarray]]:
+    """Follow a fold's path.
+
+    Returns score, inputs, parameters and MACs of each point, and its support.
+    """
+    X_train, y_train = take(X, train), _safe_indexing(y, train)
+    X_test, y_test = take(X, test), _safe_indexing(y, test)
     weight = None if sample_weight is None else _safe_indexing(sample_weight, train)
     score_params = {k: _safe_indexing(v, test) for k, v in score_params.items()}
-    rows = []
+    rows, supports = [], []
     for point in iter_path(single, X_train, y_train, weight, alphas, len(alphas)):
         size = point.report_.pruned
         score = scorer(point, X_test, y_test, **score_params)
         rows.append((score, size.inputs, size.parameters, size.macs))
-    return rows
+        supports.append(point.support_)
+    return rows, supports
 
 
-def _collect(alphas: np.ndarray, table: np.ndarray) -> dict[str, np.ndarray]:
-    """Name the columns of what `_score_fold` returned for each fold."""
+def _collect(
+    alphas: np.ndarray, table: np.ndarray, supports: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Name the columns of what `_score_fold` returned for each fold.
+
+    `supports` are masks, (folds, points, inputs).
+    """
     scores = table[:, :, 0]
     results = {f"split{i}_test_score": row for i, row in enumerate(scores)}
     means = table.mean(axis=0)
@@ -257,4 +284,5 @@ def _collect(alphas: np.ndarray, table: np.ndarray) -> dict[str, np.ndarray]:
         "mean_inputs": means[:, 1],
         "mean_parameters": means[:, 2],
         "mean_macs": means[:, 3],
+        "jaccard": np.array([mean_jaccard(of) for of in supports.swapaxes(0, 1)]),
     }

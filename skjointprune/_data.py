@@ -44,10 +44,17 @@ class Data:
         """The tables there are."""
         return [t for t in (self.train, self.valid) if t is not None]
 
-    def view(self) -> "Data":
-        """Return data on the same rows whose columns can be dropped on their own."""
+    def view(self, gates: InputGates | None = None) -> "Data":
+        """Return data on the same rows whose inputs can be dropped on their own.
+
+        Images are behind a copy of the gates, or of those given.
+        """
         valid = None if self.valid is None else copy.copy(self.valid)
-        return replace(self, train=copy.copy(self.train), valid=valid)
+        gates = copy.deepcopy(gates or self.gates)
+        view = replace(self, train=copy.copy(self.train), valid=valid, gates=gates)
+        for table in view.tables:
+            table.gates = gates
+        return view
 
 
 def prepare_images(

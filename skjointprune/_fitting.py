@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from ._context import warn_caller
 from ._data import Data, Scaling
 from ._groups import Network
+from ._images import InputGates
 from ._scaling import fold_scaling
 from ._schedule import Rise, Sweep
 from ._sparsify import Prices, Sparsifier
@@ -45,7 +46,8 @@ class Sparsified:
     """A network at the end of sparsifying, or at a point on the way.
 
     `support`, (retained,), are positions among all inputs, `importances`, (inputs,),
-    their saliencies; `scores` are those before and after pruning.
+    their saliencies; `scores` are those before and after pruning; images are behind
+    `gates`.
     """
 
     network: Network
@@ -53,6 +55,7 @@ class Sparsified:
     support: Tensor
     importances: Tensor
     scores: Scores
+    gates: InputGates | None = None
 
 
 @dataclass
@@ -106,6 +109,7 @@ class Trainer:
             if schedule.point_at(event) is not None:
                 point = self._sparsified(sparsifier, schedule.alpha, data, scores)
                 point.network = deepcopy(network)
+                point.gates = deepcopy(data.gates)
                 points.append(point)
 
         steps = epochs * self._n_batches(data)

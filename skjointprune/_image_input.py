@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_X_y, validate_data
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from ._data import Data, prepare_images
 from ._images import DEFAULT_KINDS, KINDS, InputGates, as_tensor
+from ._sklearn import _safe_indexing
 
 
 class ImageInput:
@@ -110,6 +111,11 @@ class ImageInput:
 def is_images(X: Any) -> bool:
     """Tell whether X is a dataset, or has a dimension more than rows of a table."""
     return isinstance(X, Dataset) or getattr(X, "ndim", 2) == 4
+
+
+def take(X: Any, rows: np.ndarray) -> Any:
+    """Return some rows of X; those of images are not copied."""
+    return Subset(X, rows.tolist()) if is_images(X) else _safe_indexing(X, rows)
 
 
 def resolve_kinds(input_groups: Any) -> tuple[str, ...]:

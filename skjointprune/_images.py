@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from ._compact import compact_
 from ._context import warn_caller
@@ -199,6 +199,7 @@ class Images(Dataset):
         """Keep some of the present channels (rows, columns for `dim` 2, 3)."""
         kept = kept.to(self.y.device)
         before = self.kept[dim - 1]
+        self.kept = list(self.kept)  # a view has its own
         self.kept[dim - 1] = kept if before is None else before[kept]
 
 
@@ -223,6 +224,9 @@ def cropped(source: Any, rows: np.ndarray, support: np.ndarray, box: Box) -> Ten
 
 def read_images(source: Any, rows: np.ndarray) -> Tensor:
     """Return the images at some positions, (n, channels, height, width)."""
+    if isinstance(source, Subset):  # read as fast as what it is of
+        of = np.asarray(source.indices)
+        return read_images(source.dataset, of[rows])
     if isinstance(source, Dataset):
         read = [source[int(i)] for i in np.atleast_1d(rows)]
         parts = [r[0] if isinstance(r, tuple | list) else r for r in read]

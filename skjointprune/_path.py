@@ -14,7 +14,8 @@ from ._data import Data
 from ._default import default_estimator
 from ._fitting import Sparsified, Trainer
 from ._groups import Network
-from ._image_input import is_images
+from ._html import path_html
+from ._optional import import_pandas
 from ._report import NetworkSize
 from ._schedule import Sweep
 from ._sklearn import Interval, validate_params
@@ -32,8 +33,8 @@ class PruningPath:
     alphas : ndarray of shape (n_points,)
         The strength of regularisation at each point, ascending.
     supports : ndarray of shape (n_points, n_features), bool
-        The retained inputs.
-    importances : ndarray of shape (n_points, n_features)
+        The retained inputs; of images (n_points, channels, height, width).
+    importances : ndarray of the shape of `supports`
         Saliency of each input, 0 for those that went.
     sizes : list of NetworkSize
         Inputs, units, parameters and MACs.
@@ -75,6 +76,36 @@ class PruningPath:
     def macs(self) -> np.ndarray:
         """Number of multiply-accumulate operations of each point, for one row."""
         return np.array([size.macs for size in self.sizes])
+
+    def to_frame(self):
+        """Return the path as a DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a point; columns "alpha", "inputs", "units of …" for each layer,
+            "parameters", "MACs", and the score, by its name.
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        pandas = import_pandas("PruningPath.to_frame")
+        layers = zip(self.sizes[0].units, self.units.T, strict=True)
+        return pandas.DataFrame(
+            {
+                "alpha": self.alphas,
+                "inputs": self.inputs,
+                **{f"units of {name}": units for name, units in layers},
+                "parameters": self.parameters,
+                "MACs": self.macs,
+                self.score_name: self.scores,
+            }
+        )
+
+    def _repr_html_(self) -> str:
+        return path_html(self)
 
     def __repr__(self) -> str:
         lines = [
@@ -121,8 +152,8 @@ def joint_prune_path(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features)
-        Training rows.
+    X : array-like of shape (n_samples, n_features), or images
+        Training rows; images as in the estimator's `fit`.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Class labels, indicators of labels, or targets.
     alphas : array-like of shape (n_points,) or None, default=None
@@ -202,11 +233,6 @@ class _Sweep:
         """Sparsify, all the way, and copy the network at each point."""
         estimator = clone(estimator)
         estimator._validate_params()
-        if is_images(X):
-            raise ValueError(
-                "A path is of a table, (n_samples, n_features). Got images; fit an "
-                "estimator for each `alpha` instead."
-            )
         alphas = check_alphas(alphas)
         if estimator.n_features_to_select is not None or estimator.prune == "none":
             raise ValueError(
@@ -239,7 +265,7 @@ class _Sweep:
         known |= {k: v for k, v in vars(self.estimator).items() if k not in known}
         trainer = self.trainer.branch()
         full = trainer.retrain_epochs(fitted.retrain_epochs, self.data)
-        left = self.data.view()
+        left = self.data.view(point.gates)
         for table in left.tables:
             table.keep_inputs(point.support)
         with seeded(self.seed, trainer.device):

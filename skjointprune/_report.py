@@ -6,6 +6,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ._groups import Network
+from ._html import report_html
+from ._optional import import_pandas
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class PruningReport:
         Layers (or "inputs") that could not be pruned, with the reason.
     score_name : str
         What the scores are: "accuracy" (for several labels, of all of a row) or "R2".
+    jaccard : float or None
+        Mean overlap of the inputs that two folds retained, where there were folds.
     """
 
     dense: NetworkSize
@@ -77,6 +81,7 @@ class PruningReport:
     scores: dict[str, float | None]
     kept_whole: dict[str, str] = field(default_factory=dict)
     score_name: str = "accuracy"
+    jaccard: float | None = None
 
     @property
     def inputs_ratio(self) -> float:
@@ -104,13 +109,52 @@ class PruningReport:
             ("FLOPs (2 x MACs)", dense.flops, pruned.flops),
         ]
 
+    def to_frame(self):
+        """Return the sizes and the held-out score as a DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows "dense" and "pruned"; columns "inputs", "units of …" for each layer,
+            "parameters", "MACs", "FLOPs (2 x MACs)", and the score, by its name:
+            before pruning, and of the finished network.
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        pandas = import_pandas("PruningReport.to_frame")
+        columns: dict[str, list] = {name: sizes for name, *sizes in self._rows()}
+        moments = ("before pruning", "after retraining")
+        columns[self.score_name] = [self.scores.get(when) for when in moments]
+        frame = pandas.DataFrame(columns, index=["dense", "pruned"])
+        return frame.astype({self.score_name: float})
+
+    def _repr_html_(self) -> str:
+        return report_html(self)
+
     def __repr__(self) -> str:
-        lines = [f"{'':<22}{'dense':>12}{'pruned':>12}{'kept':>9}"]
-        for name, before, after in self._rows():
-            lines.append(f"{name:<22}{before:>12,}{after:>12,}{after / before:>9.1%}")
+        rows = [
+            (name, f"{before:,}", f"{after:,}", f"{after / before:.1%}")
+            for name, before, after in self._rows()
+        ]
+        rows.insert(0, ("", "dense", "pruned", "kept"))
+        least = (22, 12, 12, 9)  # characters of each column
+        widths = [
+            max(width, 1 + max(map(len, cells)))
+            for width, cells in zip(least, zip(*rows, strict=True), strict=True)
+        ]
+        lines = [
+            name.ljust(widths[0])
+            + "".join(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))
+            for name, *cells in rows
+        ]
         said = [f"{s:.4f} {when}" for when, s in self.scores.items() if s is not None]
         lines.append(
             f"held-out {self.score_name}: " + (", ".join(said) or "no rows held out")
         )
+        if self.jaccard is not None:
+            lines.append(f"inputs of two folds: Jaccard overlap {self.jaccard:.2f}")
         lines += [f"{name} kept whole: {why}" for name, why in self.kept_whole.items()]
         return "\n".join(lines)

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
 from ._default import default_estimator
+from ._html import ReportBelowDiagram
 from ._images import cropped, smallest_box
 from ._sklearn import HasMethods, _fit_context
 
@@ -18,7 +19,9 @@ def _has_groups(selector) -> bool:
     return estimator is None or hasattr(estimator, "get_group_support")
 
 
-class InputFeatureSelector(MetaEstimatorMixin, SelectorMixin, BaseEstimator):
+class InputFeatureSelector(
+    MetaEstimatorMixin, SelectorMixin, ReportBelowDiagram, BaseEstimator
+):
     """Select the inputs that a jointly pruned network keeps.
 
     Parameters

@@ -1,6 +1,7 @@
 """The only home of what scikit-learn does not promise to keep where it is."""
 
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -20,5 +21,6 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_routing_enabled",
+    "_safe_indexing",
     "validate_params",
 ]

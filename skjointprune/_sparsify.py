@@ -14,17 +14,19 @@ is to keep. A penalty is a function of the saliency, and its proximal step says 
 saliency is left.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ._compact import compact_, is_exact
 from ._context import warn_caller
+from ._costs import macs_of_weights, saved_by_a_unit, saved_by_the_mean_unit
 from ._groups import Channels, Network, get_tensor
 from ._images import InputGates, prunable_inputs
 
@@ -95,8 +97,8 @@ class Prices:
 
     `groups`, (inputs,), numbers the groups of inputs that go together, and `costs`,
     (inputs,), multiply the threshold of each input; None is one each. `unit_cost`
-    makes the threshold of a unit follow what its removal saves, "macs" or "params",
-    relative to the mean unit of the network; "constant" does not.
+    makes the threshold of a unit follow the root of what its removal saves, "macs" or
+    "params", relative to the mean unit of the network; "constant" does not.
     """
 
     penalty: Penalty
@@ -114,21 +116,6 @@ class Prices:
             targets = prunable_inputs(network, gates)
         targets += network.hidden if self.prune in ("joint", "weights") else []
         return [c for c in targets if not c.pinned]
-
-
-def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:
-    """Return how many MACs, or parameters, go with one unit."""
-    saved = 0.0
-    for axis in channels.axes:
-        tensor = get_tensor(network.module, axis.tensor)
-        if isinstance(tensor, nn.Parameter):
-            mine = torch.ones(channels.size, dtype=torch.bool)
-            share = float(axis.where(mine).float().mean())
-            layer = axis.tensor.rpartition(".")[0]
-            times = 1 if what == "params" else network.positions.get(layer, 0)
-            if what == "params" or tensor.ndim > 1:
-                saved += share * tensor.numel() * times
-    return saved / channels.size
 
 
 class Sparsifier:
@@ -301,7 +288,7 @@ class Sparsifier:
         """Return saliency over cost of each group of channels, (groups,)."""
         s = self.saliency(channels)
         if self._is_gate(channels.name):
-            return s
+            return s / self._gate_cost(channels)
         if channels is self.network.inputs:
             # The sum of s ** 2 is what a group is worth, but also grows with noise; the
             # mean is fair to noise, but not to a category, of which each row has one
@@ -315,10 +302,20 @@ class Sparsifier:
         what = self.prices.unit_cost
         if what == "constant":
             return 1.0
-        hidden = self.network.hidden
-        saved = [c.size * saved_by_a_unit(self.network, c, what) for c in hidden]
-        mean = sum(saved) / sum(c.size for c in hidden)
-        return saved_by_a_unit(self.network, channels, what) / mean
+        mean = saved_by_the_mean_unit(self.network, what)
+        # A saliency is the root of a loss, so the root of what is saved is its price.
+        return math.sqrt(saved_by_a_unit(self.network, channels, what) / mean)
+
+    def _gate_cost(self, channels: Channels) -> float:
+        """Return the price of a row, or another part of an image, that is open.
+
+        Cropping saves its share of all work. Left at the price of a unit, one of
+        hundreds of feature maps, it would never go before these.
+        """
+        if not self.network.hidden:
+            return 1.0
+        saved = macs_of_weights(self.network) / channels.size
+        return math.sqrt(saved / saved_by_the_mean_unit(self.network, "macs"))
 
     def _step(self, channels: Channels, alpha: float, exactly: int | None) -> Tensor:
         """Take the proximal step on one set of channels; return what stays."""

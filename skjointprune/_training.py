@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm  # skorch brings it
 
+from ._groups import Network
 from ._images import Images
 from ._schedule import Schedule
 from ._sparsify import Sparsifier
@@ -37,7 +38,7 @@ class Table(Dataset):
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
         self.X, self.y, self.weight = X, y, weight
         self.teacher: Tensor | None = None  # the outputs of a teacher
-        self.mask: Tensor | None = None  # only images have one
+        self.mask = self.gates = None  # only images have them
         self._columns: Tensor | None = None
 
     def __len__(self) -> int:
@@ -268,23 +269,44 @@ class OneCycle(LRScheduler):
         self.lr_scheduler_ = None
 
 
+def inputs_left(network: Network, rows: Table | Images) -> int:
+    """Count the inputs that a network still reads; of images, their numbers."""
+    if rows.mask is not None:
+        return int(rows.mask.sum())
+    n = math.prod(network.input_shape)
+    gates = getattr(rows, "gates", None)
+    if gates is None:
+        return n
+    open_ = gates.support()  # the same of all channels that may go alone
+    return n * int(open_.sum()) // open_.numel()
+
+
 class Progress(Callback):
     """Show a bar over the epochs of a phase, with what is left of the network."""
 
-    def __init__(self, phase: str, epochs: int, network):
+    shown_layers = 4  # of more, the units are summed
+
+    def __init__(self, phase: str, epochs: int, network: Network):
         self.phase, self.epochs, self.network = phase, epochs, network
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net, X=None, **kwargs):
         """Open the bar."""
+        self.rows_ = X
         self.bar_ = tqdm(total=self.epochs, desc=self.phase, unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
         """Move it on."""
         last = net.history[-1]
         names = ("train_loss", "valid_acc", "valid_r2")
-        shown = {name: f"{last[name]:.4f}" for name in names if name in last}
-        units = "-".join(str(c.size) for c in self.network.hidden)
-        self.bar_.set_postfix(inputs=self.network.inputs.size, units=units, **shown)
+        units = [c.size for c in self.network.hidden]
+        by_layer = len(units) <= self.shown_layers
+        shown = {
+            "inputs": inputs_left(self.network, self.rows_),
+            "units": "-".join(map(str, units)) if by_layer else sum(units),
+        }
+        shown |= {name: f"{last[name]:.4f}" for name in names if name in last}
+        # `update` shows it, as often as can be read.
+        self.bar_.set_postfix(shown, refresh=False)
         self.bar_.update()
 
     def close(self):

@@ -424,6 +424,24 @@ def test_verbose_1_shows_a_bar_for_each_phase_on_stderr(quick, planted, capsys):
     assert re.search("(?i)sparsify", err) and re.search("(?i)retrain", err)
 
 
+def test_bar_says_what_is_left_and_how_good_it_is(quick, planted, capsys):
+    clf = quick(alpha=0.12, verbose=1).fit(*planted)
+    last = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
+    said = dict(re.findall(r"(\w+)=([\d.]+)", last))
+    assert list(said) == ["inputs", "units", "train_loss", "valid_acc"]
+    assert int(said["inputs"]) == clf.support_.sum() < 12
+    assert int(said["units"]) == clf.module_.linear1.out_features < 16
+    assert float(said["valid_acc"]) == pytest.approx(
+        clf.report_.scores["after retraining"], abs=1e-4
+    )
+
+
+def test_bar_sums_the_units_of_many_layers(quick, planted, capsys):
+    sizes = (8,) * 6
+    quick(hidden_layer_sizes=sizes, prune="none", max_epochs=1, verbose=1).fit(*planted)
+    assert "units=48," in capsys.readouterr().err
+
+
 def test_verbose_2_prints_a_line_an_epoch(quick, planted, capsys):
     quick(max_epochs=3, retrain_epochs=2, verbose=2).fit(*planted)
     assert len(re.findall(r"(?m)^ +\d+ ", capsys.readouterr().out)) == 5

@@ -6,7 +6,7 @@ from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import make_friedman1
 from sklearn.metrics import f1_score, make_scorer
-from sklearn.model_selection import GroupKFold, KFold, cross_val_score
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EarlyStopping
@@ -78,6 +78,29 @@ def test_the_refit_is_a_fit_with_the_chosen_alpha(fitted, quick, planted):
     assert set(fitted.history_[:, "phase"]) == {"sparsify", "retrain"}
     assert fitted.predict_proba(X).shape == (400, 2)
     assert fitted.get_support().sum() == fitted.module_.linear1.in_features
+
+
+def test_the_overlap_of_folds_is_that_of_the_point_chosen(fitted):
+    overlaps = fitted.cv_results_["jaccard"]
+    assert ((overlaps >= 0) & (overlaps <= 1)).all()
+    assert (overlaps < 1).any()
+    assert fitted.jaccard_ == overlaps[fitted.best_index_] == fitted.report_.jaccard
+    assert f"Jaccard overlap {fitted.jaccard_:.2f}" in repr(fitted.report_)
+
+
+def test_folds_that_retain_all_inputs_overlap_wholly(planted):
+    small = QUICK | {"alphas": [1e-9], "cv": 2, "max_epochs": 3, "retrain_epochs": 1}
+    clf = JointPruneClassifierCV(**small).fit(*planted)
+    assert clf.cv_results_["mean_inputs"] == 12
+    assert clf.jaccard_ == 1
+
+
+def test_one_fold_has_no_overlap(planted):
+    X, y = planted
+    split = ShuffleSplit(1, test_size=0.3, random_state=0)
+    small = QUICK | {"n_alphas": 2, "cv": split, "max_epochs": 3}
+    clf = JointPruneClassifierCV(**small).fit(X, y)
+    assert np.isnan(clf.jaccard_) and clf.report_.jaccard is None
 
 
 def test_folds_in_parallel_give_the_same(fitted, planted):

@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import numpy as np
@@ -13,10 +14,13 @@ from torchvision.transforms.functional import to_tensor
 from skjointprune import (
     InputFeatureSelector,
     JointPruneClassifier,
+    JointPruneClassifierCV,
     JointPruneRegressor,
     _images,
     joint_prune_path,
 )
+from skjointprune._costs import macs_of_weights
+from skjointprune._groups import find_groups
 from skjointprune._images import (
     InputGates,
     crop_that_runs,
@@ -24,6 +28,7 @@ from skjointprune._images import (
     read_images,
     smallest_box,
 )
+from skjointprune._sparsify import PENALTIES, Prices, Sparsifier
 
 
 class SmallConvNet(nn.Module):
@@ -51,17 +56,31 @@ def pictures():
     return X, np.where(y == 1, "dark", "light")
 
 
+class Labelled(Dataset):
+    """Pairs of an image and its label."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, i):
+        return self.pairs[i]
+
+
+QUICK = {
+    "module": SmallConvNet,
+    "max_epochs": 25,
+    "retrain_epochs": 6,
+    "lr": 5e-3,
+    "batch_size": 32,
+    "random_state": 0,
+}
+
+
 def make(**params):
-    defaults = {
-        "module": SmallConvNet,
-        "max_epochs": 25,
-        "retrain_epochs": 6,
-        "lr": 5e-3,
-        "batch_size": 32,
-        "alpha": 0.2,
-        "random_state": 0,
-    }
-    return JointPruneClassifier(**(defaults | params))
+    return JointPruneClassifier(**(QUICK | {"alpha": 0.2} | params))
 
 
 @pytest.fixture(scope="module")
@@ -387,8 +406,67 @@ def test_bad_images_are_refused(pictures, fitted):
     broken[0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         make().fit(broken, y)
-    with pytest.raises(ValueError, match="A path is of a table"):
-        joint_prune_path(X, y, estimator=make())
+
+
+def test_a_path_of_images_crops_more_from_point_to_point(pictures):
+    X, y = pictures
+    clf = make(retrain_epochs=40)
+    path = joint_prune_path(X, y, n_alphas=4, estimator=clf, return_estimators=True)
+    assert path.supports.shape == path.importances.shape == (4, 3, 8, 9)
+    assert (np.diff(path.inputs) <= 0).all()
+    assert path.inputs[0] > path.inputs[-1]
+    for support, n, size, clf in zip(
+        path.supports, path.inputs, path.sizes, path.estimators, strict=True
+    ):
+        assert support.sum() == n == size.inputs
+        np.testing.assert_array_equal(clf.get_support(), support)
+        assert clf.predict_proba(X).shape == (300, 2)
+    most_accurate = path.estimators[int(np.argmax(path.scores))]
+    assert most_accurate.score(X, y) > 0.9
+
+
+def test_cross_validation_of_images_is_the_same_for_arrays_maps_and_datasets(
+    pictures, tmp_path
+):
+    X, y = pictures
+    np.save(tmp_path / "X.npy", X)
+    cv = JointPruneClassifierCV(**QUICK, alphas=[0.05, 0.3], cv=2)
+    cv.set_params(max_epochs=12, retrain_epochs=16)
+    of_array = clone(cv).fit(X, y)
+    assert of_array.alpha_ in (0.05, 0.3)
+    assert of_array.score(X, y) > 0.9
+    labelled = [
+        (torch.from_numpy(x.copy()), label) for x, label in zip(X, y, strict=True)
+    ]
+    for same in (
+        clone(cv).fit(np.load(tmp_path / "X.npy", mmap_mode="r"), y),
+        clone(cv).fit(Labelled(labelled)),
+    ):
+        np.testing.assert_array_equal(same.support_, of_array.support_)
+        np.testing.assert_array_equal(
+            same.cv_results_["mean_test_score"],
+            of_array.cv_results_["mean_test_score"],
+        )
+
+
+def test_the_price_of_a_row_is_the_root_of_its_work_relative_to_the_mean_unit():
+    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
+    conv1, conv2, head = 72 * 8 * 27, 72 * 8 * 72, 8 * 2
+    assert macs_of_weights(network) == conv1 + conv2 + head
+    # each unit saves what makes it and what reads it
+    units = (conv1 + conv2) + (conv2 + head)
+    gates = InputGates(("row", "column"), (3, 8, 9), 4, torch.device("cpu"))
+    optimizer = torch.optim.Adam(network.module.parameters())
+    prices = Prices(PENALTIES["group_l0"]())
+    pruner = Sparsifier(network, optimizer, 32, prices, lambda: None, gates)
+    for channels, size in zip(gates.channels, (8, 9), strict=True):
+        expected = np.sqrt((conv1 + conv2 + head) / size / (units / 16))
+        assert pruner._gate_cost(channels) == pytest.approx(expected)
+    pruner.n_steps = 1
+    pruner.squares["rows"] += torch.arange(1, 9)
+    dear = pruner._gate_cost(gates.channels[0])
+    priced = pruner._priced(gates.channels[0])
+    torch.testing.assert_close(priced * dear, pruner.saliency(gates.channels[0]))
 
 
 def test_weighted_rows_count_as_often_as_they_weigh(pictures):
@@ -429,3 +507,14 @@ def test_cropped_images_hold_what_is_retained():
     support[1, 0, 1] = support[1, 2, 3] = True
     small = cropped(X, np.array([1]), support, smallest_box(support))
     assert small.tolist() == [[[[X[1, 1, 0, 1], 0], [0, X[1, 1, 2, 3]]]]]
+
+
+@pytest.mark.parametrize("kinds", ["row", "pixel", "feature", ("channel", "row")])
+def test_bar_counts_the_numbers_of_an_image_that_are_left(pictures, capsys, kinds):
+    clf = make(
+        input_groups=kinds, alpha=0.06, max_epochs=5, retrain_epochs=1, verbose=1
+    ).fit(*pictures)
+    bars = capsys.readouterr().err.replace("\r", "\n").split("retrain:", 1)
+    for bar in (bars[0], bars[1]):  # the last line of each phase
+        left = int(re.findall(r"inputs=(\d+)", bar)[-1])
+        assert left == clf.get_support().sum() < 3 * 8 * 9

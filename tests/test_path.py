@@ -183,3 +183,20 @@ def test_fitted_points_hold_no_rows(path):
     sizes = [len(pickle.dumps(clf)) for clf in path.estimators]
     assert max(sizes) < 60_000
     assert all(clf.net_.train_split is None for clf in path.estimators)
+
+
+def test_frame_has_a_row_a_point(path):
+    frame = path.to_frame()
+    np.testing.assert_array_equal(frame["alpha"], path.alphas)
+    np.testing.assert_array_equal(frame["inputs"], path.inputs)
+    np.testing.assert_array_equal(frame["units of linear1"], path.units[:, 0])
+    np.testing.assert_array_equal(frame["MACs"], path.macs)
+    np.testing.assert_array_equal(frame["accuracy"], path.scores)
+
+
+def test_html_has_a_row_a_point(path):
+    html = path._repr_html_()
+    assert html.count("<tr>") == 1 + len(path)
+    for size, score in zip(path.sizes, path.scores, strict=True):
+        assert f"<td>{size.parameters:,}</td>" in html
+        assert f"<td>{score:.4f}</td>" in html

@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import pytest
 from torch import nn
@@ -119,3 +120,31 @@ def test_layer_norm_units_are_kept_whole_and_the_report_says_so(quick, planted):
 
 def test_reports_compare_by_value(joint, quick, planted):
     assert joint.report_ == quick(alpha=0.12).fit(*planted).report_
+
+
+def test_repr_lines_up_whatever_the_size(report):
+    huge = dataclasses.replace(report.dense, macs=987_654_321_000)
+    lines = repr(dataclasses.replace(report, dense=huge)).splitlines()[:-1]
+    assert len(set(map(len, lines))) == 1
+    assert " 1,975,308,642,000 " in lines[-1]
+
+
+def test_frame_has_a_row_before_and_a_row_after(report):
+    frame = report.to_frame()
+    assert frame.index.tolist() == ["dense", "pruned"]
+    assert frame["inputs"].tolist() == [20, 5]
+    assert frame["units of linear1"].tolist() == [10, 4]
+    assert frame["MACs"].tolist() == [800, 80] and frame["MACs"].dtype.kind == "i"
+    assert frame["accuracy"].tolist() == [0.91234, 0.9]
+
+
+def test_frame_has_missing_scores_where_there_are_none(report):
+    scores = dict.fromkeys(report.scores)
+    frame = dataclasses.replace(report, scores=scores).to_frame()
+    assert frame["accuracy"].isna().all() and frame["accuracy"].dtype == float
+
+
+def test_frame_without_pandas_says_what_to_install(report, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"to_frame needs pandas.*pip install pandas"):
+        report.to_frame()

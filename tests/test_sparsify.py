@@ -255,13 +255,13 @@ def test_the_threshold_of_an_input_is_alpha_times_its_cost():
 
 
 @pytest.mark.parametrize("what", ["macs", "params"])
-def test_unit_costs_are_what_a_unit_saves_relative_to_the_mean_unit(what):
+def test_unit_costs_are_the_root_of_what_a_unit_saves_relative_to_the_mean_unit(what):
     pruner = untrained((5, 3), norm=None)
     network = pruner.network
     costs = [priced(pruner, unit_cost=what)._unit_cost(c) for c in network.hidden]
     first, second = {"macs": (6 + 3, 5 + 2), "params": (6 + 1 + 3, 5 + 1 + 2)}[what]
     mean = (5 * first + 3 * second) / 8
-    assert costs == pytest.approx([first / mean, second / mean])
+    assert costs == pytest.approx([(first / mean) ** 0.5, (second / mean) ** 0.5])
 
 
 def test_constant_unit_cost_is_one():

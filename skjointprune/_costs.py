@@ -1,0 +1,40 @@
+"""What a network costs, and what would be saved of it, counted on its weights."""
+
+import torch
+from torch import nn
+
+from ._groups import Channels, Network, get_tensor
+
+
+def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:
+    """Return how many MACs, or parameters, go with one unit."""
+    saved = 0.0
+    for axis in channels.axes:
+        tensor = get_tensor(network.module, axis.tensor)
+        if isinstance(tensor, nn.Parameter):
+            mine = torch.ones(channels.size, dtype=torch.bool)
+            share = float(axis.where(mine).float().mean())
+            layer = axis.tensor.rpartition(".")[0]
+            times = 1 if what == "params" else network.positions.get(layer, 0)
+            if what == "params" or tensor.ndim > 1:
+                saved += share * tensor.numel() * times
+    return saved / channels.size
+
+
+def saved_by_the_mean_unit(network: Network, what: str) -> float:
+    """Return the mean of `saved_by_a_unit` over all units."""
+    saved = sum(c.size * saved_by_a_unit(network, c, what) for c in network.hidden)
+    return saved / sum(c.size for c in network.hidden)
+
+
+def macs_of_weights(network: Network) -> int:
+    """Return the MACs for one row of all layers that multiply by weights."""
+    layers = (
+        (network.module.get_submodule(n), k) for n, k in network.positions.items()
+    )
+    return sum(
+        times * p.numel()
+        for layer, times in layers
+        for p in layer.parameters(recurse=False)
+        if p.ndim > 1
+    )

@@ -1,0 +1,176 @@
+"""What displays share, in the manner of scikit-learn's; and units before and after."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ._optional import import_pyplot
+from ._report import PruningReport
+
+# Okabe and Ito's palette, which the colour-blind tell apart; the grey shows on white
+# and on black.
+RETAINED = "#0072b2"
+DROPPED = (0.5, 0.5, 0.5, 0.3)
+
+
+def make_axes(ax, asked_for: str, **figure):
+    """Return the axes given, or those of a new figure."""
+    if ax is None:
+        pyplot = import_pyplot(asked_for)
+        ax = pyplot.subplots(layout="constrained", **figure)[1]
+    return ax
+
+
+def shortened(name: Any, longest: int = 32) -> str:
+    """Return a name with its middle cut out where it is long.
+
+    Names of one-hot columns begin alike, and end in what tells them apart.
+    """
+    name = str(name)
+    if len(name) <= longest:
+        return name
+    head = (longest - 1) // 2
+    return f"{name[:head]}…{name[head + 1 - longest :]}"
+
+
+def label_rows(ax, names: Sequence[Any]) -> list:
+    """Name the rows of a chart from its top, in letters that fit, and return these."""
+    n = max(len(names), 1)
+    ax.set_yticks(range(len(names)), [shortened(name) for name in names])
+    ax.set_ylim(n - 0.4, -0.6)
+    room = ax.get_window_extent().height / ax.figure.dpi * 72 / n  # points
+    labels = ax.get_yticklabels()
+    for label in labels:
+        label.set_parse_math(False)  # a name may hold dollars
+        label.set_fontsize(min(label.get_fontsize(), max(0.85 * room, 4)))
+    return labels
+
+
+def holder_of(estimator: Any, attribute: str) -> Any:
+    """Return an estimator, or the one that a selector fitted, that has an attribute.
+
+    Raises
+    ------
+    ValueError
+        If neither has.
+    """
+    for owner in (estimator, getattr(estimator, "estimator_", None)):
+        if hasattr(owner, attribute):
+            return owner
+    raise ValueError(
+        f"`estimator` must have `{attribute}`. Got {type(estimator).__name__}; pass a "
+        "step of a Pipeline, or the `best_estimator_` of a search, alone."
+    )
+
+
+class PruningDisplay:
+    """Units of each layer before and after pruning, and inputs.
+
+    Make one with `from_estimator`; the parameter is an attribute.
+
+    Parameters
+    ----------
+    report : PruningReport
+        Of a fit.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the bars.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skjointprune import JointPruneClassifier, PruningDisplay
+    >>> clf = JointPruneClassifier((16,), max_epochs=20, retrain_epochs=8)
+    >>> clf = clf.fit(*load_iris(return_X_y=True))
+    >>> PruningDisplay.from_estimator(clf).ax_.get_xlabel()
+    'retained'
+    """
+
+    def __init__(self, report: PruningReport):
+        self.report = report
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None, normalize=True):
+        """Plot the sizes of a fitted estimator's network.
+
+        Parameters
+        ----------
+        estimator : estimator with `report_`
+            Fitted; or an `InputFeatureSelector` of one.
+        ax, normalize
+            As in `plot`.
+
+        Returns
+        -------
+        PruningDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it has no report.
+        ImportError
+            Without matplotlib.
+        """
+        check_is_fitted(estimator)
+        report = holder_of(estimator, "report_").report_
+        return cls(report).plot(ax, normalize=normalize)
+
+    def plot(self, ax=None, *, normalize=True):
+        """Draw a bar for each layer.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Where to draw. None makes a figure.
+        normalize : bool, default=True
+            Whether bars are shares of what was there before. Otherwise they are
+            counts of units, without the inputs, which may be of another order.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        dense, pruned = self.report.dense, self.report.pruned
+        rows = [(name, size, pruned.units[name]) for name, size in dense.units.items()]
+        if normalize:
+            rows.insert(0, ("inputs", dense.inputs, pruned.inputs))
+        figsize = (6.4, min(max(1.4 + 0.3 * len(rows), 2.4), 12))
+        ax = make_axes(ax, "PruningDisplay", figsize=figsize)
+        names = [name for name, *_ in rows]
+        before, after = np.array([sizes for _, *sizes in rows]).reshape(-1, 2).T
+        at = np.arange(len(rows))
+        scale = before if normalize else 1
+        ax.barh(at, before / scale, color=DROPPED, label="before pruning")
+        ax.barh(at, after / scale, color=RETAINED, label="after pruning")
+        labels = label_rows(ax, names)
+        for y, (name, k, left) in enumerate(rows):
+            whole = " (kept whole)" if name in self.report.kept_whole else ""
+            ax.annotate(
+                f"{left:,} of {k:,}{whole}",
+                (1, y),
+                xycoords=ax.get_yaxis_transform(),
+                xytext=(5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=labels[y].get_fontsize(),
+            )
+        ax.set_xlabel("retained" if normalize else "units")
+        if normalize:
+            ax.set_xlim(0, 1)
+            ax.xaxis.set_major_formatter("{x:.0%}")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
