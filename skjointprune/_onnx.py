@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -170,7 +171,9 @@ def _converted(estimator: JointPruneEstimator) -> Any:
     name = type(estimator.module_).__name__
     output = "probabilities" if is_classifier(estimator) else "predictions"
     # Tracing patches torch for all threads, so it takes its turn with fits.
-    with seeded(0, torch.device("cpu")), torch.no_grad():
+    with seeded(0, torch.device("cpu")), torch.no_grad(), warnings.catch_warnings():
+        # torch's own recurrent layers set these as they run; the file is right
+        warnings.filterwarnings("ignore", r"The tensor attributes .*_flat_weights")
         try:
             exported = torch.export.export(
                 module, (rows,), dynamic_shapes=shapes, strict=False

@@ -1,5 +1,6 @@
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,16 @@ class ConvNet(nn.Module):
         return self.head(X.flatten(1))
 
 
+class Recurrent(nn.Module):
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.rnn = nn.GRU(1, 8, batch_first=True)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        return self.head(self.rnn(X.unsqueeze(2))[0][:, -1])
+
+
 def table(n_classes=None, n_targets=None):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 9))
@@ -54,16 +65,6 @@ def binary_with_names():
     return JointPruneClassifier(**TABLE).fit(X, np.array(["no", "yes"])[y]), X
 
 
-def multiclass():
-    X, y = table(4)
-    return JointPruneClassifier(**TABLE).fit(X, y + 10), X
-
-
-def multilabel():
-    X, scores = table(n_targets=3)
-    return JointPruneClassifier(**TABLE).fit(X, (scores > 0).astype(int)), X
-
-
 def one_target():
     X, y = table()
     return JointPruneRegressor(**TABLE).fit(X, 7 * y.ravel() + 30), X
@@ -74,10 +75,16 @@ def two_targets_of_columns_far_from_zero():  # `module_` computes in float64
     return JointPruneRegressor(**TABLE).fit(X + 1e6, Y * [1, 30]), X + 1e6
 
 
-def all_inputs_by_cross_validation():
-    X, y = table(3)
+def labels_of_all_inputs_by_cross_validation():
+    X, scores = table(n_targets=3)
     params = {**SHORT, "hidden_layer_sizes": (8,), "prune": "weights", "max_epochs": 4}
-    return JointPruneClassifierCV(**params, alphas=[0.02, 0.1], cv=2).fit(X, y), X
+    clf = JointPruneClassifierCV(**params, alphas=[0.02, 0.1], cv=2)
+    return clf.fit(X, (scores > 0).astype(int)), X
+
+
+def recurrent():
+    X, y = table(2)
+    return JointPruneClassifier(**SHORT, module=Recurrent).fit(X, y), X
 
 
 def images(channels, side, n_classes, **params):
@@ -106,11 +113,10 @@ def resnet18():
 
 CASES = [
     binary_with_names,
-    multiclass,
-    multilabel,
     one_target,
     two_targets_of_columns_far_from_zero,
-    all_inputs_by_cross_validation,
+    labels_of_all_inputs_by_cross_validation,
+    recurrent,
     pixels,
     vgg16,
     resnet18,
@@ -123,13 +129,16 @@ def case(request, tmp_path_factory):
     torch.manual_seed(0)
     estimator, X = request.param()
     path = tmp_path_factory.mktemp("onnx") / "it.onnx"
-    export_onnx(estimator, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export_onnx(estimator, path)
     return estimator, X, path
 
 
 @pytest.fixture(scope="module")
 def small():
-    return multiclass()[0]
+    X, y = table(4)
+    return JointPruneClassifier(**TABLE).fit(X, y + 10)
 
 
 def run(path, X):
@@ -156,6 +165,7 @@ def test_the_file_predicts_as_the_estimator_for_any_number_of_rows(case):
         np.testing.assert_allclose(got, expected[:n], rtol=0, atol=1e-5 * size)
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes .*_flat_weights")
 def test_module_goes_through_torch_export_for_any_number_of_rows(case):
     estimator, X, _ = case
     module, support = estimator.module_, estimator.get_support()
