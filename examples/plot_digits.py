@@ -11,11 +11,10 @@ A classifier of scikit-learn's bundled 8x8 digits is asked to read 20 pixels of 
 import argparse
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skjointprune import JointPruneClassifier
+from skjointprune import JointPruneClassifier, SupportDisplay
 
 digits = load_digits()
 X_train, X_test, y_train, y_test = train_test_split(
@@ -28,23 +27,18 @@ print(clf.report_)
 print(f"test accuracy: {clf.score(X_test, y_test):.4f}")
 
 # %%
-# The retained pixels, and how salient each is.
-importances = clf.feature_importances_.reshape(8, 8)
-support = clf.get_support().reshape(8, 8)
-
+# The retained pixels, and how important each is.
 fig, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 3.1), layout="constrained")
 left.imshow(digits.images[0], cmap="gray_r")
 left.set_title("a digit")
-middle.imshow(np.where(support, digits.images[0], np.nan), cmap="gray_r")
-middle.set_title(f"the {support.sum()} pixels kept of 64")
-middle.set_facecolor("lightsteelblue")
-image = right.imshow(np.where(support, importances, np.nan), cmap="viridis")
-right.set_title("saliency")
-right.set_facecolor("lightsteelblue")
-fig.colorbar(image, ax=right, shrink=0.8)
+pixels = SupportDisplay.from_estimator(
+    clf, image_shape=(8, 8), values=digits.images[0], cmap="gray_r", ax=middle
+)
+middle.set_title("what the network sees")
+pixels.plot(right)
+right.set_title("importance")
 for ax in (left, middle, right):
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set(xticks=[], yticks=[], xlabel="")
 
 # %%
 # Run as a script, this saves the picture.

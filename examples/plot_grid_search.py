@@ -10,12 +10,11 @@ is within one standard error of the best.
 # The search is scikit-learn's own. Fewer epochs than the default keep it short.
 import argparse
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
-from skjointprune import JointPruneClassifier
+from skjointprune import JointPruneClassifier, PathDisplay
 
 X, y = load_digits(return_X_y=True)
 alphas = [0.02, 0.04, 0.06, 0.08, 0.12, 0.16]
@@ -42,34 +41,15 @@ print(f"alpha={best.alpha:g}: accuracy {search.cv_results_['mean_test_score']}")
 sizes = [
     clf.set_params(alpha=alpha).fit(X, y).report_.pruned.inputs for alpha in alphas
 ]
-fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-ax.errorbar(
-    sizes,
+display = PathDisplay(
+    {"inputs": sizes},
     search.cv_results_["mean_test_score"],
-    yerr=search.cv_results_["std_test_score"],
-    marker="o",
-    capsize=3,
+    errors=search.cv_results_["std_test_score"] / np.sqrt(3),
+    alphas=alphas,
+    chosen=search.best_index_,
+    score_name="accuracy",
 )
-for size, alpha, score in zip(
-    sizes, alphas, search.cv_results_["mean_test_score"], strict=True
-):
-    ax.annotate(
-        f"{alpha:g}", (size, score), xytext=(4, -12), textcoords="offset points"
-    )
-chosen = search.best_index_
-ax.plot(
-    sizes[chosen],
-    search.cv_results_["mean_test_score"][chosen],
-    marker="o",
-    markersize=14,
-    fillstyle="none",
-    color="C3",
-    label=f"chosen: alpha={best.alpha:g}",
-)
-ax.set_xlabel("inputs kept of 64")
-ax.set_ylabel("accuracy, 3-fold cross-validation")
-ax.margins(x=0.12)
-ax.legend(loc="lower right")
+fig = display.plot(x="inputs", label="mean of 3 folds ± standard error").figure_
 
 # %%
 # Run as a script, this saves the picture.

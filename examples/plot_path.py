@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from skjointprune import (
     JointPruneClassifier,
     JointPruneClassifierCV,
+    PathDisplay,
     joint_prune_path,
 )
 
@@ -40,36 +41,11 @@ print(clf.report_)
 print(f"alpha {clf.alpha_:.3g}, test accuracy {clf.score(X_test, y_test):.4f}")
 
 # %%
-# Both, over the number of inputs and of parameters.
-results = clf.cv_results_
+# Both, over the number of inputs and of operations for one row (MACs).
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
-for ax, name, sizes in (
-    (axes[0], "inputs", path.inputs),
-    (axes[1], "parameters", path.parameters),
-):
-    ax.plot(sizes, path.scores, ".-", color="silver", label="path, held-out rows")
-    ax.errorbar(
-        results[f"mean_{name}"],
-        results["mean_test_score"],
-        results["std_test_score"],
-        fmt="o-",
-        markersize=4,
-        capsize=2,
-        label="mean of 3 folds",
-    )
-    ax.plot(
-        results[f"mean_{name}"][clf.best_index_],
-        results["mean_test_score"][clf.best_index_],
-        "*",
-        markersize=14,
-        color="tab:orange",
-        zorder=3,
-        label="chosen",
-    )
-    ax.set_xscale("log")
-    ax.set_xlabel(name)
+PathDisplay.from_path(path, rule=None, ax=axes, color="silver", label="path, held out")
+PathDisplay.from_estimator(clf, ax=axes)
 axes[0].set_ylabel("accuracy")
-axes[1].legend(loc="lower right")
 
 # %%
 # Run as a script, this saves the picture.

@@ -129,7 +129,8 @@ class PruningDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None makes a figure. Long names find room in a figure with
+            ``layout="constrained"``.
         normalize : bool, default=True
             Whether bars are shares of what was there before. Otherwise they are
             counts of units, without the inputs, which may be of another order.

@@ -11,7 +11,8 @@ STYLE = """<style>
 .skjointprune { color: inherit; font-size: 0.9em; margin: 0.7em 0; max-width: 44em; }
 .skjointprune table {
   border-collapse: collapse; border: 0; background: none; color: inherit;
-  margin: 0.2em 0 0.4em; width: auto; font-size: inherit; display: table;
+  margin: 0.2em 0 0.4em; width: auto; font-size: inherit;
+  display: table; table-layout: auto;
 }
 .skjointprune caption {
   caption-side: top; text-align: left; font-weight: bold; color: inherit;
@@ -25,6 +26,7 @@ STYLE = """<style>
   background: none; color: inherit; font-variant-numeric: tabular-nums;
   white-space: nowrap; max-width: none; line-height: 1.4;
 }
+.skjointprune thead { border: 0; }
 .skjointprune thead th { border-bottom: 1px solid rgba(128, 128, 128, 0.6); }
 .skjointprune th:first-child {
   text-align: left; white-space: normal; overflow-wrap: anywhere;

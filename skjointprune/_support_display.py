@@ -144,7 +144,8 @@ class SupportDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None makes a figure. Long names find room in a figure with
+            ``layout="constrained"``.
         kind : {"image", "bar"} or None, default=None
             Pixels, side by side for each channel; or bars for the most important
             inputs. None is "image" where there is an `image_shape`.
