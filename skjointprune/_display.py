@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._optional import import_pyplot
+from ._optional import import_optional
 from ._report import PruningReport
 
 # Okabe and Ito's palette, which the colour-blind tell apart; the grey shows on white
@@ -18,7 +18,7 @@ DROPPED = (0.5, 0.5, 0.5, 0.3)
 def make_axes(ax, asked_for: str, **figure):
     """Return the axes given, or those of a new figure."""
     if ax is None:
-        pyplot = import_pyplot(asked_for)
+        pyplot = import_optional("matplotlib.pyplot", asked_for, '"skjointprune[plot]"')
         ax = pyplot.subplots(layout="constrained", **figure)[1]
     return ax
 

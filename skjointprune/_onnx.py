@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ._base import JointPruneEstimator
 from ._context import seeded
+from ._optional import import_optional
 from ._selector import InputFeatureSelector
 
 
@@ -116,7 +117,9 @@ def export_onnx(estimator, path):
     (150, 3)
     """
     _check(estimator)
-    onnx = _import_onnx()
+    install = '"skjointprune[onnx]"'
+    onnx = import_optional("onnx", "`export_onnx`", install)
+    import_optional("onnxscript", "`export_onnx`", install)  # torch converts with it
     path = Path(path)
     with TemporaryDirectory(prefix=".onnx", dir=path.parent) as folder:
         proto = _converted(estimator)
@@ -148,18 +151,6 @@ def _check(estimator: Any) -> None:
         "`estimator` must be a JointPruneClassifier or a JointPruneRegressor, or one "
         f"of their CV variants. Got a {type(estimator).__name__}; {remedy}."
     )
-
-
-def _import_onnx() -> Any:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  (torch converts with it)
-    except ImportError as error:
-        raise ImportError(
-            "`export_onnx` needs the packages onnx and onnxscript. Install them with "
-            '`pip install "skjointprune[onnx]"`.'
-        ) from error
-    return onnx
 
 
 def _converted(estimator: JointPruneEstimator) -> Any:

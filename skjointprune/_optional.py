@@ -1,37 +1,31 @@
 """Packages that are not required: imported when asked for, or missed clearly."""
 
-
-def import_pyplot(asked_for: str):
-    """Return `matplotlib.pyplot`; the argument says what needs it.
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib.
-    """
-    try:
-        import matplotlib.pyplot as pyplot
-    except ImportError as error:
-        raise ImportError(
-            f"{asked_for} needs matplotlib, which is not installed. Install it with "
-            '`pip install "skjointprune[plot]"`.'
-        ) from error
-    return pyplot
+from importlib import import_module
+from typing import Any
 
 
-def import_pandas(asked_for: str):
-    """Return `pandas`; the argument says what needs it.
+def import_optional(name: str, asked_for: str, install: str) -> Any:
+    """Return a module of a package that is not required.
+
+    Parameters
+    ----------
+    name : str
+        Of the module.
+    asked_for : str
+        What needs it.
+    install : str
+        What to give to `pip install`.
 
     Raises
     ------
     ImportError
-        Without pandas.
+        Without the package.
     """
     try:
-        import pandas
+        return import_module(name)
     except ImportError as error:
+        package = name.partition(".")[0]
         raise ImportError(
-            f"{asked_for} needs pandas, which is not installed. Install it with `pip "
-            "install pandas`."
+            f"{asked_for} needs {package}, which is not installed. Install it with "
+            f"`pip install {install}`."
         ) from error
-    return pandas

@@ -15,7 +15,7 @@ from ._default import default_estimator
 from ._fitting import Sparsified, Trainer
 from ._groups import Network
 from ._html import path_html
-from ._optional import import_pandas
+from ._optional import import_optional
 from ._report import NetworkSize
 from ._schedule import Sweep
 from ._sklearn import Interval, validate_params
@@ -91,7 +91,7 @@ class PruningPath:
         ImportError
             Without pandas.
         """
-        pandas = import_pandas("PruningPath.to_frame")
+        pandas = import_optional("pandas", "PruningPath.to_frame", "pandas")
         layers = zip(self.sizes[0].units, self.units.T, strict=True)
         return pandas.DataFrame(
             {

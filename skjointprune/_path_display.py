@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._cv import PathCV, choose
-from ._optional import import_pyplot
+from ._optional import import_optional
 from ._path import PruningPath
 
 CHOSEN = "#d55e00"  # of Okabe and Ito's palette
@@ -207,7 +207,9 @@ class PathDisplay:
                 "it at None for inputs and MACs."
             )
         if ax is None:
-            axes = import_pyplot("PathDisplay").subplots(
+            axes = import_optional(
+                "matplotlib.pyplot", "PathDisplay", '"skjointprune[plot]"'
+            ).subplots(
                 1,
                 len(names),
                 squeeze=False,

@@ -18,6 +18,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from ._context import warn_caller
+from ._optional import import_optional
 from ._saved_estimator import Description, dumps, restore
 
 FORMAT = 1  # raised when older versions of this package cannot read a file
@@ -88,9 +89,9 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
     True
     """
-    to_bytes, _ = _safetensors()
+    safetensors = _safetensors()
     made = Description.of(estimator)
-    data = _pack(dumps(made.model), to_bytes(made.tensors))
+    data = _pack(dumps(made.model), safetensors.save(made.tensors))
     try:
         _read(data, made.module)
     except ValueError as error:
@@ -177,14 +178,10 @@ def load(path: str | os.PathLike[str], *, module: Any = None) -> BaseEstimator:
         raise ValueError(f"{str(path)!r} cannot be loaded: {error}") from error
 
 
-def _safetensors():
-    try:
-        from safetensors.torch import load, save
-    except ImportError as error:
-        raise ImportError(
-            'Saving and loading need safetensors: pip install "skjointprune[save]".'
-        ) from error
-    return save, load
+def _safetensors() -> Any:
+    return import_optional(
+        "safetensors.torch", "Saving and loading", '"skjointprune[save]"'
+    )
 
 
 def _pack(model: bytes, weights: bytes) -> bytes:
@@ -236,12 +233,11 @@ def _unpack(data: bytes) -> tuple[bytes, bytes]:
 
 def _read(data: bytes, module: Any) -> BaseEstimator:
     """Return the estimator that the bytes of a file hold."""
-    _, from_bytes = _safetensors()
     model: Any = {}
     try:
         text, weights = _unpack(data)
         model = json.loads(text)
-        return restore(model, from_bytes(weights), module)
+        return restore(model, _safetensors().load(weights), module)
     except ValueError:
         raise
     except Exception as error:  # of any type: the file may hold anything

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ._groups import Network
 from ._html import report_html
-from ._optional import import_pandas
+from ._optional import import_optional
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class PruningReport:
         ImportError
             Without pandas.
         """
-        pandas = import_pandas("PruningReport.to_frame")
+        pandas = import_optional("pandas", "PruningReport.to_frame", "pandas")
         columns: dict[str, list] = {name: sizes for name, *sizes in self._rows()}
         moments = ("before pruning", "after retraining")
         columns[self.score_name] = [self.scores.get(when) for when in moments]
