@@ -8,8 +8,7 @@ network to win in accuracy here; it shows how few measurements carry the predict
 """
 
 # %%
-# One fit for each number of inputs. The lasso gets the same numbers, and its
-# coefficients are fitted again without penalty on the columns it chose.
+# One fit for each number of inputs.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -41,6 +40,7 @@ for k in numbers:
     print(f"{k:2} inputs: R2 {ours[-1]:.3f}", *reg.get_feature_names_out())
 
 # %%
+# Least angles rank the columns for a linear model, which is then fitted on as many.
 _, order, _ = lars_path(X_train.to_numpy(), y_train.to_numpy(), method="lar")
 linear = []
 for k in numbers:

@@ -48,7 +48,9 @@ def network(k):
 def selectors(k):
     """Return three selectors of k columns."""
     forest = RandomForestClassifier(200, random_state=0)
-    l1 = LogisticRegression(l1_ratio=1, solver="saga", C=0.1, max_iter=300, tol=1e-2)
+    l1 = LogisticRegression(
+        l1_ratio=1, solver="saga", C=0.1, max_iter=300, tol=1e-2, random_state=0
+    )
     exactly = {"max_features": k, "threshold": -float("inf")}
     return {
         "L1 logistic regression": SelectFromModel(l1, **exactly),
@@ -75,8 +77,8 @@ print(f"{'the network itself':24}", *(f"{v:6.3f}" for v in alone))
 # %%
 # The others rank pixels once and take the first k, so they take neighbours that say
 # the same. The network is trained while pixels go: what a pixel is worth changes with
-# those that are left. That is an advantage at 8 and 12 pixels. It is none where many
-# may stay: from 20 pixels on the forest is ahead here, and it takes less time.
+# those that are left. That is an advantage at 8 pixels. It is none where many may stay:
+# from 20 pixels on the forest is ahead here, and it takes less time.
 fig, axes = plt.subplot_mosaic(
     [["line", "L1"], ["line", "forest"], ["line", "ours"]],
     figsize=(9, 4.8),
