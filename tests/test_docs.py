@@ -1,5 +1,8 @@
 """What the README and the documents say must exist."""
 
+import doctest
+import importlib
+import importlib.util
 import inspect
 import re
 from functools import partial
@@ -22,27 +25,20 @@ from skjointprune._rules import LAYER_RULES
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "docs/method.md",
-        "docs/benchmarks.md",
-        "docs/add-a-penalty.md",
-        "docs/add-a-layer.md",
-    ],
-)
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [p for p in PAGES if not {"_build", "auto_examples", "generated"} & {*p.parts}]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_inside_the_repository_lead_somewhere(page):
-    page = ROOT / page
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_commands_name_files_that_are_there():
-    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
     named = {
         path
-        for page in pages
+        for page in PAGES
         for path in re.findall(r"examples/[\w/]+\.py", page.read_text())
     }
     assert "examples/plot_digits.py" in named
@@ -54,6 +50,75 @@ def test_public_names_are_documented_with_an_example():
         thing = getattr(skjointprune, name)
         if hasattr(thing, "fit") or name == "joint_prune_path":
             assert all(part in thing.__doc__ for part in ("Parameters\n", ">>> "))
+
+
+SESSIONS = [
+    page for page in PAGES if page.stem != "README" and ">>> " in page.read_text()
+]
+
+
+def test_the_guide_has_sessions():
+    assert {"start", "three-steps", "groups-and-costs", "images"} <= {
+        page.stem for page in SESSIONS
+    }
+
+
+@pytest.mark.parametrize("page", SESSIONS, ids=lambda page: page.stem)
+@pytest.mark.filterwarnings("ignore:`alpha`")  # fits are too short for what is asked
+def test_session_of_a_page_says_what_it_prints(page):
+    text = re.sub(r"^```.*$", "", page.read_text(), flags=re.MULTILINE)
+    test = doctest.DocTestParser().get_doctest(text, {}, page.stem, str(page), 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
+    said: list[str] = []
+    runner.run(test, out=said.append)
+    assert runner.failures == 0, "".join(said)
+
+
+def documented_names():
+    text = (ROOT / "docs" / "api.rst").read_text()
+    names = set()
+    for module, body in re.findall(
+        r"currentmodule:: (\S+)\n(.*?)(?=\.\. currentmodule|\Z)", text, flags=re.DOTALL
+    ):
+        for block in re.findall(r":toctree:.*\n\n((?: {3}\w+\n)+)", body):
+            names |= {f"{module}.{name}" for name in block.split()}
+    return names
+
+
+@pytest.mark.parametrize("module", ["skjointprune", "skjointprune.modules"])
+def test_every_public_name_is_on_the_api_page(module):
+    public = importlib.import_module(module).__all__
+    documented = {n for n in documented_names() if n.rpartition(".")[0] == module}
+    assert documented == {f"{module}.{name}" for name in public}
+
+
+@pytest.fixture
+def check_links():
+    spec = importlib.util.spec_from_file_location("c", ROOT / "docs/check_links.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_link_check_names_links_that_lead_nowhere(check_links, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.html").write_text(
+        '<a href="sub/b.html#here">1</a> <a href="sub/b.html#gone">2</a>'
+        '<img src="c.png"> <a href="https://example.org/x">3</a> <a href="#top">4</a>'
+    )
+    (tmp_path / "sub" / "b.html").write_text('<p id="here"></p><a href="../a.html">')
+    assert check_links.broken_links(tmp_path) == [
+        "a.html: #top",
+        "a.html: c.png",
+        "a.html: sub/b.html#gone",
+    ]
+
+
+def test_the_map_of_the_house_names_every_file():
+    text = (ROOT / "docs" / "contributing.md").read_text()
+    rooms = text[text.index("## The map") : text.index("## Add a penalty")]
+    files = {p.stem for p in (ROOT / "skjointprune").glob("*.py")} - {"__init__"}
+    assert set(re.findall(r"`(_?[a-z_0-9]+)`", rooms)) >= files
 
 
 def follow(page):
