@@ -41,6 +41,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 
 html_math_renderer = "mathml"
+toc_object_entries_show_parents = "hide"
 html_theme = "pydata_sphinx_theme"
 html_title = "skjointprune"
 html_static_path = ["_static"]
