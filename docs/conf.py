@@ -72,5 +72,6 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,
     "doc_module": ("skjointprune",),
     "backreferences_dir": None,
+    "capture_repr": ("_repr_html_",),
     "reference_url": {"skjointprune": None},
 }
