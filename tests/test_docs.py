@@ -82,6 +82,7 @@ def documented_names():
     ):
         for block in re.findall(r":toctree:.*\n\n((?: {3}\w+\n)+)", body):
             names |= {f"{module}.{name}" for name in block.split()}
+        names |= {f"{module}.{name}" for name in re.findall(r"data:: (\w+)", body)}
     return names
 
 
