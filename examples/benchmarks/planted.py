@@ -226,6 +226,9 @@ def parse_args():
         choices=METHODS,
         default=[method for method in METHODS if method != "lassonet"],
     )
+    parser.add_argument(
+        "--max-epochs", type=int, help="passes of ours while pruning, not the default"
+    )
     parser.add_argument("--log", help="append each run to this file of JSON lines")
     parser.add_argument(
         "--lassonet-budget", type=float, default=1800, help="seconds for one path"
@@ -236,6 +239,8 @@ def parse_args():
 def main():
     """Print each run as it ends, and a table for each number of rows and inputs."""
     args = parse_args()
+    if args.max_epochs is not None:
+        OURS["max_epochs"] = args.max_epochs
     methods = []
     for method in args.methods:
         if method in PACKAGES and not importlib.util.find_spec(PACKAGES[method]):
@@ -256,7 +261,7 @@ def main():
                             note(run, args.log)
             print(f"\n{n_rows} rows, {n_inputs} inputs, seeds {args.seeds}: mean F1")
             table = table_of(runs, methods)
-            print(tabulate(table, headers="keys", tablefmt="github"), flush=True)
+            print(tabulate(table, "keys", "github", disable_numparse=True), flush=True)
 
 
 def note(run, log):
