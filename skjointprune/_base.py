@@ -228,7 +228,11 @@ class JointPruneEstimator(
     ) -> None:
         """Retrain a sparse network on data of its inputs; note what came of it."""
         network = sparse.network
-        net = trainer.retrain(network, data, epochs)
+        units, dense_units = (
+            sum(size.units.values()) for size in (NetworkSize.of(network), dense)
+        )
+        left = units / dense_units if dense_units else 1.0
+        net = trainer.retrain(network, data, epochs, left)
         scores = sparse.scores | {"after retraining": trainer.score(network, data)}
         trainer.finish(net, network, data, sparse.support)
         self.net_ = net

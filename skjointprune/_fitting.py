@@ -10,7 +10,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from ._context import warn_caller
@@ -37,6 +37,8 @@ AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
 AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining
 CHECKED_ROWS = 16  # see whether a compact network gives the outputs of the zeroed one
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 Scores = dict[str, float | None]
 
@@ -184,16 +186,20 @@ class Trainer:
             outputs = [teacher.module(X) for X, _ in batches]
         data.train.teacher = torch.cat(outputs).clone()
 
-    def retrain(self, network: Network, data: Data, epochs: int) -> PruningNet:
+    def retrain(
+        self, network: Network, data: Data, epochs: int, units_left: float
+    ) -> PruningNet:
         """Train the compact network without penalty, in one cycle of `lr`.
 
-        Beside a teacher, dropout does harm, and is turned off. An interrupt ends it
-        with a warning: the network works at any time.
+        Dropout falls with the share of the units that are left: fewer need less of it
+        (Han et al., arXiv 1506.02626, of connections). Beside a teacher it does harm,
+        and is turned off. An interrupt ends it with a warning: the network works at
+        any time.
         """
-        if data.train.teacher is not None:
-            for layer in network.module.modules():
-                if isinstance(layer, torch.nn.Dropout | torch.nn.AlphaDropout):
-                    layer.p = 0.0
+        left = 0.0 if data.train.teacher is not None else units_left
+        for layer in network.module.modules():
+            if isinstance(layer, DROPOUTS):
+                layer.p *= left
         callbacks = self._cycled(self._own(True), data, epochs)
         net = self._make_net(
             network, data, callbacks, self.distillation, compiled=bool(self.compile)

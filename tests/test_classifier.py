@@ -582,6 +582,15 @@ def test_distillation_trains_a_dense_network_first(quick, planted):
     assert dropouts == [0]
 
 
+@pytest.mark.parametrize("prune", ["joint", "inputs"])
+def test_dropout_falls_with_the_share_of_units_that_are_left(quick, planted, prune):
+    clf = quick(alpha=0.05, module__dropout=0.4, prune=prune).fit(*planted)
+    (units,) = clf.report_.pruned.units.values()
+    assert units < 16 if prune == "joint" else units == 16
+    (dropout,) = [m.p for m in clf.module_.modules() if isinstance(m, nn.Dropout)]
+    assert dropout == pytest.approx(0.4 * units / 16)
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("input_noise", -1), ("distillation", 1.5), ("unit_cost", "x")]
 )
