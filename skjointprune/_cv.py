@@ -220,15 +220,15 @@ class PathCV(JointPruneEstimator):
 def choose(scores: np.ndarray, errors: np.ndarray, rule) -> int:
     """Return the position of the chosen strength, given ascending ones.
 
-    `scores` are means over folds, `errors` their standard errors. What could not be
-    scored in all folds is not chosen.
+    `scores` are means over folds, `errors` their standard errors. Of equal scores that
+    of the smaller network counts. What could not be scored in all folds is not chosen.
     """
     if np.isnan(scores).all():
         raise ValueError(
             "No point of the path has a score in every fold. Choose a `scoring` that "
             "is defined for all folds, or a `cv` whose folds hold all classes."
         )
-    best = int(np.nanargmax(scores))
+    best = int(np.flatnonzero(scores == np.nanmax(scores)).max())
     if rule == "best":
         return best
     loss = errors[best] if rule == "one_se" else rule

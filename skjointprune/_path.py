@@ -7,6 +7,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
+from torch.utils.data import Dataset
 
 from ._base import JointPruneEstimator
 from ._context import choose_device, draw_seed, seeded
@@ -15,6 +16,7 @@ from ._default import default_estimator
 from ._fitting import Sparsified, Trainer
 from ._groups import Network
 from ._html import path_html
+from ._image_input import labels_of
 from ._optional import import_optional
 from ._report import NetworkSize
 from ._schedule import Sweep
@@ -134,7 +136,7 @@ class PruningPath:
 )
 def joint_prune_path(
     X,
-    y,
+    y=None,
     *,
     alphas=None,
     n_alphas=20,
@@ -154,8 +156,8 @@ def joint_prune_path(
     ----------
     X : array-like of shape (n_samples, n_features), or images
         Training rows; images as in the estimator's `fit`.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Class labels, indicators of labels, or targets.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
+        Class labels, indicators of labels, or targets. None takes those of a Dataset.
     alphas : array-like of shape (n_points,) or None, default=None
         The points, above 0. None finds them while pruning: from point to point the
         number of inputs and units falls by about the same ratio, down to the last.
@@ -195,6 +197,8 @@ def joint_prune_path(
     >>> len(path), path.inputs[-1]
     (6, np.int64(1))
     """
+    if y is None and isinstance(X, Dataset):
+        y = labels_of(X)
     if estimator is None:
         estimator = default_estimator(y)
     if not hasattr(estimator, "alpha"):  # one that chooses by cross-validation

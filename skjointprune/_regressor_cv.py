@@ -23,7 +23,8 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
     n_alphas : int, default=20
         How many, where `alphas` is None; equal ones count once.
     rule : {"best", "one_se"} or float, default="best"
-        Which to choose: that of the best mean score over folds; the largest whose
+        Which to choose: that of the best mean score over folds (of equal ones the
+        largest); the largest whose
         score is within one standard error of the best, so the smallest network; or
         the largest whose score is within that number of the best.
     cv : int, splitter, iterable or None, default=None

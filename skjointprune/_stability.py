@@ -17,7 +17,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
+from torch.utils.data import Dataset
 
+from ._image_input import labels_of, take
 from ._sklearn import (
     HasMethods,
     Interval,
@@ -89,8 +91,9 @@ class StabilitySelection:
         """Bound on the expected number of stable inputs that should not be.
 
         It is *q² / ((2 threshold - 1) n_features)*, and says of complementary pairs,
-        without any assumption on the estimator or the data: at most so many of the
-        stable inputs are expected to have a low selection probability, of at most
+        whatever the estimator, if rows are drawn independently from one distribution
+        (rows that are not, as those of one patient, need `groups`): at most so many of
+        the stable inputs are expected to have a low selection probability, of at most
         `low_probability` in one fit to so many rows [1]_ (theorem 1). So it bounds
         false selections where no input of noise is selected more often than an input
         drawn at random would be. For subsamples it bounds the expected number of false
@@ -116,20 +119,21 @@ class StabilitySelection:
         pairs of which both fits select the input has a unimodal distribution (Shah
         and Samworth, JRSS B 75 (2013), theorem 2). NaN where the theorem says
         nothing: for subsamples, if `low_probability` is above *1 / sqrt(3)*, or if
-        `threshold` is too close to a half.
+        `threshold` is too close to a half, closer than one over the number of pairs.
         """
         if self.resampling != "complementary_pairs":
             return math.nan
         n_pairs = len(self.supports) // 2
         low, reached = self.low_probability, self._reached_threshold
         lowest = 0.5 + min(low**2, 1 / (2 * n_pairs) + 0.75 * low**2)
-        if low > 1 / math.sqrt(3) or reached <= lowest:
+        too_close = self._needed < n_pairs + 2 or reached <= lowest
+        if low > 1 / math.sqrt(3) or too_close:
             return math.nan
         if reached <= 0.75:
             factor = 1 / (2 * (2 * reached - 1 - 1 / (2 * n_pairs)))
         else:
             factor = 4 * (1 - reached + 1 / (2 * n_pairs)) / (1 + 1 / n_pairs)
-        return factor * low * self.n_selected if factor > 0 else math.nan
+        return factor * low * self.n_selected
 
     @property
     def _needed(self) -> int:
@@ -242,10 +246,10 @@ def stability_selection(
         scikit-learn. It is cloned, and each clone gets a `random_state` of its own,
         where it has one. A Pipeline must leave the columns as they are, but for
         steps that select.
-    X : array-like of shape (n_samples, n_features)
-        Rows.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Class labels or targets.
+    X : array-like of shape (n_samples, n_features), or images
+        Rows; or images, if the estimator takes them.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
+        Class labels or targets. None takes those of a Dataset.
     n_resamples : int, default=50
         Number of fits, at least 2; with pairs an even number, twice that of pairs.
     sample_fraction : float in (0, 1), default=0.5
@@ -300,6 +304,8 @@ def stability_selection(
     (np.True_, True)
     """
     _check_selects(estimator)
+    if y is None and isinstance(X, Dataset):
+        y = labels_of(X)
     if y is None:
         raise ValueError(
             "`stability_selection` selects inputs for a target. Got y=None; pass "
@@ -361,7 +367,7 @@ def _select(estimator, X, y, sample_weight, rows, seed: int) -> np.ndarray:
     weight = {}
     if sample_weight is not None:
         weight = {"sample_weight": _safe_indexing(sample_weight, rows)}
-    fitted = estimator.fit(_safe_indexing(X, rows), _safe_indexing(y, rows), **weight)
+    fitted = estimator.fit(take(X, rows), _safe_indexing(y, rows), **weight)
     return _read_support(fitted, X)
 
 

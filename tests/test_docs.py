@@ -74,6 +74,24 @@ def test_session_of_a_page_says_what_it_prints(page):
     assert runner.failures == 0, "".join(said)
 
 
+def test_session_of_the_readme_gives_about_what_it_prints():
+    text = (ROOT / "README.md").read_text()
+    examples = doctest.DocTestParser().get_examples(re.sub("```.*", "", text))
+    names: dict = {}
+    for example in examples:
+        try:
+            got = eval(example.source, names)
+        except SyntaxError:
+            exec(example.source, names)
+        else:
+            if isinstance(got, float):  # another machine may differ in a few rows
+                assert got == pytest.approx(float(example.want), abs=0.02)
+    report = names["clf"].report_
+    told = re.search(r"^parameters .* ([\d.]+)%$", text, flags=re.MULTILINE)
+    assert report.parameters_ratio == pytest.approx(float(told[1]) / 100, abs=0.03)
+    assert names["clf"].get_support().sum() == 20
+
+
 def documented_names():
     text = (ROOT / "docs" / "api.rst").read_text()
     names = set()
