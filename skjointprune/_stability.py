@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
 
+from ._names import input_names
 from ._sklearn import (
     HasMethods,
     Interval,
@@ -169,10 +170,7 @@ class StabilitySelection:
         return self._names()[self.get_support(indices=True)]
 
     def _names(self) -> np.ndarray:
-        if self.feature_names_in is not None:
-            return self.feature_names_in
-        n = self.supports[0].size
-        return np.array([f"x{i}" for i in range(n)], dtype=object)
+        return input_names(self.supports[0].shape, self.feature_names_in)
 
     def __repr__(self) -> str:
         stable = self.get_support(indices=True)

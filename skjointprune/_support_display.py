@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._display import RETAINED, holder_of, label_rows, make_axes
+from ._names import input_names
 from ._pixels import draw_pixels, figure_size
 
 
@@ -21,7 +22,7 @@ class SupportDisplay:
     importances : array-like of the shape of support, or None, default=None
         The importance of each.
     feature_names : array-like of shape (n_features,) or None, default=None
-        Names of columns; None is x0, x1, ….
+        Names of columns; None is x0, x1, …, or x0_1_2 of an image.
     image_shape : tuple of int or None, default=None
         (height, width) or (channels, height, width), where the columns of a table are
         numbers of an image. None is the shape of `support`, if it has three
@@ -49,6 +50,7 @@ class SupportDisplay:
         self, support, *, importances=None, feature_names=None, image_shape=None
     ):
         support = np.asarray(support, dtype=bool)
+        own_shape = support.shape  # columns of a table have names of columns
         if image_shape is None and support.ndim == 3:
             image_shape = support.shape
         self.image_shape = None
@@ -65,12 +67,13 @@ class SupportDisplay:
                     f"{support.size} inputs of `support`. Got {importances.size}."
                 )
             self.importances = importances.reshape(support.shape)
-        if feature_names is not None and len(feature_names) != support.size:
+        self.feature_names = feature_names
+        self._names = input_names(own_shape, feature_names)
+        if len(self._names) != support.size:
             raise ValueError(
                 f"`feature_names` must hold one name for each of the {support.size} "
-                f"inputs of `support`. Got {len(feature_names)}; None is x0, x1, …."
+                f"inputs of `support`. Got {len(self._names)}; None is x0, x1, …."
             )
-        self.feature_names = feature_names
 
     @classmethod
     def from_estimator(
@@ -247,12 +250,8 @@ class SupportDisplay:
                 transform=offset_copy(ax.transData, ax.figure, x=6, units="points"),
                 label=f"dropped ({len(support) - total:,})",
             )
-        names = self.feature_names
-        if names is None:
-            names = [f"x{i}" for i in range(len(support))]
-        for label, retained in zip(
-            label_rows(ax, [names[i] for i in order]), kept, strict=True
-        ):
+        labels = label_rows(ax, self._names[order].tolist())
+        for label, retained in zip(labels, kept, strict=True):
             if not retained:
                 label.set_color("0.5")
         ax.set_xlim(left=0)

@@ -3,6 +3,7 @@ import sys
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_iris
@@ -146,6 +147,23 @@ def test_bars_rank_names_and_tell_retained_from_dropped(frame, quick):
     assert colors[0] == colors[2] != colors[3] == colors[4]
     legend = {t.get_text() for t in display.ax_.get_legend().get_texts()}
     assert legend == {"retained (3 of 12)", "dropped (9)"}
+
+
+def test_bars_of_images_have_the_names_of_the_estimator(of_images):
+    display = SupportDisplay.from_estimator(of_images, kind="bar", n_top=None)
+    kept = row_names(display.ax_)[: of_images.support_.sum()]
+    assert sorted(kept) == sorted(of_images.get_feature_names_out())
+
+
+def test_bars_of_a_table_that_is_an_image_have_names_of_columns(fitted):
+    display = SupportDisplay.from_estimator(fitted, image_shape=(3, 4), kind="bar")
+    assert set(row_names(display.ax_)[:3]) == set(fitted.get_feature_names_out())
+
+
+def test_names_of_a_series_are_read_by_position(fitted):
+    names = pd.Series([f"col{i}" for i in range(12)], index=range(5, 17))
+    display = SupportDisplay.from_estimator(fitted, feature_names=names)
+    assert set(row_names(display.ax_)) == set(names)
 
 
 def test_all_bars_are_there_if_asked_for(fitted):
