@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from ._holder import inner_of
+
 STYLE = """<style>
 .skjointprune { color: inherit; font-size: 0.9em; margin: 0.7em 0; max-width: 44em; }
 .skjointprune table {
@@ -143,7 +145,7 @@ class ReportBelowDiagram:
     def _report_html(self) -> str:
         """Return the report of this estimator, or of the one that selects for it."""
         owner: Any
-        for owner in (self, getattr(self, "estimator_", None)):
+        for owner in (self, inner_of(self)):
             if hasattr(owner, "report_"):
                 return report_html(owner.report_)
         return ""

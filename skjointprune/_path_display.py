@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ._cv import PathCV, choose
+from ._holder import fitted_end_of
 from ._optional import import_optional
 from ._path import PruningPath
 
@@ -134,7 +134,7 @@ class PathDisplay:
         Parameters
         ----------
         estimator : JointPruneClassifierCV or JointPruneRegressorCV
-            Fitted.
+            Fitted. Of a search the best one, of a Pipeline the last step.
         ax, x, **kwargs
             As in `plot`.
 
@@ -151,13 +151,13 @@ class PathDisplay:
         ImportError
             Without matplotlib.
         """
+        estimator = fitted_end_of(estimator)
         if not isinstance(estimator, PathCV):
             raise ValueError(
                 "`estimator` must be a JointPruneClassifierCV or a "
                 f"JointPruneRegressorCV. Got {type(estimator).__name__}; `from_path` "
                 "takes what `joint_prune_path` returns."
             )
-        check_is_fitted(estimator)
         results, n = estimator.cv_results_, estimator.n_splits_
         of_folds = np.array([results[f"split{i}_test_score"] for i in range(n)])
         name = estimator.scoring or estimator.report_.score_name

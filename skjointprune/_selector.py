@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -217,12 +218,13 @@ class InputFeatureSelector(
         return {name: value for name, value in own.items() if value is not None}
 
     def _prefitted(self):
+        # A NotFittedError is a ValueError that diagrams of an estimator expect.
         if self.estimator is None:
-            raise ValueError(
+            raise NotFittedError(
                 "`prefit`=True needs a fitted `estimator`. Got None; pass one."
             )
         if self._overrides():
-            raise ValueError(
+            raise NotFittedError(
                 f"`prefit`=True only reads `estimator`, so {self._overrides()} has no "
                 "effect. Leave these at None."
             )

@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from ._display import RETAINED, holder_of, label_rows, make_axes
+from ._display import RETAINED, label_rows, make_axes
+from ._holder import fitted_end_of, holder_of, inner_of
 from ._names import input_names
 from ._pixels import draw_pixels, figure_size
 
@@ -95,7 +95,8 @@ class SupportDisplay:
         ----------
         estimator : estimator with `get_support`
             Fitted. Where it, or the one that a selector fitted, has
-            `feature_importances_`, these are shown.
+            `feature_importances_`, these are shown. Of a search the best one, of a
+            Pipeline the last step.
         image_shape : tuple of int or None, default=None
             (height, width) or (channels, height, width), where the columns of a table
             are numbers of an image. An estimator of images knows it.
@@ -118,7 +119,7 @@ class SupportDisplay:
         ImportError
             Without matplotlib.
         """
-        check_is_fitted(estimator)
+        estimator = fitted_end_of(estimator)
         support = holder_of(estimator, "get_support").get_support()
         if feature_names is None:
             feature_names = getattr(estimator, "feature_names_in_", None)
@@ -274,7 +275,7 @@ def _check_image_shape(image_shape, n_inputs: int) -> tuple[int, ...]:
 
 def _importances(estimator, n_inputs: int):
     """Return the importances of all inputs, if an estimator or its own one has them."""
-    for owner in (estimator, getattr(estimator, "estimator_", None)):
+    for owner in (estimator, inner_of(estimator)):
         found = getattr(owner, "feature_importances_", None)
         if found is not None and np.size(found) == n_inputs:
             return found

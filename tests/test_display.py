@@ -10,6 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest
 from sklearn.inspection import permutation_importance
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -389,9 +390,35 @@ def test_displays_need_a_fitted_estimator(display):
 
 
 @pytest.mark.parametrize("display", [SupportDisplay, PruningDisplay])
-def test_displays_of_a_pipeline_ask_for_its_step(display, fitted):
+def test_selectors_of_a_fitted_estimator_are_drawn_without_a_fit(display, joint):
+    selector = InputFeatureSelector(joint, prefit=True)
+    shown = display.from_estimator(selector), display.from_estimator(joint)
+    widths = [[b.get_width() for b in d.ax_.containers[-1]] for d in shown]
+    assert widths[0] == widths[1] and max(widths[0]) > 0
+
+
+@pytest.mark.parametrize("display", [SupportDisplay, PruningDisplay])
+def test_displays_of_a_pipeline_or_a_search_are_of_its_end(display, fitted):
+    pipe = make_pipeline(StandardScaler(), fitted)
+    search = GridSearchCV(pipe, {})
+    with pytest.raises(NotFittedError):
+        display.from_estimator(search)
+    search.best_estimator_ = pipe
+    shown = [display.from_estimator(e) for e in (search, pipe, fitted)]
+    names = [row_names(d.ax_) for d in shown]
+    assert names[0] == names[1] == names[2]
+
+
+@pytest.mark.parametrize("display", [SupportDisplay, PruningDisplay])
+def test_displays_of_a_pipeline_that_ends_in_no_selector_ask_for_it(display, fitted):
     with pytest.raises(ValueError, match="step of a Pipeline"):
-        display.from_estimator(make_pipeline(StandardScaler(), fitted))
+        display.from_estimator(make_pipeline(fitted, StandardScaler().fit([[0.0]])))
+
+
+def test_path_of_a_search_is_that_of_the_best(searched):
+    search = GridSearchCV(searched, {})
+    search.best_estimator_ = searched
+    assert PathDisplay.from_estimator(search).chosen == searched.best_index_
 
 
 def test_permutation_importance_is_0_of_dropped_inputs_alone(fitted, planted):

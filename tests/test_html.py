@@ -122,8 +122,18 @@ def test_estimator_that_is_not_fitted_has_a_diagram_alone():
 
 def test_selector_shows_the_report_of_what_selects(joint, planted):
     selector = InputFeatureSelector(joint, prefit=True)
-    assert "Pruning report" not in diagram_of(selector)
+    assert joint.report_._repr_html_() in diagram_of(selector)  # needs no fit
     assert joint.report_._repr_html_() in diagram_of(selector.fit(*planted))
+
+
+def test_selector_that_is_not_fitted_has_a_diagram_alone(joint):
+    for selector in (
+        InputFeatureSelector(joint),
+        InputFeatureSelector(JointPruneClassifier(), prefit=True),
+        InputFeatureSelector(prefit=True),
+        InputFeatureSelector(JointPruneClassifier(), alpha=0.1, prefit=True),
+    ):
+        assert "Pruning report" not in diagram_of(selector)
 
 
 def test_selector_of_another_library_has_a_diagram_alone(planted):
