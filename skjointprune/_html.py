@@ -71,6 +71,10 @@ def report_html(report: Any) -> str:
         parts.append(
             f"<p>{scores['after pruning']:.4f} after pruning, before retraining.</p>"
         )
+    if report.jaccard is not None:
+        parts.append(
+            f"<p>inputs of two folds: Jaccard overlap {report.jaccard:.2f}</p>"
+        )
     if folded:
         of_layers = _table(header, [_size_row(*row) for row in layers])
         parts.append(_details("layer by layer", of_layers))

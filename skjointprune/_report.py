@@ -73,7 +73,8 @@ class PruningReport:
     score_name : str
         What the scores are: "accuracy" (for several labels, of all of a row) or "R2".
     jaccard : float or None
-        Mean overlap of the inputs that two folds retained, where there were folds.
+        Mean Jaccard overlap of the inputs retained in two folds of cross-validation,
+        each a fit on other rows. None without folds.
     """
 
     dense: NetworkSize
@@ -117,7 +118,8 @@ class PruningReport:
         pandas.DataFrame
             Rows "dense" and "pruned"; columns "inputs", "units of …" for each layer,
             "parameters", "MACs", "FLOPs (2 x MACs)", and the score, by its name:
-            before pruning, and of the finished network.
+            before pruning, and of the finished network. `jaccard` is of neither, and
+            not there.
 
         Raises
         ------

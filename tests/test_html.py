@@ -70,6 +70,12 @@ def test_report_without_scores_says_nothing_of_them(report):
     assert "held-out" not in text and "None" not in text
 
 
+def test_report_says_how_much_folds_overlap_where_there_were_folds(report):
+    folds = dataclasses.replace(report, jaccard=0.375)
+    assert "folds: Jaccard overlap 0.38" in Page(folds._repr_html_()).text
+    assert "Jaccard" not in Page(report._repr_html_()).text
+
+
 def test_names_of_users_are_escaped(report):
     evil = renamed(report, ["<script>alert(1)</script>"])
     evil = dataclasses.replace(evil, kept_whole={"<img src=x>": "a & <b>b</b>"})
