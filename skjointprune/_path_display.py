@@ -65,6 +65,14 @@ class PathDisplay:
         chosen=None,
         score_name="score",
     ):
+        n = len(scores)
+        if chosen is not None and not (
+            isinstance(chosen, int | np.integer) and -n <= chosen < n
+        ):
+            raise ValueError(
+                f"`chosen` must be the position of one of the {n} points. Got "
+                f"{chosen!r}; change it, or pass None."
+            )
         self.sizes = sizes
         self.scores = scores
         self.errors = errors
@@ -97,10 +105,17 @@ class PathDisplay:
         Raises
         ------
         ValueError
-            If the path has no scores, or `rule` is another.
+            If `path` is something else, or has no scores or no point `chosen`, or
+            `rule` is another.
         ImportError
             Without matplotlib.
         """
+        if not isinstance(path, PruningPath):
+            raise ValueError(
+                "`path` must be what `joint_prune_path` returns. Got "
+                f"{type(path).__name__}; `from_estimator` takes an estimator that "
+                "cross-validates."
+            )
         scores = np.asarray(path.scores, dtype=float)
         if np.isnan(scores).all():
             raise ValueError(

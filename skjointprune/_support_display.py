@@ -152,11 +152,12 @@ class SupportDisplay:
             ``layout="constrained"``.
         kind : {"image", "bar"} or None, default=None
             Pixels, side by side for each channel; or bars for the most important
-            inputs. None is "image" where there is an `image_shape`.
+            inputs, or, without importances, for the first that are retained.
+            None is "image" where there is an `image_shape`.
         values : {"importances", "support"}, array-like or None, default=None
             What an image shows of retained inputs: their importances; that they are
-            retained; or an image, of which only these numbers are shown. None is the
-            first where there are importances, or the second.
+            retained; or an image, or one channel for all, of which only these numbers
+            are shown. None is the first where there are importances, or the second.
         n_top : int or None, default=20
             How many bars; None is one for each input.
         cmap : str, matplotlib Colormap or None, default=None
@@ -172,8 +173,8 @@ class SupportDisplay:
         Raises
         ------
         ValueError
-            If there is no `image_shape` to draw an image, no importances to rank by,
-            `values` has another shape, or `n_top` is below 1.
+            If there is no `image_shape` to draw an image, `values` has another shape,
+            or `n_top` is no whole number of at least 1.
         ImportError
             Without matplotlib.
         """
@@ -211,6 +212,8 @@ class SupportDisplay:
                 )
             return named[values], values
         image = np.asarray(values, dtype=float)
+        if image.shape in (self.image_shape[1:], (1, *self.image_shape[1:])):
+            image = np.broadcast_to(image, self.image_shape)
         if image.size != self.support.size:
             raise ValueError(
                 f"`values` must be an image of shape {self.image_shape}. Got one of "
@@ -219,16 +222,16 @@ class SupportDisplay:
         return image.reshape(self.image_shape), "image"
 
     def _draw_bars(self, ax, n_top: int | None) -> None:
-        if self.importances is None:
+        if n_top is not None and not (
+            isinstance(n_top, int | np.integer) and n_top >= 1
+        ):
             raise ValueError(
-                "Bars are ranked by importance. Got `importances`=None; use "
-                "`kind`='image', or an estimator with `feature_importances_`."
+                "`n_top` must be a whole number of at least 1, or None for all inputs. "
+                f"Got {n_top!r}; change it."
             )
-        if n_top is not None and n_top < 1:
-            raise ValueError(
-                f"`n_top` must be at least 1, or None for all inputs. Got {n_top}."
-            )
-        support, importances = self.support.ravel(), self.importances.ravel()
+        support = self.support.ravel()
+        ranked = self.importances is not None
+        importances = self.importances.ravel() if ranked else support.astype(float)
         # Among equals, retained ones come first, then in the order of columns.
         order = np.lexsort((~support, -importances))[:n_top]
         kept = support[order]
@@ -256,19 +259,26 @@ class SupportDisplay:
             if not retained:
                 label.set_color("0.5")
         ax.set_xlim(left=0)
-        ax.set_xlabel("importance")
+        if ranked:
+            ax.set_xlabel("importance")
+        else:
+            ax.set_xticks([])  # the length of a bar says nothing
         ax.legend(loc="lower right")
         self.ax_ = ax
 
 
 def _check_image_shape(image_shape, n_inputs: int) -> tuple[int, ...]:
     """Return (channels, height, width)."""
-    shape = tuple(int(size) for size in image_shape)
-    if len(shape) not in (2, 3) or math.prod(shape) != n_inputs:
+    shape = tuple(image_shape) if np.iterable(image_shape) else ()
+    if (
+        len(shape) not in (2, 3)
+        or not all(isinstance(size, int | np.integer) and size > 0 for size in shape)
+        or math.prod(shape) != n_inputs
+    ):
         raise ValueError(
             "`image_shape` must be (height, width) or (channels, height, width) of "
-            f"{n_inputs} inputs in all. Got {image_shape}, which has "
-            f"{math.prod(shape)}."
+            f"{n_inputs} inputs in all. Got {image_shape!r}; pass whole numbers whose "
+            f"product is {n_inputs}."
         )
     return (1, *shape) if len(shape) == 2 else shape
 

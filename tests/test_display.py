@@ -115,6 +115,18 @@ def test_images_are_shown_without_being_told_their_shape(of_images):
     assert texts == ["channel 0", "channel 1"]
 
 
+def test_image_of_one_channel_is_shown_in_all(of_images):
+    image = np.arange(42.0).reshape(6, 7)
+    displays = [
+        SupportDisplay.from_estimator(of_images, values=values)
+        for values in (image, image[None], np.array([image, image]))
+    ]
+    first, *others = (shown(display)[0] for display in displays)
+    assert first.any()
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
 def test_cropped_rows_columns_and_channels_are_counted():
     support = np.zeros((3, 8, 9), dtype=bool)
     support[np.ix_([0, 2], range(1, 5), range(2, 9))] = True
@@ -199,8 +211,11 @@ def test_selectors_of_scikit_learn_have_a_support_without_importances(planted):
     display = SupportDisplay.from_estimator(selector, image_shape=(3, 4))
     _, there = shown(display)
     np.testing.assert_array_equal(there.ravel(), selector.get_support())
-    with pytest.raises(ValueError, match="ranked by importance"):
-        display.plot(kind="bar")
+    bars = SupportDisplay.from_estimator(selector, n_top=5)
+    names = row_names(bars.ax_)
+    assert names[:3] == selector.get_feature_names_out().tolist()
+    assert [bar.get_width() for bar in bars.ax_.containers[0]] == [1, 1, 1]
+    assert len(names) == 5 and not len(bars.ax_.get_xticks())
 
 
 @pytest.mark.parametrize(
@@ -208,12 +223,17 @@ def test_selectors_of_scikit_learn_have_a_support_without_importances(planted):
     [
         ({"image_shape": (3, 3)}, "12 inputs in all. Got"),
         ({"image_shape": (12,)}, "height, width"),
+        ({"image_shape": 4}, "height, width.*Got 4"),
+        ({"image_shape": "ab"}, "height, width.*Got 'ab'"),
+        ({"image_shape": (-3, -4)}, "height, width"),
+        ({"image_shape": (3.5, 4)}, "height, width"),
         ({"feature_names": ["a"]}, "one name for each"),
         ({"kind": "pie"}, "'image', 'bar' or None"),
         ({"kind": "image"}, "needs its shape"),
         ({"image_shape": (3, 4), "values": "saliency"}, "'support' or an image"),
         ({"image_shape": (3, 4), "values": np.zeros((2, 2))}, "shape"),
         ({"n_top": 0}, "at least 1"),
+        ({"n_top": 2.5}, "`n_top` must be a whole number"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(fitted, params, match):
@@ -256,6 +276,18 @@ def test_rule_and_position_choose_the_point(path):
 def test_rules_that_a_path_has_no_use_for_are_refused(path, rule):
     with pytest.raises(ValueError, match="`rule` must be 'best'"):
         PathDisplay.from_path(path, rule=rule)
+
+
+@pytest.mark.parametrize("chosen", [4, -5, 44, 1.0])
+def test_point_that_a_path_has_not_is_refused(path, chosen):
+    assert len(path) == 4
+    with pytest.raises(ValueError, match=r"`chosen` must be .* 4 points"):
+        PathDisplay.from_path(path, chosen=chosen)
+
+
+def test_what_is_no_path_is_refused(fitted):
+    with pytest.raises(ValueError, match=r"`path` must be .*JointPruneClassifier"):
+        PathDisplay.from_path(fitted)
 
 
 def test_path_without_scores_is_refused(path):
