@@ -25,6 +25,13 @@ class NetworkSize:
     macs : int
         Multiply-accumulate operations for one row, of linear layers, convolutions and
         attention.
+
+    Examples
+    --------
+    >>> from skjointprune import NetworkSize
+    >>> size = NetworkSize(inputs=4, units={"linear1": 8}, parameters=67, macs=56)
+    >>> size.flops
+    112
     """
 
     inputs: int
@@ -75,6 +82,17 @@ class PruningReport:
     jaccard : float or None
         Mean Jaccard overlap of the inputs retained in two folds of cross-validation,
         each a fit on other rows. None without folds.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skjointprune import JointPruneClassifier
+    >>> clf = JointPruneClassifier(
+    ...     n_features_to_select=2, max_epochs=5, retrain_epochs=5, random_state=0
+    ... )
+    >>> report = clf.fit(*load_iris(return_X_y=True)).report_
+    >>> report.pruned.inputs, report.inputs_ratio
+    (2, 0.5)
     """
 
     dense: NetworkSize
