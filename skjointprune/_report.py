@@ -88,7 +88,7 @@ class PruningReport:
     >>> from sklearn.datasets import load_iris
     >>> from skjointprune import JointPruneClassifier
     >>> clf = JointPruneClassifier(
-    ...     n_features_to_select=2, max_epochs=5, retrain_epochs=5, random_state=0
+    ...     (8,), n_features_to_select=2, max_epochs=5, retrain_epochs=0, random_state=0
     ... )
     >>> report = clf.fit(*load_iris(return_X_y=True)).report_
     >>> report.pruned.inputs, report.inputs_ratio
