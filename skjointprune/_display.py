@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from ._holder import fitted_end_of, holder_of
 from ._optional import import_optional
 from ._report import PruningReport
 
@@ -48,23 +48,6 @@ def label_rows(ax, names: Sequence[Any]) -> list:
     return labels
 
 
-def holder_of(estimator: Any, attribute: str) -> Any:
-    """Return an estimator, or the one that a selector fitted, that has an attribute.
-
-    Raises
-    ------
-    ValueError
-        If neither has.
-    """
-    for owner in (estimator, getattr(estimator, "estimator_", None)):
-        if hasattr(owner, attribute):
-            return owner
-    raise ValueError(
-        f"`estimator` must have `{attribute}`. Got {type(estimator).__name__}; pass a "
-        "step of a Pipeline, or the `best_estimator_` of a search, alone."
-    )
-
-
 class PruningDisplay:
     """Units of each layer before and after pruning, and inputs.
 
@@ -102,7 +85,8 @@ class PruningDisplay:
         Parameters
         ----------
         estimator : estimator with `report_`
-            Fitted; or an `InputFeatureSelector` of one.
+            Fitted; or an `InputFeatureSelector` of one. Of a search the best one, of a
+            Pipeline the last step.
         ax, normalize
             As in `plot`.
 
@@ -119,8 +103,7 @@ class PruningDisplay:
         ImportError
             Without matplotlib.
         """
-        check_is_fitted(estimator)
-        report = holder_of(estimator, "report_").report_
+        report = holder_of(fitted_end_of(estimator), "report_").report_
         return cls(report).plot(ax, normalize=normalize)
 
     def plot(self, ax=None, *, normalize=True):

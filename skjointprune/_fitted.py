@@ -7,6 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._images import Box, Images, cropped
+from ._names import input_names
 from ._sklearn import _check_feature_names_in
 from ._training import PruningNet
 
@@ -110,7 +111,8 @@ class FittedNetwork:
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Names of all inputs; None takes `feature_names_in_`, or x0, x1, ….
+            Names of all columns; None takes `feature_names_in_`, or x0, x1, ….
+            Numbers of images are x0_1_2, of channel, row and column.
 
         Returns
         -------
@@ -124,8 +126,5 @@ class FittedNetwork:
         """
         check_is_fitted(self)
         if len(self.input_shape_) > 1:
-            return np.array(
-                ["x" + "_".join(map(str, at)) for at in np.argwhere(self.support_)],
-                dtype=object,
-            )
+            return input_names(self.input_shape_)[self.support_.ravel()]
         return _check_feature_names_in(self, input_features)[self.support_]

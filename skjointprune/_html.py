@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from ._holder import inner_of
+
 STYLE = """<style>
 .skjointprune { color: inherit; font-size: 0.9em; margin: 0.7em 0; max-width: 44em; }
 .skjointprune table {
@@ -68,6 +70,10 @@ def report_html(report: Any) -> str:
     if "after pruning" in scores:
         parts.append(
             f"<p>{scores['after pruning']:.4f} after pruning, before retraining.</p>"
+        )
+    if report.jaccard is not None:
+        parts.append(
+            f"<p>inputs of two folds: Jaccard overlap {report.jaccard:.2f}</p>"
         )
     if folded:
         of_layers = _table(header, [_size_row(*row) for row in layers])
@@ -143,7 +149,7 @@ class ReportBelowDiagram:
     def _report_html(self) -> str:
         """Return the report of this estimator, or of the one that selects for it."""
         owner: Any
-        for owner in (self, getattr(self, "estimator_", None)):
+        for owner in (self, inner_of(self)):
             if hasattr(owner, "report_"):
                 return report_html(owner.report_)
         return ""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ._cv import PathCV, choose
+from ._holder import fitted_end_of
 from ._optional import import_optional
 from ._path import PruningPath
 
@@ -65,6 +65,14 @@ class PathDisplay:
         chosen=None,
         score_name="score",
     ):
+        n = len(scores)
+        if chosen is not None and not (
+            isinstance(chosen, int | np.integer) and -n <= chosen < n
+        ):
+            raise ValueError(
+                f"`chosen` must be the position of one of the {n} points. Got "
+                f"{chosen!r}; change it, or pass None."
+            )
         self.sizes = sizes
         self.scores = scores
         self.errors = errors
@@ -97,10 +105,17 @@ class PathDisplay:
         Raises
         ------
         ValueError
-            If the path has no scores, or `rule` is another.
+            If `path` is something else, or has no scores or no point `chosen`, or
+            `rule` is another.
         ImportError
             Without matplotlib.
         """
+        if not isinstance(path, PruningPath):
+            raise ValueError(
+                "`path` must be what `joint_prune_path` returns. Got "
+                f"{type(path).__name__}; `from_estimator` takes an estimator that "
+                "cross-validates."
+            )
         scores = np.asarray(path.scores, dtype=float)
         if np.isnan(scores).all():
             raise ValueError(
@@ -134,7 +149,7 @@ class PathDisplay:
         Parameters
         ----------
         estimator : JointPruneClassifierCV or JointPruneRegressorCV
-            Fitted.
+            Fitted. Of a search the best one, of a Pipeline the last step.
         ax, x, **kwargs
             As in `plot`.
 
@@ -151,13 +166,13 @@ class PathDisplay:
         ImportError
             Without matplotlib.
         """
+        estimator = fitted_end_of(estimator)
         if not isinstance(estimator, PathCV):
             raise ValueError(
                 "`estimator` must be a JointPruneClassifierCV or a "
                 f"JointPruneRegressorCV. Got {type(estimator).__name__}; `from_path` "
                 "takes what `joint_prune_path` returns."
             )
-        check_is_fitted(estimator)
         results, n = estimator.cv_results_, estimator.n_splits_
         of_folds = np.array([results[f"split{i}_test_score"] for i in range(n)])
         name = estimator.scoring or estimator.report_.score_name

@@ -121,7 +121,8 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
     cv_results_ : dict of str to ndarray of shape (n_points,)
         For each of `alphas_`: `split{i}_test_score`, `mean_test_score`,
         `std_test_score`, the mean over folds of `inputs`, `parameters` and `macs`, and
-        `jaccard`, the overlap of the inputs that two folds retained, on average.
+        `jaccard`, the mean overlap of the inputs retained in two folds, each a fit on
+        other rows.
     best_index_ : int
         Where `alpha_` is in `alphas_`.
     n_splits_ : int

@@ -25,6 +25,13 @@ class NetworkSize:
     macs : int
         Multiply-accumulate operations for one row, of linear layers, convolutions and
         attention.
+
+    Examples
+    --------
+    >>> from skjointprune import NetworkSize
+    >>> size = NetworkSize(inputs=4, units={"linear1": 8}, parameters=67, macs=56)
+    >>> size.flops
+    112
     """
 
     inputs: int
@@ -73,7 +80,19 @@ class PruningReport:
     score_name : str
         What the scores are: "accuracy" (for several labels, of all of a row) or "R2".
     jaccard : float or None
-        Mean overlap of the inputs that two folds retained, where there were folds.
+        Mean Jaccard overlap of the inputs retained in two folds of cross-validation,
+        each a fit on other rows. None without folds.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skjointprune import JointPruneClassifier
+    >>> clf = JointPruneClassifier(
+    ...     (8,), n_features_to_select=2, max_epochs=5, retrain_epochs=0, random_state=0
+    ... )
+    >>> report = clf.fit(*load_iris(return_X_y=True)).report_
+    >>> report.pruned.inputs, report.inputs_ratio
+    (2, 0.5)
     """
 
     dense: NetworkSize
@@ -117,7 +136,8 @@ class PruningReport:
         pandas.DataFrame
             Rows "dense" and "pruned"; columns "inputs", "units of …" for each layer,
             "parameters", "MACs", "FLOPs (2 x MACs)", and the score, by its name:
-            before pruning, and of the finished network.
+            before pruning, and of the finished network. `jaccard` is of neither, and
+            not there.
 
         Raises
         ------

@@ -192,11 +192,11 @@ def restore(
     if kind is InputFeatureSelector:
         return _restore_selector(model, params, tensors, module, prefix)
     if "module" in model:
-        if module is None:
-            name = model["module"]
+        if not is_custom(module):
             raise ValueError(
-                f"The file holds a network whose code is not in this package: {name}. "
-                "Pass what was `module` in the fit: load(path, module=…)."
+                "The file holds a network whose code is not in this package: "
+                f"{model['module']}. Got `module`={module!r}; pass what was `module` "
+                "in the fit: load(path, module=…)."
             )
         params["module"] = module
     elif module is not None:

@@ -5,6 +5,8 @@ Then every tensor is replaced by the one that was saved, in its own shape, and s
 every number in the layers that pruning changed, such as `out_features`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from typing import Any
 
@@ -90,7 +92,8 @@ def rebuild_network(
         module = _wrap(module, place, affine)
     module.eval()
     expected = tensors["check"]
-    outputs = _outputs(module, _input_shape(estimator))
+    with _blaming(estimator.module):
+        outputs = _outputs(module, _input_shape(estimator))
     finite = expected[expected.isfinite()]
     scale = float(finite.abs().max()) if len(finite) else 0.0
     if outputs.shape != expected.shape or not torch.allclose(
@@ -103,10 +106,25 @@ def rebuild_network(
     return module
 
 
+@contextmanager
+def _blaming(module: Any) -> Iterator[None]:
+    """Say of what the user's own code raises that it is not that of the fit."""
+    try:
+        yield
+    except Exception as error:  # of any type: the code may do anything
+        if not is_custom(module):
+            raise
+        name = getattr(module, "__name__", type(module).__name__)
+        raise ValueError(
+            f"`module` does not make the network of the fit. Got {name}, which raises "
+            f"{type(error).__name__}: {error}. Pass the `module` of the fit."
+        ) from error
+
+
 def _build_dense(estimator) -> nn.Module:
     """Build the dense network, without weights if its code is known to allow that."""
     if is_custom(estimator.module):
-        with seeded(0, torch.device("cpu")):
+        with seeded(0, torch.device("cpu")), _blaming(estimator.module):
             return estimator._dense_module()
     bare = copy(estimator)
     vars(bare).pop("module__weights", None)  # a file to start from, not needed again

@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -11,7 +12,7 @@ from ._context import all_or_nothing
 from ._default import default_estimator
 from ._html import ReportBelowDiagram
 from ._images import cropped, smallest_box
-from ._sklearn import HasMethods, _fit_context
+from ._sklearn import HasMethods, _fit_context, _get_output_config
 
 
 def _has_groups(selector) -> bool:
@@ -137,11 +138,18 @@ class InputFeatureSelector(
         NotFittedError
             Before `fit`.
         ValueError
-            If X has other columns, or images of another shape, than in `fit`.
+            If X has other columns, or images of another shape, than in `fit`; or if
+            images were to be returned as frames.
         """
         check_is_fitted(self)
         if self.get_support().ndim == 1:
             return super().transform(X)
+        container = _get_output_config("transform", self)["dense"]
+        if container != "default":
+            raise ValueError(
+                f"Images do not fit in a frame. Got the output {container!r}; call "
+                "`set_output(transform='default')`."
+            )
         X = self._source._check_images(X)
         support = self.get_support()
         return cropped(X, np.arange(len(X)), support, smallest_box(support)).numpy()
@@ -168,6 +176,32 @@ class InputFeatureSelector(
         mask = self._get_support_mask()
         return np.flatnonzero(mask) if indices else mask
 
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the retained inputs.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of all columns; None takes `feature_names_in_`, or x0, x1, ….
+            Numbers of images are x0_1_2, of channel, row and column.
+
+        Returns
+        -------
+        ndarray of str
+            Names of the retained inputs.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `input_features` are others than in `fit`.
+        """
+        check_is_fitted(self)
+        if self._get_support_mask().ndim > 1:
+            return self._source.get_feature_names_out(input_features)
+        return super().get_feature_names_out(input_features)
+
     def _new_estimator(self, y):
         """Make the estimator to fit, with the parameters that override its own."""
         if self.estimator is not None:
@@ -184,12 +218,13 @@ class InputFeatureSelector(
         return {name: value for name, value in own.items() if value is not None}
 
     def _prefitted(self):
+        # A NotFittedError is a ValueError that diagrams of an estimator expect.
         if self.estimator is None:
-            raise ValueError(
+            raise NotFittedError(
                 "`prefit`=True needs a fitted `estimator`. Got None; pass one."
             )
         if self._overrides():
-            raise ValueError(
+            raise NotFittedError(
                 f"`prefit`=True only reads `estimator`, so {self._overrides()} has no "
                 "effect. Leave these at None."
             )

@@ -19,7 +19,11 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
 from torch.utils.data import Dataset
 
+<<<<<<< HEAD
 from ._image_input import labels_of, take
+=======
+from ._names import input_names
+>>>>>>> 9482aed6887b8c11f7669665a612e24457a12330
 from ._sklearn import (
     HasMethods,
     Interval,
@@ -173,10 +177,7 @@ class StabilitySelection:
         return self._names()[self.get_support(indices=True)]
 
     def _names(self) -> np.ndarray:
-        if self.feature_names_in is not None:
-            return self.feature_names_in
-        n = self.supports[0].size
-        return np.array([f"x{i}" for i in range(n)], dtype=object)
+        return input_names(self.supports[0].shape, self.feature_names_in)
 
     def __repr__(self) -> str:
         stable = self.get_support(indices=True)

@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from ._display import RETAINED, holder_of, label_rows, make_axes
+from ._display import RETAINED, label_rows, make_axes
+from ._holder import fitted_end_of, holder_of, inner_of
+from ._names import input_names
 from ._pixels import draw_pixels, figure_size
 
 
@@ -21,7 +22,7 @@ class SupportDisplay:
     importances : array-like of the shape of support, or None, default=None
         The importance of each.
     feature_names : array-like of shape (n_features,) or None, default=None
-        Names of columns; None is x0, x1, ….
+        Names of columns; None is x0, x1, …, or x0_1_2 of an image.
     image_shape : tuple of int or None, default=None
         (height, width) or (channels, height, width), where the columns of a table are
         numbers of an image. None is the shape of `support`, if it has three
@@ -49,6 +50,7 @@ class SupportDisplay:
         self, support, *, importances=None, feature_names=None, image_shape=None
     ):
         support = np.asarray(support, dtype=bool)
+        own_shape = support.shape  # columns of a table have names of columns
         if image_shape is None and support.ndim == 3:
             image_shape = support.shape
         self.image_shape = None
@@ -65,12 +67,13 @@ class SupportDisplay:
                     f"{support.size} inputs of `support`. Got {importances.size}."
                 )
             self.importances = importances.reshape(support.shape)
-        if feature_names is not None and len(feature_names) != support.size:
+        self.feature_names = feature_names
+        self._names = input_names(own_shape, feature_names)
+        if len(self._names) != support.size:
             raise ValueError(
                 f"`feature_names` must hold one name for each of the {support.size} "
-                f"inputs of `support`. Got {len(feature_names)}; None is x0, x1, …."
+                f"inputs of `support`. Got {len(self._names)}; None is x0, x1, …."
             )
-        self.feature_names = feature_names
 
     @classmethod
     def from_estimator(
@@ -92,7 +95,8 @@ class SupportDisplay:
         ----------
         estimator : estimator with `get_support`
             Fitted. Where it, or the one that a selector fitted, has
-            `feature_importances_`, these are shown.
+            `feature_importances_`, these are shown. Of a search the best one, of a
+            Pipeline the last step.
         image_shape : tuple of int or None, default=None
             (height, width) or (channels, height, width), where the columns of a table
             are numbers of an image. An estimator of images knows it.
@@ -115,7 +119,7 @@ class SupportDisplay:
         ImportError
             Without matplotlib.
         """
-        check_is_fitted(estimator)
+        estimator = fitted_end_of(estimator)
         support = holder_of(estimator, "get_support").get_support()
         if feature_names is None:
             feature_names = getattr(estimator, "feature_names_in_", None)
@@ -148,11 +152,12 @@ class SupportDisplay:
             ``layout="constrained"``.
         kind : {"image", "bar"} or None, default=None
             Pixels, side by side for each channel; or bars for the most important
-            inputs. None is "image" where there is an `image_shape`.
+            inputs, or, without importances, for the first that are retained.
+            None is "image" where there is an `image_shape`.
         values : {"importances", "support"}, array-like or None, default=None
             What an image shows of retained inputs: their importances; that they are
-            retained; or an image, of which only these numbers are shown. None is the
-            first where there are importances, or the second.
+            retained; or an image, or one channel for all, of which only these numbers
+            are shown. None is the first where there are importances, or the second.
         n_top : int or None, default=20
             How many bars; None is one for each input.
         cmap : str, matplotlib Colormap or None, default=None
@@ -168,8 +173,8 @@ class SupportDisplay:
         Raises
         ------
         ValueError
-            If there is no `image_shape` to draw an image, no importances to rank by,
-            `values` has another shape, or `n_top` is below 1.
+            If there is no `image_shape` to draw an image, `values` has another shape,
+            or `n_top` is no whole number of at least 1.
         ImportError
             Without matplotlib.
         """
@@ -207,6 +212,8 @@ class SupportDisplay:
                 )
             return named[values], values
         image = np.asarray(values, dtype=float)
+        if image.shape in (self.image_shape[1:], (1, *self.image_shape[1:])):
+            image = np.broadcast_to(image, self.image_shape)
         if image.size != self.support.size:
             raise ValueError(
                 f"`values` must be an image of shape {self.image_shape}. Got one of "
@@ -215,16 +222,16 @@ class SupportDisplay:
         return image.reshape(self.image_shape), "image"
 
     def _draw_bars(self, ax, n_top: int | None) -> None:
-        if self.importances is None:
+        if n_top is not None and not (
+            isinstance(n_top, int | np.integer) and n_top >= 1
+        ):
             raise ValueError(
-                "Bars are ranked by importance. Got `importances`=None; use "
-                "`kind`='image', or an estimator with `feature_importances_`."
+                "`n_top` must be a whole number of at least 1, or None for all inputs. "
+                f"Got {n_top!r}; change it."
             )
-        if n_top is not None and n_top < 1:
-            raise ValueError(
-                f"`n_top` must be at least 1, or None for all inputs. Got {n_top}."
-            )
-        support, importances = self.support.ravel(), self.importances.ravel()
+        support = self.support.ravel()
+        ranked = self.importances is not None
+        importances = self.importances.ravel() if ranked else support.astype(float)
         # Among equals, retained ones come first, then in the order of columns.
         order = np.lexsort((~support, -importances))[:n_top]
         kept = support[order]
@@ -247,35 +254,38 @@ class SupportDisplay:
                 transform=offset_copy(ax.transData, ax.figure, x=6, units="points"),
                 label=f"dropped ({len(support) - total:,})",
             )
-        names = self.feature_names
-        if names is None:
-            names = [f"x{i}" for i in range(len(support))]
-        for label, retained in zip(
-            label_rows(ax, [names[i] for i in order]), kept, strict=True
-        ):
+        labels = label_rows(ax, self._names[order].tolist())
+        for label, retained in zip(labels, kept, strict=True):
             if not retained:
                 label.set_color("0.5")
         ax.set_xlim(left=0)
-        ax.set_xlabel("importance")
+        if ranked:
+            ax.set_xlabel("importance")
+        else:
+            ax.set_xticks([])  # the length of a bar says nothing
         ax.legend(loc="lower right")
         self.ax_ = ax
 
 
 def _check_image_shape(image_shape, n_inputs: int) -> tuple[int, ...]:
     """Return (channels, height, width)."""
-    shape = tuple(int(size) for size in image_shape)
-    if len(shape) not in (2, 3) or math.prod(shape) != n_inputs:
+    shape = tuple(image_shape) if np.iterable(image_shape) else ()
+    if (
+        len(shape) not in (2, 3)
+        or not all(isinstance(size, int | np.integer) and size > 0 for size in shape)
+        or math.prod(shape) != n_inputs
+    ):
         raise ValueError(
             "`image_shape` must be (height, width) or (channels, height, width) of "
-            f"{n_inputs} inputs in all. Got {image_shape}, which has "
-            f"{math.prod(shape)}."
+            f"{n_inputs} inputs in all. Got {image_shape!r}; pass whole numbers whose "
+            f"product is {n_inputs}."
         )
     return (1, *shape) if len(shape) == 2 else shape
 
 
 def _importances(estimator, n_inputs: int):
     """Return the importances of all inputs, if an estimator or its own one has them."""
-    for owner in (estimator, getattr(estimator, "estimator_", None)):
+    for owner in (estimator, inner_of(estimator)):
         found = getattr(owner, "feature_importances_", None)
         if found is not None and np.size(found) == n_inputs:
             return found

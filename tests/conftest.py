@@ -10,9 +10,8 @@ from sklearn.datasets import make_blobs
 from skjointprune import JointPruneClassifier
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Let the fixtures of a session run on one thread, as the tests do.
+def pytest_configure(config):
+    """Let all run on one thread, also fixtures of a session and docstrings.
 
     Another number of threads is another order of summation, and so another fit.
     """

@@ -3,12 +3,14 @@ import sys
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest
 from sklearn.inspection import permutation_importance
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -113,6 +115,18 @@ def test_images_are_shown_without_being_told_their_shape(of_images):
     assert texts == ["channel 0", "channel 1"]
 
 
+def test_image_of_one_channel_is_shown_in_all(of_images):
+    image = np.arange(42.0).reshape(6, 7)
+    displays = [
+        SupportDisplay.from_estimator(of_images, values=values)
+        for values in (image, image[None], np.array([image, image]))
+    ]
+    first, *others = (shown(display)[0] for display in displays)
+    assert first.any()
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
 def test_cropped_rows_columns_and_channels_are_counted():
     support = np.zeros((3, 8, 9), dtype=bool)
     support[np.ix_([0, 2], range(1, 5), range(2, 9))] = True
@@ -148,6 +162,23 @@ def test_bars_rank_names_and_tell_retained_from_dropped(frame, quick):
     assert legend == {"retained (3 of 12)", "dropped (9)"}
 
 
+def test_bars_of_images_have_the_names_of_the_estimator(of_images):
+    display = SupportDisplay.from_estimator(of_images, kind="bar", n_top=None)
+    kept = row_names(display.ax_)[: of_images.support_.sum()]
+    assert sorted(kept) == sorted(of_images.get_feature_names_out())
+
+
+def test_bars_of_a_table_that_is_an_image_have_names_of_columns(fitted):
+    display = SupportDisplay.from_estimator(fitted, image_shape=(3, 4), kind="bar")
+    assert set(row_names(display.ax_)[:3]) == set(fitted.get_feature_names_out())
+
+
+def test_names_of_a_series_are_read_by_position(fitted):
+    names = pd.Series([f"col{i}" for i in range(12)], index=range(5, 17))
+    display = SupportDisplay.from_estimator(fitted, feature_names=names)
+    assert set(row_names(display.ax_)) == set(names)
+
+
 def test_all_bars_are_there_if_asked_for(fitted):
     display = SupportDisplay.from_estimator(fitted, n_top=None)
     assert len(row_names(display.ax_)) == 12
@@ -180,8 +211,11 @@ def test_selectors_of_scikit_learn_have_a_support_without_importances(planted):
     display = SupportDisplay.from_estimator(selector, image_shape=(3, 4))
     _, there = shown(display)
     np.testing.assert_array_equal(there.ravel(), selector.get_support())
-    with pytest.raises(ValueError, match="ranked by importance"):
-        display.plot(kind="bar")
+    bars = SupportDisplay.from_estimator(selector, n_top=5)
+    names = row_names(bars.ax_)
+    assert names[:3] == selector.get_feature_names_out().tolist()
+    assert [bar.get_width() for bar in bars.ax_.containers[0]] == [1, 1, 1]
+    assert len(names) == 5 and not len(bars.ax_.get_xticks())
 
 
 @pytest.mark.parametrize(
@@ -189,12 +223,17 @@ def test_selectors_of_scikit_learn_have_a_support_without_importances(planted):
     [
         ({"image_shape": (3, 3)}, "12 inputs in all. Got"),
         ({"image_shape": (12,)}, "height, width"),
+        ({"image_shape": 4}, "height, width.*Got 4"),
+        ({"image_shape": "ab"}, "height, width.*Got 'ab'"),
+        ({"image_shape": (-3, -4)}, "height, width"),
+        ({"image_shape": (3.5, 4)}, "height, width"),
         ({"feature_names": ["a"]}, "one name for each"),
         ({"kind": "pie"}, "'image', 'bar' or None"),
         ({"kind": "image"}, "needs its shape"),
         ({"image_shape": (3, 4), "values": "saliency"}, "'support' or an image"),
         ({"image_shape": (3, 4), "values": np.zeros((2, 2))}, "shape"),
         ({"n_top": 0}, "at least 1"),
+        ({"n_top": 2.5}, "`n_top` must be a whole number"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(fitted, params, match):
@@ -237,6 +276,18 @@ def test_rule_and_position_choose_the_point(path):
 def test_rules_that_a_path_has_no_use_for_are_refused(path, rule):
     with pytest.raises(ValueError, match="`rule` must be 'best'"):
         PathDisplay.from_path(path, rule=rule)
+
+
+@pytest.mark.parametrize("chosen", [4, -5, 44, 1.0])
+def test_point_that_a_path_has_not_is_refused(path, chosen):
+    assert len(path) == 4
+    with pytest.raises(ValueError, match=r"`chosen` must be .* 4 points"):
+        PathDisplay.from_path(path, chosen=chosen)
+
+
+def test_what_is_no_path_is_refused(fitted):
+    with pytest.raises(ValueError, match=r"`path` must be .*JointPruneClassifier"):
+        PathDisplay.from_path(fitted)
 
 
 def test_path_without_scores_is_refused(path):
@@ -371,9 +422,35 @@ def test_displays_need_a_fitted_estimator(display):
 
 
 @pytest.mark.parametrize("display", [SupportDisplay, PruningDisplay])
-def test_displays_of_a_pipeline_ask_for_its_step(display, fitted):
+def test_selectors_of_a_fitted_estimator_are_drawn_without_a_fit(display, joint):
+    selector = InputFeatureSelector(joint, prefit=True)
+    shown = display.from_estimator(selector), display.from_estimator(joint)
+    widths = [[b.get_width() for b in d.ax_.containers[-1]] for d in shown]
+    assert widths[0] == widths[1] and max(widths[0]) > 0
+
+
+@pytest.mark.parametrize("display", [SupportDisplay, PruningDisplay])
+def test_displays_of_a_pipeline_or_a_search_are_of_its_end(display, fitted):
+    pipe = make_pipeline(StandardScaler(), fitted)
+    search = GridSearchCV(pipe, {})
+    with pytest.raises(NotFittedError):
+        display.from_estimator(search)
+    search.best_estimator_ = pipe
+    shown = [display.from_estimator(e) for e in (search, pipe, fitted)]
+    names = [row_names(d.ax_) for d in shown]
+    assert names[0] == names[1] == names[2]
+
+
+@pytest.mark.parametrize("display", [SupportDisplay, PruningDisplay])
+def test_displays_of_a_pipeline_that_ends_in_no_selector_ask_for_it(display, fitted):
     with pytest.raises(ValueError, match="step of a Pipeline"):
-        display.from_estimator(make_pipeline(StandardScaler(), fitted))
+        display.from_estimator(make_pipeline(fitted, StandardScaler().fit([[0.0]])))
+
+
+def test_path_of_a_search_is_that_of_the_best(searched):
+    search = GridSearchCV(searched, {})
+    search.best_estimator_ = searched
+    assert PathDisplay.from_estimator(search).chosen == searched.best_index_
 
 
 def test_permutation_importance_is_0_of_dropped_inputs_alone(fitted, planted):

@@ -70,6 +70,12 @@ def test_report_without_scores_says_nothing_of_them(report):
     assert "held-out" not in text and "None" not in text
 
 
+def test_report_says_how_much_folds_overlap_where_there_were_folds(report):
+    folds = dataclasses.replace(report, jaccard=0.375)
+    assert "folds: Jaccard overlap 0.38" in Page(folds._repr_html_()).text
+    assert "Jaccard" not in Page(report._repr_html_()).text
+
+
 def test_names_of_users_are_escaped(report):
     evil = renamed(report, ["<script>alert(1)</script>"])
     evil = dataclasses.replace(evil, kept_whole={"<img src=x>": "a & <b>b</b>"})
@@ -122,8 +128,18 @@ def test_estimator_that_is_not_fitted_has_a_diagram_alone():
 
 def test_selector_shows_the_report_of_what_selects(joint, planted):
     selector = InputFeatureSelector(joint, prefit=True)
-    assert "Pruning report" not in diagram_of(selector)
+    assert joint.report_._repr_html_() in diagram_of(selector)  # needs no fit
     assert joint.report_._repr_html_() in diagram_of(selector.fit(*planted))
+
+
+def test_selector_that_is_not_fitted_has_a_diagram_alone(joint):
+    for selector in (
+        InputFeatureSelector(joint),
+        InputFeatureSelector(JointPruneClassifier(), prefit=True),
+        InputFeatureSelector(prefit=True),
+        InputFeatureSelector(JointPruneClassifier(), alpha=0.1, prefit=True),
+    ):
+        assert "Pruning report" not in diagram_of(selector)
 
 
 def test_selector_of_another_library_has_a_diagram_alone(planted):

@@ -226,6 +226,24 @@ def test_selector_gives_smaller_images_of_the_same_type(pictures):
     assert selector.get_support(indices=True).size == selector.get_support().sum()
 
 
+def test_selector_of_images_names_what_it_retains(pictures):
+    selector = InputFeatureSelector(make(retrain_epochs=0)).fit(*pictures)
+    names = [
+        f"x{channel}_{row}_{column}"
+        for channel, row, column in np.argwhere(selector.get_support())
+    ]
+    assert selector.get_feature_names_out().tolist() == names
+
+
+def test_selector_refuses_to_put_images_into_frames(pictures):
+    X, y = pictures
+    selector = InputFeatureSelector(make(retrain_epochs=0)).fit(X, y)
+    selector.set_output(transform="pandas")
+    with pytest.raises(ValueError, match=r"frame.*'pandas'.*set_output"):
+        selector.transform(X)
+    assert selector.set_output(transform="default").transform(X).ndim == 4
+
+
 def test_selector_and_classifier_compose_in_a_pipeline(pictures):
     X, y = pictures
     pipe = Pipeline(

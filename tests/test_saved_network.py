@@ -148,6 +148,14 @@ def test_weights_to_start_from_are_not_read_again(images, tmp_path):
 # --- what the loader asks for
 
 
+@pytest.fixture(scope="module")
+def squared(planted, tmp_path_factory):
+    """A file with a network of the user's own."""
+    path = tmp_path_factory.mktemp("squared") / "model"
+    save(JointPruneClassifier(module=Squared, **SMALL).fit(*planted), path)
+    return path
+
+
 def test_custom_network_needs_its_module(quick, planted, tmp_path):
     clf = quick(module=TwoTowers, **SMALL | {"alpha": 0.1}).fit(*planted)
     save(clf, tmp_path / "model")
@@ -155,6 +163,40 @@ def test_custom_network_needs_its_module(quick, planted, tmp_path):
         load(tmp_path / "model")
     with pytest.raises(ValueError, match=r"tensor 'attention.* is in the saved one"):
         load(tmp_path / "model", module=Squared)
+
+
+class Narrow(nn.Module):
+    """Tensors of the names that `Squared` has, in an order that does not run."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.layer = nn.Linear(n_features_in, 8)
+        self.out = nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        return self.layer(self.out(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "match"),
+    [
+        (
+            nn.Linear,
+            r"Got Linear, which raises TypeError.*Pass the `module` of the fit",
+        ),
+        (
+            Narrow,
+            r"Got Narrow, which raises RuntimeError.*Pass the `module` of the fit",
+        ),
+        (5, r"`module` does not make .* Got int"),
+        ("mlp", r"Squared. Got `module`='mlp'; pass"),
+        (MLP, r"Squared. Got `module`=.*MLP.*; pass"),
+    ],
+)
+def test_module_that_was_not_in_the_fit_is_blamed(squared, module, match):
+    with pytest.raises(ValueError, match=match) as error:
+        load(squared, module=module)
+    assert "versions" not in str(error.value)
 
 
 def test_own_network_takes_no_module(fitted, tmp_path):

@@ -179,6 +179,14 @@ def test_names_of_columns_are_kept(frame):
     assert "col5" in repr(stable) and "1.00" in repr(stable)
 
 
+def test_numbers_of_images_have_the_names_that_estimators_give_them():
+    supports = np.zeros((4, 2, 3, 2), dtype=bool)
+    supports[:, 1, 2, 0] = True
+    stable = StabilitySelection(supports, 0.6, "subsamples", 0.5)
+    assert stable.get_feature_names_out().tolist() == ["x1_2_0"]
+    assert "x1_2_0" in repr(stable)
+
+
 def test_positions_name_columns_that_have_no_names(planted):
     stable = stability_selection(
         SelectKBest(k=3), *planted, n_resamples=10, random_state=0
