@@ -19,11 +19,8 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
 from torch.utils.data import Dataset
 
-<<<<<<< HEAD
 from ._image_input import labels_of, take
-=======
 from ._names import input_names
->>>>>>> 9482aed6887b8c11f7669665a612e24457a12330
 from ._sklearn import (
     HasMethods,
     Interval,
