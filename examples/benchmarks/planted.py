@@ -246,7 +246,12 @@ def parse_args():
         choices=METHODS,
         default=[method for method in METHODS if method != "lassonet"],
     )
-    parser.add_argument("--max-epochs", type=int, help="passes of ours while pruning")
+    parser.add_argument(
+        "--max-epochs",
+        type=lambda text: text if text == "auto" else int(text),
+        default=OURS["max_epochs"],
+        help="passes of ours while pruning, with k known, or auto",
+    )
     parser.add_argument("--log", help="append each run to this file of JSON lines")
     parser.add_argument(
         "--lassonet-budget", type=float, default=1800, help="seconds for one path"
@@ -257,8 +262,7 @@ def parse_args():
 def main():
     """Print each run as it ends, and a table for each number of rows and inputs."""
     args = parse_args()
-    if args.max_epochs is not None:
-        OURS["max_epochs"] = args.max_epochs
+    OURS["max_epochs"] = args.max_epochs
     methods = []
     for method in args.methods:
         if method in PACKAGES and not importlib.util.find_spec(PACKAGES[method]):
