@@ -8,7 +8,9 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
     """A `JointPruneRegressor` whose `alpha` is chosen by cross-validation.
 
     Along one warm-started path for each fold, networks of falling size are scored; a
-    rule chooses among them; and one network is fitted on all rows.
+    rule chooses among them; and one network is fitted on all rows, with the strength
+    that was chosen and, of a table, as many inputs as the folds kept with it (their
+    median).
 
     Parameters
     ----------
@@ -115,7 +117,8 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
     Attributes
     ----------
     alpha_ : float
-        The strength that was chosen.
+        The strength that was chosen; of a table, it governs the units of the final
+        fit, and the number of inputs is the median of the folds.
     alphas_ : ndarray of shape (n_points,)
         Those to choose from, ascending.
     cv_results_ : dict of str to ndarray of shape (n_points,)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from _helpers import named
 from torch import nn
 
 from skjointprune._plain_values import from_json, to_json
@@ -40,7 +41,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=named)
 def test_values_come_back_with_their_types(value):
     text = json.dumps(to_json(value), allow_nan=False)
     got = from_json(json.loads(text))
@@ -73,7 +74,7 @@ def test_numbers_of_pandas_come_back_as_arrays():
         torch.zeros(2),
         pd.Timestamp("2020-01-01"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_values_of_other_types_are_refused(value):
     with pytest.raises(TypeError):
