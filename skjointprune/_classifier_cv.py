@@ -8,9 +8,7 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
     """A `JointPruneClassifier` whose `alpha` is chosen by cross-validation.
 
     Along one warm-started path for each fold, networks of falling size are scored; a
-    rule chooses among them; and one network is fitted on all rows, with the strength
-    that was chosen and, of a table, as many inputs as the folds kept with it (their
-    median).
+    rule chooses among them; and one network is fitted on all rows.
 
     Parameters
     ----------
@@ -22,8 +20,7 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
     n_alphas : int, default=20
         How many, where `alphas` is None; equal ones count once.
     rule : {"best", "one_se"} or float, default="best"
-        Which to choose: that of the best mean score over folds (of equal ones the
-        largest); the largest whose
+        Which to choose: that of the best mean score over folds; the largest whose
         score is within one standard error of the best, so the smallest network; or
         the largest whose score is within that number of the best.
     cv : int, splitter, iterable or None, default=None
@@ -115,8 +112,7 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
     Attributes
     ----------
     alpha_ : float
-        The strength that was chosen; of a table, it governs the units of the final
-        fit, and the number of inputs is the median of the folds.
+        The strength that was chosen.
     alphas_ : ndarray of shape (n_points,)
         Those to choose from, ascending.
     cv_results_ : dict of str to ndarray of shape (n_points,)

@@ -1,6 +1,5 @@
 """The strength of regularisation, chosen by cross-validation along paths."""
 
-import math
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -23,7 +22,7 @@ from torch.utils.data import Dataset
 from ._base import JointPruneEstimator
 from ._context import draw_seed
 from ._feature_groups import resolve_groups
-from ._image_input import is_images, labels_of, take
+from ._image_input import labels_of, take
 from ._path import check_alphas, find_alphas, iter_path
 from ._sklearn import (
     Interval,
@@ -130,20 +129,13 @@ class PathCV(JointPruneEstimator):
             )
             for train, test in folds
         )
-        rows, masks, kept = zip(*scored, strict=True)
+        rows, supports = zip(*scored, strict=True)
         table = np.array(rows, dtype=float)  # (folds, points, columns)
-        supports = np.array(masks)
-        results = _collect(alphas, table, supports)
+        results = _collect(alphas, table, np.array(supports))
         spread = table[:, :, 0].std(axis=0, ddof=min(1, len(folds) - 1))
         errors = spread / np.sqrt(len(folds))
         best = choose(results["mean_test_score"], errors, self.rule)
-        single.set_params(
-            alpha=float(alphas[best]),
-            n_features_to_select=self._how_many(
-                supports[:, best], np.array(kept)[:, best]
-            ),
-        )
-        single.fit(X, y, sample_weight)
+        single.set_params(alpha=float(alphas[best])).fit(X, y, sample_weight)
         fitted = {k: v for k, v in vars(single).items() if k not in single.get_params()}
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
@@ -158,17 +150,6 @@ class PathCV(JointPruneEstimator):
         if len(folds) > 1:
             self.report_ = replace(self.report_, jaccard=self.jaccard_)
         return self
-
-    def _how_many(self, supports: np.ndarray, kept: np.ndarray) -> int | None:
-        """Return how many (groups of) inputs to keep: the median of the folds.
-
-        The same `alpha` may keep more or fewer on all rows. None leaves it to `alpha`
-        all the same: where nothing went, or of images, as these have several kinds of
-        groups.
-        """
-        if supports.ndim > 2 or supports.all():
-            return None
-        return math.ceil(np.median(kept))
 
     def _make_single(self, **changed) -> JointPruneEstimator:
         single = self._single()
@@ -239,15 +220,15 @@ class PathCV(JointPruneEstimator):
 def choose(scores: np.ndarray, errors: np.ndarray, rule) -> int:
     """Return the position of the chosen strength, given ascending ones.
 
-    `scores` are means over folds, `errors` their standard errors. Of equal scores that
-    of the smaller network counts. What could not be scored in all folds is not chosen.
+    `scores` are means over folds, `errors` their standard errors.
+    What could not be scored in all folds is not chosen.
     """
     if np.isnan(scores).all():
         raise ValueError(
             "No point of the path has a score in every fold. Choose a `scoring` that "
             "is defined for all folds, or a `cv` whose folds hold all classes."
         )
-    best = int(np.flatnonzero(scores == np.nanmax(scores)).max())
+    best = int(np.nanargmax(scores))
     if rule == "best":
         return best
     loss = errors[best] if rule == "one_se" else rule
@@ -267,24 +248,22 @@ def _check_leaves_alone(penalty: Penalty) -> None:
 
 def _score_fold(
     single, X, y, sample_weight, train, test, alphas, scorer, score_params
-) -> tuple[list[tuple[float, int, int, int]], list[np.ndarray], list[int]]:
+) -> tuple[list[tuple[float, int, int, int]], list[np.ndarray]]:
     """Follow a fold's path.
 
-    Returns score, inputs, parameters and MACs of each point, its support, and how
-    many groups of inputs it kept.
+    Returns score, inputs, parameters and MACs of each point, and its support.
     """
     X_train, y_train = take(X, train), _safe_indexing(y, train)
     X_test, y_test = take(X, test), _safe_indexing(y, test)
     weight = None if sample_weight is None else _safe_indexing(sample_weight, train)
     score_params = {k: _safe_indexing(v, test) for k, v in score_params.items()}
-    rows, supports, kept = [], [], []
+    rows, supports = [], []
     for point in iter_path(single, X_train, y_train, weight, alphas, len(alphas)):
         size = point.report_.pruned
         score = scorer(point, X_test, y_test, **score_params)
         rows.append((score, size.inputs, size.parameters, size.macs))
         supports.append(point.support_)
-        kept.append(0 if is_images(X) else int(point.get_group_support().sum()))
-    return rows, supports, kept
+    return rows, supports
 
 
 def _collect(

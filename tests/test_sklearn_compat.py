@@ -10,7 +10,7 @@ from skjointprune import (
 
 QUICK = {
     "hidden_layer_sizes": (16,),
-    "max_epochs": 12,
+    "max_epochs": 18,
     "retrain_epochs": 8,
     "lr": 1e-2,
     "batch_size": 16,
