@@ -12,7 +12,8 @@ from ._regressor_cv import JointPruneRegressorCV
 from ._report import NetworkSize, PruningReport
 from ._rules import register_rule
 from ._selector import InputFeatureSelector
-from ._stability import StabilitySelection, stability_selection
+from ._stability import stability_selection
+from ._stability_result import StabilitySelection
 from ._support_display import SupportDisplay
 
 __all__ = [

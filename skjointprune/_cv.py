@@ -23,6 +23,7 @@ from ._base import JointPruneEstimator
 from ._context import draw_seed
 from ._feature_groups import resolve_groups
 from ._image_input import labels_of, take
+from ._overlap import mean_jaccard
 from ._path import check_alphas, find_alphas, iter_path
 from ._sklearn import (
     Interval,
@@ -32,7 +33,6 @@ from ._sklearn import (
     _safe_indexing,
 )
 from ._sparsify import Penalty
-from ._stability import mean_jaccard
 
 
 class PathCV(JointPruneEstimator):
