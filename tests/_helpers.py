@@ -1,7 +1,6 @@
 """What several test files know and assert."""
 
 import pickle
-import re
 
 import numpy as np
 import pytest
@@ -79,8 +78,3 @@ def assert_same_estimator(a, b, X):
     assert clone(b).get_params().keys() == a.get_params().keys()
     again = pickle.loads(pickle.dumps(b))
     np.testing.assert_array_equal(again.predict(X), b.predict(X))
-
-
-def named(value):
-    """Name a parameter of a test alike in each process: without its address."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -205,11 +205,8 @@ def test_global_states_are_untouched(quick, planted, random_state):
 def test_fits_in_threads_repeat_and_leave_random_states_alone(quick, planted, joint):
     X, y = planted
     before = torch.get_rng_state()
-    one = {
-        "initializer": torch.set_num_threads,
-        "initargs": (1,),
-    }  # a new thread has more
-    with ThreadPoolExecutor(2, **one) as pool:  # as joblib's threading backend does
+    one = (1,)  # thread of torch: a new thread of Python has several
+    with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=one) as pool:
         fits = list(pool.map(lambda _: quick(alpha=0.12).fit(X, y), range(4)))
     for clf in fits:
         assert_same_fit(clf, joint, X)

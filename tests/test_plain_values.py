@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from _helpers import named
 from torch import nn
 
 from skjointprune._plain_values import from_json, to_json
@@ -41,7 +40,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=named)
+@pytest.mark.parametrize("value", VALUES)
 def test_values_come_back_with_their_types(value):
     text = json.dumps(to_json(value), allow_nan=False)
     got = from_json(json.loads(text))
@@ -74,7 +73,6 @@ def test_numbers_of_pandas_come_back_as_arrays():
         torch.zeros(2),
         pd.Timestamp("2020-01-01"),
     ],
-    ids=named,
 )
 def test_values_of_other_types_are_refused(value):
     with pytest.raises(TypeError):

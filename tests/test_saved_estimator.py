@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import skops.io
 import torch
-from _helpers import RELEVANT, assert_same, assert_same_estimator, named, passed_through
+from _helpers import RELEVANT, assert_same, assert_same_estimator, passed_through
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import VarianceThreshold
@@ -234,7 +234,6 @@ def test_what_is_for_training_alone_is_left_out_with_a_warning(
         ({"feature_costs": torch.ones(12)}, "`feature_costs`"),
         ({"module__activation": nn.ReLU}, "`module__activation`.*partial"),
     ],
-    ids=named,
 )
 def test_other_parameters_that_cannot_be_saved_are_named(
     fitted, tmp_path, params, match
