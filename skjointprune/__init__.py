@@ -2,11 +2,11 @@
 
 from ._classifier import JointPruneClassifier
 from ._classifier_cv import JointPruneClassifierCV
-from ._display import PruningDisplay
 from ._onnx import export_onnx
 from ._path import PruningPath, joint_prune_path
 from ._path_display import PathDisplay
 from ._persistence import load, save
+from ._pruning_display import PruningDisplay
 from ._regressor import JointPruneRegressor
 from ._regressor_cv import JointPruneRegressorCV
 from ._report import NetworkSize, PruningReport

@@ -228,11 +228,8 @@ class JointPruneEstimator(
     ) -> None:
         """Retrain a sparse network on data of its inputs; note what came of it."""
         network = sparse.network
-        units, dense_units = (
-            sum(size.units.values()) for size in (NetworkSize.of(network), dense)
-        )
-        left = units / dense_units if dense_units else 1.0
-        net = trainer.retrain(network, data, epochs, left)
+        units, of = sum(c.size for c in network.hidden), sum(dense.units.values())
+        net = trainer.retrain(network, data, epochs, units / of if of else 1.0)
         scores = sparse.scores | {"after retraining": trainer.score(network, data)}
         trainer.finish(net, network, data, sparse.support)
         self.net_ = net

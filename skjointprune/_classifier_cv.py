@@ -60,7 +60,8 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         optimiser steps, whatever the number of rows.
     retrain_epochs : int or "auto", default="auto"
         Passes over the training rows after pruning, in one cycle of the learning
-        rate. 0 leaves the pruned network as it is. "auto" as above, and at least 20.
+        rate, with the share of dropout that is the share of units left. 0 leaves the
+        pruned network as it is. "auto" as above, and at least 20.
     lr : float, default=1e-3
         Learning rate while sparsifying; retraining peaks at twice that.
     batch_size : int or "auto", default="auto"

@@ -106,7 +106,7 @@ def compact_(
         shape = list(network.input_shape)
         shape[network.input_dim - 1] = network.inputs.size
         network.input_shape = tuple(shape)
-    names = _names_of_tensors(network.module)
+    names = names_of_tensors(network.module)
     for tensor, masks in cuts.items():
         if tensor in names:
             kept_slots = {dim: m.nonzero().flatten() for dim, m in masks.items()}
@@ -141,7 +141,7 @@ def _renumber_(
                 axes[i] = replace(axis, slots=slots)
 
 
-def _names_of_tensors(module: nn.Module) -> dict[str, list[str]]:
+def names_of_tensors(module: nn.Module) -> dict[str, list[str]]:
     """Return all the names of each parameter and buffer: of one that is shared, many.
 
     Modules that are used under several names are met once.

@@ -17,12 +17,11 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.validation import validate_data
-from torch.utils.data import Dataset
 
 from ._base import JointPruneEstimator
 from ._context import draw_seed
 from ._feature_groups import resolve_groups
-from ._image_input import labels_of, take
+from ._image_input import take, targets_of
 from ._overlap import mean_jaccard
 from ._path import check_alphas, find_alphas, iter_path
 from ._sklearn import (
@@ -92,8 +91,7 @@ class PathCV(JointPruneEstimator):
             If `alphas` holds a number that is not above 0, and what a fit raises.
         """
         given = check_alphas(self.alphas)
-        if y is None and isinstance(X, Dataset):
-            y = labels_of(X)
+        y = targets_of(X, y)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
@@ -132,8 +130,7 @@ class PathCV(JointPruneEstimator):
         rows, supports = zip(*scored, strict=True)
         table = np.array(rows, dtype=float)  # (folds, points, columns)
         results = _collect(alphas, table, np.array(supports))
-        spread = table[:, :, 0].std(axis=0, ddof=min(1, len(folds) - 1))
-        errors = spread / np.sqrt(len(folds))
+        errors = standard_errors(table[:, :, 0])
         best = choose(results["mean_test_score"], errors, self.rule)
         single.set_params(alpha=float(alphas[best])).fit(X, y, sample_weight)
         fitted = {k: v for k, v in vars(single).items() if k not in single.get_params()}
@@ -217,11 +214,17 @@ class PathCV(JointPruneEstimator):
         )
 
 
+def standard_errors(scores: np.ndarray) -> np.ndarray:
+    """Return the standard errors of means over folds, of scores (folds, points)."""
+    n = len(scores)
+    return scores.std(axis=0, ddof=min(1, n - 1)) / np.sqrt(n)
+
+
 def choose(scores: np.ndarray, errors: np.ndarray, rule) -> int:
     """Return the position of the chosen strength, given ascending ones.
 
-    `scores` are means over folds, `errors` their standard errors.
-    What could not be scored in all folds is not chosen.
+    `scores` are means over folds, `errors` their standard errors. What could not be
+    scored in all folds is not chosen.
     """
     if np.isnan(scores).all():
         raise ValueError(

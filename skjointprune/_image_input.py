@@ -38,7 +38,7 @@ class ImageInput:
         """Do as `_validate` with images, which are read later, batch by batch."""
         if isinstance(X, Dataset):
             shape = check_dataset(X)
-            y = labels_of(X) if y is None else y
+            y = targets_of(X, y)
             self.n_features_in_ = shape[0]
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
@@ -176,6 +176,11 @@ def check_dataset(dataset: Dataset) -> tuple[int, ...]:
             "in the dataset."
         )
     return tuple(image.shape)
+
+
+def targets_of(X: Any, y: Any) -> Any:
+    """Return y, or where it is None the labels of a dataset."""
+    return labels_of(X) if y is None and isinstance(X, Dataset) else y
 
 
 def labels_of(dataset: Dataset) -> np.ndarray:

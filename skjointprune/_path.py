@@ -7,7 +7,6 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
-from torch.utils.data import Dataset
 
 from ._base import JointPruneEstimator
 from ._context import choose_device, draw_seed, seeded
@@ -16,7 +15,7 @@ from ._default import default_estimator
 from ._fitting import Sparsified, Trainer
 from ._groups import Network
 from ._html import path_html
-from ._image_input import labels_of
+from ._image_input import targets_of
 from ._optional import import_optional
 from ._report import NetworkSize
 from ._schedule import Sweep
@@ -197,8 +196,7 @@ def joint_prune_path(
     >>> len(path), path.inputs[-1]
     (6, np.int64(1))
     """
-    if y is None and isinstance(X, Dataset):
-        y = labels_of(X)
+    y = targets_of(X, y)
     if estimator is None:
         estimator = default_estimator(y)
     if not hasattr(estimator, "alpha"):  # one that chooses by cross-validation

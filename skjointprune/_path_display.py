@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ._cv import PathCV, choose
+from ._cv import PathCV, choose, standard_errors
+from ._display import CHOSEN, make_axes
 from ._holder import fitted_end_of
-from ._optional import import_optional
 from ._path import PruningPath
 
-CHOSEN = "#d55e00"  # of Okabe and Ito's palette
 SIZE_LABELS = {"inputs": "inputs", "parameters": "parameters", "macs": "MACs"}
 
 
@@ -179,7 +178,7 @@ class PathDisplay:
         display = cls(
             {name: results[f"mean_{name}"] for name in SIZE_LABELS},
             results["mean_test_score"],
-            errors=of_folds.std(axis=0, ddof=min(1, n - 1)) / np.sqrt(n),
+            errors=standard_errors(of_folds),
             alphas=estimator.alphas_,
             chosen=estimator.best_index_,
             score_name=name if isinstance(name, str) else "score",
@@ -222,18 +221,11 @@ class PathDisplay:
                 "it at None for inputs and MACs."
             )
         if ax is None:
-            axes = import_optional(
-                "matplotlib.pyplot", "PathDisplay", '"skjointprune[plot]"'
-            ).subplots(
-                1,
-                len(names),
-                squeeze=False,
-                sharey=True,
-                layout="constrained",
-                figsize=(6.4, 4.8) if single else (1 + 4 * len(names), 3.8),
-            )[1][0]
-        else:
-            axes = np.array(ax, dtype=object).ravel() if _many(ax) else np.array([ax])
+            figsize = (6.4, 4.8) if single else (1 + 4 * len(names), 3.8)
+            ax = make_axes(
+                None, "PathDisplay", 1, len(names), sharey=True, figsize=figsize
+            )
+        axes = np.array(ax, dtype=object).ravel()
         if len(axes) != len(names):
             raise ValueError(
                 f"`ax` must hold one axes for each of `x`={names}. Got {len(axes)}; "

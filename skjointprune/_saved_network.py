@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._compact import _names_of_tensors
+from ._compact import names_of_tensors
 from ._context import seeded
 from ._labels import get_tensor, owner
 from ._plain_values import is_known
@@ -48,7 +48,7 @@ def describe_network(estimator) -> tuple[dict[str, Any], dict[str, Tensor]]:
     for place, affine in scalings.items():
         tensors |= {f"{place}.{k}": t for k, t in affine.named_buffers()}
     shared = {}
-    for name, (first, *_) in _names_of_tensors(inner).items():
+    for name, (first, *_) in names_of_tensors(inner).items():
         if name == first:
             tensors[f"network.{name}"] = get_tensor(inner, name).detach()
         else:
@@ -199,7 +199,7 @@ def _set_tensors_(
     module: nn.Module, saved: dict[str, Tensor], shared: dict[str, str]
 ) -> None:
     """Put saved tensors in place; those that layers share stay shared."""
-    there = set(_names_of_tensors(module))
+    there = set(names_of_tensors(module))
     groups = {name: [name] for name in saved}
     for alias, first in shared.items():
         groups[first].append(alias)

@@ -15,9 +15,8 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
-from torch.utils.data import Dataset
 
-from ._image_input import labels_of, take
+from ._image_input import take, targets_of
 from ._sklearn import (
     HasMethods,
     Interval,
@@ -128,8 +127,7 @@ def stability_selection(
     (np.True_, True)
     """
     _check_selects(estimator)
-    if y is None and isinstance(X, Dataset):
-        y = labels_of(X)
+    y = targets_of(X, y)
     if y is None:
         raise ValueError(
             "`stability_selection` selects inputs for a target. Got y=None; pass "

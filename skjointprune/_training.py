@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm  # skorch brings it
 
 from ._groups import Network
-from ._images import Images
+from ._images import Images, InputGates
 from ._schedule import Schedule
 from ._sparsify import Sparsifier
 from ._task import Score
@@ -38,7 +38,9 @@ class Table(Dataset):
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
         self.X, self.y, self.weight = X, y, weight
         self.teacher: Tensor | None = None  # the outputs of a teacher
-        self.mask = self.gates = None  # only images have them
+        # only images have these
+        self.mask: Tensor | None = None
+        self.gates: InputGates | None = None
         self._columns: Tensor | None = None
 
     def __len__(self) -> int:
@@ -274,10 +276,9 @@ def inputs_left(network: Network, rows: Table | Images) -> int:
     if rows.mask is not None:
         return int(rows.mask.sum())
     n = math.prod(network.input_shape)
-    gates = getattr(rows, "gates", None)
-    if gates is None:
+    if rows.gates is None:
         return n
-    open_ = gates.support()  # the same of all channels that may go alone
+    open_ = rows.gates.support()  # the same of all channels that may go alone
     return n * int(open_.sum()) // open_.numel()
 
 
