@@ -32,6 +32,7 @@ def test_notebook_runs(path, monkeypatch, tmp_path):
     root = EXAMPLES.parent
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # else nothing is drawn inline
     paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     notebook = nbformat.read(path, as_version=4)
