@@ -115,7 +115,10 @@ class PathCV(JointPruneEstimator):
         of_fold = {} if self.callbacks else {"validation_fraction": None}
         scored = Parallel(n_jobs=self.n_jobs)(
             delayed(_score_fold)(
-                self._make_single(**shared, **of_fold),
+                # A seed of its own, or folds would agree by their first weights.
+                self._make_single(
+                    **(shared | of_fold | {"random_state": seed + 1 + number})
+                ),
                 X,
                 y,
                 sample_weight,
@@ -125,7 +128,7 @@ class PathCV(JointPruneEstimator):
                 scorer,
                 routed.scorer.score,
             )
-            for train, test in folds
+            for number, (train, test) in enumerate(folds)
         )
         rows, supports = zip(*scored, strict=True)
         table = np.array(rows, dtype=float)  # (folds, points, columns)

@@ -81,7 +81,7 @@ class PruningReport:
         What the scores are: "accuracy" (for several labels, of all of a row) or "R2".
     jaccard : float or None
         Mean Jaccard overlap of the inputs retained in two folds of cross-validation,
-        each a fit on other rows. None without folds.
+        each a fit on other rows with another seed. None without folds.
 
     Examples
     --------
