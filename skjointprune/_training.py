@@ -17,7 +17,6 @@ from skorch.callbacks import (
 )
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm  # skorch brings it
 
 from ._groups import Network
 from ._images import Images, InputGates
@@ -292,6 +291,9 @@ class Progress(Callback):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Open the bar."""
+        # skorch brings it; its import warns in notebooks without ipywidgets
+        from tqdm.auto import tqdm
+
         self.rows_ = X
         self.bar_ = tqdm(total=self.epochs, desc=self.phase, unit="epoch")
 
