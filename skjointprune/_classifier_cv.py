@@ -7,8 +7,10 @@ from ._cv import PathCV
 class JointPruneClassifierCV(PathCV, JointPruneClassifier):
     """A `JointPruneClassifier` whose `alpha` is chosen by cross-validation.
 
-    Along one warm-started path for each fold, networks of falling size are scored; a
-    rule chooses among them; and one network is fitted on all rows.
+    One network is pruned along a path on all rows, and one for each fold, as
+    `joint_prune_path` does. The networks of the folds are scored on the fold's other
+    rows; a rule chooses a point by the mean scores; and the network of that point of
+    the path on all rows is retrained, for as long as a fit retrains.
 
     Parameters
     ----------
@@ -16,13 +18,13 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         Units of each hidden layer before pruning. Used by the default `module` only.
     alphas : array-like of shape (n_alphas,) or None, default=None
         The strengths of regularisation to choose from, above 0. None finds them along
-        a path on all rows.
+        each path, so that at a point as many inputs and units are left in each fold.
     n_alphas : int, default=20
-        How many, where `alphas` is None; equal ones count once.
+        How many points, where `alphas` is None.
     rule : {"best", "one_se"} or float, default="best"
-        Which to choose: that of the best mean score over folds; the largest whose
-        score is within one standard error of the best, so the smallest network; or
-        the largest whose score is within that number of the best.
+        Which point to choose: that of the best mean score over folds; the last, and
+        so the smallest network, whose score is within one standard error of the best;
+        or the last whose score is within that number of the best.
     cv : int, splitter, iterable or None, default=None
         As elsewhere in scikit-learn; None is 5 folds.
     scoring : str, callable or None, default=None
@@ -113,16 +115,16 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
     Attributes
     ----------
     alpha_ : float
-        The strength that was chosen.
+        The strength at the point chosen, of the path on all rows.
     alphas_ : ndarray of shape (n_points,)
-        Those to choose from, ascending.
+        Those of its points, ascending.
     cv_results_ : dict of str to ndarray of shape (n_points,)
         For each of `alphas_`: `split{i}_test_score`, `mean_test_score`,
         `std_test_score`, the mean over folds of `inputs`, `parameters` and `macs`, and
         `jaccard`, the mean overlap of the inputs retained in two folds, each a fit on
         other rows.
     best_index_ : int
-        Where `alpha_` is in `alphas_`.
+        Which point was chosen.
     n_splits_ : int
         Number of folds.
     jaccard_ : float

@@ -1,11 +1,10 @@
-"""The strength of regularisation, chosen by cross-validation along paths."""
+"""How much to prune, chosen by cross-validation along paths."""
 
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
@@ -23,7 +22,7 @@ from ._context import draw_seed
 from ._feature_groups import resolve_groups
 from ._image_input import take, targets_of
 from ._overlap import mean_jaccard
-from ._path import check_alphas, find_alphas, iter_path
+from ._path import RETRAIN_SHARE, PathRun, check_alphas
 from ._sklearn import (
     Interval,
     StrOptions,
@@ -31,11 +30,10 @@ from ._sklearn import (
     _routing_enabled,
     _safe_indexing,
 )
-from ._sparsify import Penalty
 
 
 class PathCV(JointPruneEstimator):
-    """A path for each fold, a rule that chooses, and one fit of what was chosen.
+    """A path for each fold and one on all rows, of which a rule chooses a point.
 
     `_single` is the estimator that is fitted; its parameters are ours, but for the
     strength of regularisation.
@@ -65,7 +63,7 @@ class PathCV(JointPruneEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None, **params):
-        """Choose the strength of regularisation, and fit with it.
+        """Choose how much to prune, and retrain that network of a path on all rows.
 
         Parameters
         ----------
@@ -88,9 +86,9 @@ class PathCV(JointPruneEstimator):
         Raises
         ------
         ValueError
-            If `alphas` holds a number that is not above 0, and what a fit raises.
+            If `alphas` holds a number that is not above 0, and what a path raises.
         """
-        given = check_alphas(self.alphas)
+        alphas = check_alphas(self.alphas)
         y = targets_of(X, y)
         if y is None:
             raise ValueError(
@@ -101,16 +99,12 @@ class PathCV(JointPruneEstimator):
         seed = draw_seed(self.random_state)
         shared = {"random_state": seed, "feature_groups": self._find_groups(X)}
         single = self._make_single(**shared)
-        _check_leaves_alone(single._resolved_penalty())
         scorer = check_scoring(self._scored(), scoring=self.scoring)
         routed = self._route(sample_weight, params)
         cv = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = list(cv.split(X, y, **routed.splitter.split))
 
-        if given is None:
-            alphas = find_alphas(single, X, y, sample_weight, self.n_alphas)
-        else:
-            alphas = np.unique(given)
+        run = PathRun.of(single, X, y, sample_weight, alphas, self.n_alphas)
         # All rows of a fold are for training, unless a callback may watch others.
         of_fold = {} if self.callbacks else {"validation_fraction": None}
         scored = Parallel(n_jobs=self.n_jobs)(
@@ -125,6 +119,7 @@ class PathCV(JointPruneEstimator):
                 train,
                 test,
                 alphas,
+                self.n_alphas,
                 scorer,
                 routed.scorer.score,
             )
@@ -132,17 +127,18 @@ class PathCV(JointPruneEstimator):
         )
         rows, supports = zip(*scored, strict=True)
         table = np.array(rows, dtype=float)  # (folds, points, columns)
-        results = _collect(alphas, table, np.array(supports))
+        found = np.array([point.alpha for point in run.points])
+        results = _collect(found, table, np.array(supports))
         errors = standard_errors(table[:, :, 0])
         best = choose(results["mean_test_score"], errors, self.rule)
-        single.set_params(alpha=float(alphas[best])).fit(X, y, sample_weight)
+        single = run.retrained(run.points[best], share=1)
         fitted = {k: v for k, v in vars(single).items() if k not in single.get_params()}
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         for name, value in fitted.items():
             setattr(self, name, value)
         self.alpha_ = single.alpha
-        self.alphas_ = alphas
+        self.alphas_ = found
         self.cv_results_ = results
         self.best_index_ = best
         self.n_splits_ = len(folds)
@@ -224,7 +220,7 @@ def standard_errors(scores: np.ndarray) -> np.ndarray:
 
 
 def choose(scores: np.ndarray, errors: np.ndarray, rule) -> int:
-    """Return the position of the chosen strength, given ascending ones.
+    """Return the position of the chosen point, given ones of falling size.
 
     `scores` are means over folds, `errors` their standard errors. What could not be
     scored in all folds is not chosen.
@@ -241,19 +237,8 @@ def choose(scores: np.ndarray, errors: np.ndarray, rule) -> int:
     return int(np.flatnonzero(scores >= scores[best] - loss).max())
 
 
-def _check_leaves_alone(penalty: Penalty) -> None:
-    s = torch.linspace(0.1, 10, 50)
-    left = penalty.prox(s, 1.0)
-    if not bool(((left == 0) | (left == s)).all()):
-        raise ValueError(
-            "Cross-validation along paths needs a `penalty` that leaves what stays as "
-            f"it is. Got {type(penalty).__name__}, which shrinks it, and more often in "
-            "a fit than along a path; use 'group_l0', or GridSearchCV over `alpha`."
-        )
-
-
 def _score_fold(
-    single, X, y, sample_weight, train, test, alphas, scorer, score_params
+    single, X, y, sample_weight, train, test, alphas, n_alphas, scorer, score_params
 ) -> tuple[list[tuple[float, int, int, int]], list[np.ndarray]]:
     """Follow a fold's path.
 
@@ -264,11 +249,13 @@ def _score_fold(
     weight = None if sample_weight is None else _safe_indexing(sample_weight, train)
     score_params = {k: _safe_indexing(v, test) for k, v in score_params.items()}
     rows, supports = [], []
-    for point in iter_path(single, X_train, y_train, weight, alphas, len(alphas)):
-        size = point.report_.pruned
-        score = scorer(point, X_test, y_test, **score_params)
+    run = PathRun.of(single, X_train, y_train, weight, alphas, n_alphas)
+    for point in run.points:
+        fitted = run.retrained(point, RETRAIN_SHARE)
+        size = fitted.report_.pruned
+        score = scorer(fitted, X_test, y_test, **score_params)
         rows.append((score, size.inputs, size.parameters, size.macs))
-        supports.append(point.support_)
+        supports.append(fitted.support_)
     return rows, supports
 
 

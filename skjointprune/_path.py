@@ -1,7 +1,6 @@
 """The trade-off of accuracy and size, from one warm-started run."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from numbers import Integral
 
@@ -204,7 +203,8 @@ def joint_prune_path(
             "`estimator` must be a JointPruneClassifier or a JointPruneRegressor. Got "
             f"{estimator!r}; pass one of these."
         )
-    points = list(iter_path(estimator, X, y, sample_weight, alphas, n_alphas))
+    run = PathRun.of(estimator, X, y, sample_weight, alphas, n_alphas)
+    points = [run.retrained(point, RETRAIN_SHARE) for point in run.points]
     scores = [p.report_.scores["after retraining"] for p in points]
     return PruningPath(
         alphas=np.array([p.alpha for p in points]),
@@ -218,7 +218,7 @@ def joint_prune_path(
 
 
 @dataclass
-class _Sweep:
+class PathRun:
     """What one run along a path leaves: points to retrain, and what that takes."""
 
     estimator: JointPruneEstimator
@@ -229,9 +229,9 @@ class _Sweep:
     points: list[Sparsified]
 
     @classmethod
-    def run(
+    def of(
         cls, estimator: JointPruneEstimator, X, y, sample_weight, alphas, n_alphas: int
-    ) -> "_Sweep":
+    ) -> "PathRun":
         """Sparsify, all the way, and copy the network at each point."""
         estimator = clone(estimator)
         estimator._validate_params()
@@ -260,8 +260,11 @@ class _Sweep:
             )
         return cls(estimator, seed, data, trainer, dense, points)
 
-    def retrained(self, point: Sparsified) -> JointPruneEstimator:
-        """Return a fitted estimator: trace back, and retrain for a short while."""
+    def retrained(self, point: Sparsified, share: float) -> JointPruneEstimator:
+        """Return a fitted estimator: trace back, and retrain for a share of a fit's.
+
+        Its `alpha` is the point's.
+        """
         fitted = clone(self.estimator).set_params(alpha=point.alpha)
         known = vars(fitted)
         known |= {k: v for k, v in vars(self.estimator).items() if k not in known}
@@ -272,7 +275,7 @@ class _Sweep:
             table.keep_inputs(point.support)
         with seeded(self.seed, trainer.device):
             fitted._trace_back(point, left)
-            epochs = math.ceil(full * RETRAIN_SHARE)
+            epochs = math.ceil(full * share)
             fitted._retrain(trainer, point, left, epochs, self.dense)
         return fitted
 
@@ -284,23 +287,6 @@ def _check_targets(estimator: JointPruneEstimator, network: Network) -> None:
             f"a network of which is kept whole: {network.kept_whole}. Change `prune` "
             "or `module`."
         )
-
-
-def iter_path(
-    estimator: JointPruneEstimator, X, y, sample_weight, alphas, n_alphas: int
-) -> Iterator[JointPruneEstimator]:
-    """Yield a fitted estimator for each point of a path; its `alpha` is the point's."""
-    sweep = _Sweep.run(estimator, X, y, sample_weight, alphas, n_alphas)
-    for point in sweep.points:
-        yield sweep.retrained(point)
-
-
-def find_alphas(
-    estimator: JointPruneEstimator, X, y, sample_weight, n_alphas: int
-) -> np.ndarray:
-    """Return the points of a path that finds them, without retraining at any."""
-    sweep = _Sweep.run(estimator, X, y, sample_weight, None, n_alphas)
-    return np.unique([point.alpha for point in sweep.points])
 
 
 def check_alphas(alphas) -> list[float] | None:

@@ -11,7 +11,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EarlyStopping
 
-from skjointprune import JointPruneClassifierCV, JointPruneRegressorCV
+from skjointprune import (
+    JointPruneClassifier,
+    JointPruneClassifierCV,
+    JointPruneRegressorCV,
+    joint_prune_path,
+)
+from skjointprune._context import draw_seed
 from skjointprune._cv import choose
 from skjointprune._sparsify import GroupL0
 
@@ -25,6 +31,8 @@ QUICK = {
     "cv": 3,
     "n_alphas": 6,
 }
+
+SINGLE = set(JointPruneClassifier().get_params())  # the names that a fit has as well
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +73,31 @@ def test_results_are_those_of_folds_and_points(fitted):
     np.testing.assert_allclose(results["mean_test_score"], np.mean(splits, axis=0))
     np.testing.assert_allclose(results["std_test_score"], np.std(splits, axis=0))
     assert all(len(column) == n for column in results.values())
-    assert (np.diff(fitted.alphas_) > 0).all()
+    assert (np.diff(fitted.alphas_) >= 0).all()
     assert (np.diff(results["mean_macs"]) < 0).all()
     assert fitted.alpha_ == fitted.alphas_[fitted.best_index_]
 
 
-def test_the_refit_is_a_fit_with_the_chosen_alpha(fitted, quick, planted):
-    X, _ = planted
-    assert fitted.report_.pruned.inputs == pytest.approx(
-        fitted.cv_results_["mean_inputs"][fitted.best_index_], abs=3
-    )
-    assert set(fitted.history_[:, "phase"]) == {"sparsify", "retrain"}
-    assert fitted.predict_proba(X).shape == (400, 2)
+def test_what_is_fitted_is_the_point_of_the_path_over_all_rows(fitted, planted):
+    X, y = planted
+    shared = {name: value for name, value in QUICK.items() if name in SINGLE}
+    single = JointPruneClassifier(**shared | {"random_state": draw_seed(0)})
+    path = joint_prune_path(X, y, estimator=single, n_alphas=QUICK["n_alphas"])
+    at = fitted.best_index_
+    np.testing.assert_array_equal(path.alphas, fitted.alphas_)
+    np.testing.assert_array_equal(path.supports[at], fitted.support_)
+    assert path.sizes[at] == fitted.report_.pruned
+    # but it is retrained for longer, as long as a fit is
+    retraining = [row for row in fitted.history_ if row["phase"] == "retrain"]
+    assert len(retraining) == QUICK["retrain_epochs"]
     assert fitted.get_support().sum() == fitted.module_.linear1.in_features
+
+
+def test_folds_are_compared_at_points_where_as_much_is_left(planted):
+    clf = JointPruneClassifierCV(**QUICK, prune="inputs").fit(*planted)
+    inputs = clf.cv_results_["mean_inputs"]
+    np.testing.assert_array_equal(inputs, inputs.round())  # so they agree in number
+    assert (np.diff(inputs) < 0).all() and inputs[-1] == 1
 
 
 def test_the_overlap_of_folds_is_that_of_the_point_chosen(fitted):
@@ -125,7 +145,7 @@ def test_given_alphas_are_those_to_choose_from(planted):
 
 def test_scoring_says_what_is_best(planted):
     X, y = planted
-    small = {**QUICK, "n_alphas": 2, "cv": 2}
+    small = {**QUICK, "alphas": [0.01, 0.05], "cv": 2}
     calls = []
 
     def score(estimator, X, y):
@@ -133,7 +153,7 @@ def test_scoring_says_what_is_best(planted):
         return estimator.alpha  # the largest is best
 
     clf = JointPruneClassifierCV(**small, scoring=score).fit(X, y)
-    assert clf.alpha_ == max(calls) and len(calls) == 4
+    assert clf.alpha_ == max(calls) == 0.05 and len(calls) == 4
     named = JointPruneClassifierCV(**small, scoring="neg_log_loss").fit(X, y)
     assert (named.cv_results_["mean_test_score"] < 0).all()
 
@@ -141,9 +161,9 @@ def test_scoring_says_what_is_best(planted):
 def test_regressor_finds_the_inputs_of_friedman():
     X, y = make_friedman1(400, 10, random_state=0)
     reg = JointPruneRegressorCV(
-        **{**QUICK, "max_epochs": 60, "n_alphas": 10}, rule="one_se"
+        **{**QUICK, "max_epochs": 60, "n_alphas": 10}, rule="one_se", prune="inputs"
     ).fit(X, y)
-    assert reg.support_[:5].all() and reg.support_.sum() < 10
+    assert reg.support_.nonzero()[0].tolist() == [0, 1, 2, 3, 4]
     assert reg.score(X, y) > 0.8
 
 
@@ -225,7 +245,6 @@ def test_few_inputs_are_enough(planted):
 @pytest.mark.parametrize(
     ("params", "match"),
     [
-        ({"penalty": "group_lasso"}, "leaves what stays"),
         ({"penalty": GroupL0}, r"pass GroupL0\(\)"),
         ({"alphas": [0.0]}, "above 0"),
         ({"rule": "worst"}, "rule"),
