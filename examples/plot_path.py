@@ -34,8 +34,8 @@ path = joint_prune_path(
 print(path)
 
 # %%
-# Paths on three folds, and the one-standard-error rule.
-clf = JointPruneClassifierCV(**short, n_alphas=12, cv=3, rule="one_se")
+# Paths on five folds, and the one-standard-error rule.
+clf = JointPruneClassifierCV(**short, n_alphas=12, cv=5, rule="one_se")
 clf.fit(X_train, y_train)
 print(clf.report_)
 print(f"alpha {clf.alpha_:.3g}, test accuracy {clf.score(X_test, y_test):.4f}")
