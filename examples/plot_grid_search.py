@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from skjointprune import JointPruneClassifier, PathDisplay
 
 X, y = load_digits(return_X_y=True)
-alphas = [0.02, 0.04, 0.06, 0.08, 0.12, 0.16]
+alphas = [0.005, 0.01, 0.02, 0.04, 0.06, 0.08]
 clf = JointPruneClassifier(max_epochs=30, retrain_epochs=20, random_state=0)
 
 
