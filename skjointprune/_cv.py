@@ -131,13 +131,13 @@ class PathCV(JointPruneEstimator):
         results = _collect(found, table, np.array(supports))
         errors = standard_errors(table[:, :, 0])
         best = choose(results["mean_test_score"], errors, self.rule)
-        single = run.retrained(run.points[best], share=1)
-        fitted = {k: v for k, v in vars(single).items() if k not in single.get_params()}
+        chosen = run.retrained(run.points[best], share=1)
+        fitted = {k: v for k, v in vars(chosen).items() if k not in chosen.get_params()}
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         for name, value in fitted.items():
             setattr(self, name, value)
-        self.alpha_ = single.alpha
+        self.alpha_ = chosen.alpha
         self.alphas_ = found
         self.cv_results_ = results
         self.best_index_ = best

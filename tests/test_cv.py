@@ -100,6 +100,15 @@ def test_folds_are_compared_at_points_where_as_much_is_left(planted):
     assert (np.diff(inputs) < 0).all() and inputs[-1] == 1
 
 
+def test_a_penalty_that_shrinks_what_stays_is_no_exception(planted):
+    X, y = planted
+    clf = JointPruneClassifierCV(**QUICK, penalty="group_lasso").fit(X, y)
+    assert clf.support_[RELEVANT].all() and not clf.support_.all()
+    assert clf.score(X, y) > 0.9
+    chosen = clf.cv_results_["mean_inputs"][clf.best_index_]
+    assert clf.support_.sum() == pytest.approx(chosen, abs=3)
+
+
 def test_the_overlap_of_folds_is_that_of_the_point_chosen(fitted):
     overlaps = fitted.cv_results_["jaccard"]
     assert ((overlaps >= 0) & (overlaps <= 1)).all()
