@@ -137,19 +137,3 @@ def _added(mask: Tensor, like: Tensor) -> Tensor:
     if mask.dtype != torch.bool:
         return mask.to(like.dtype)
     return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, float("-inf"))
-
-
-def with_prunable_attention(module: nn.Module) -> nn.Module:
-    """Replace, in place, attention of torch by that which can lose heads.
-
-    Not where it adds biases to keys or a row of zeros, nor within torch's own
-    transformer layers, which look into it.
-    """
-    for parent in list(module.modules()):
-        if isinstance(parent, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
-            continue
-        for name, child in list(parent.named_children()):
-            plain = type(child) is nn.MultiheadAttention
-            if plain and child.bias_k is None and not child.add_zero_attn:
-                setattr(parent, name, MultiheadAttention.of(child))
-    return module

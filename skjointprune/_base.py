@@ -10,7 +10,6 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from ._attention import with_prunable_attention
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data
 from ._fitted import FittedNetwork
@@ -20,6 +19,7 @@ from ._html import ReportBelowDiagram
 from ._image_input import ImageInput, is_images
 from ._images import KINDS, crop_, prunable_inputs
 from ._params import PassedOnParams
+from ._prunable import with_prunable_layers
 from ._report import NetworkSize, PruningReport
 from ._schedule import Rise
 from ._sklearn import (
@@ -189,7 +189,7 @@ class JointPruneEstimator(
             "n_outputs": self._n_outputs,
             "input_shape": self.input_shape_,
         }
-        return with_prunable_attention(build_module(module, sizes, params).float())
+        return with_prunable_layers(build_module(module, sizes, params).float())
 
     def _build(self, data: Data, device) -> Network:
         """Make the dense network and find its groups."""

@@ -96,7 +96,7 @@ def compact_(
     for channels in network.channels:
         if channels.name in keep:
             mask = keep[channels.name]
-            for axis in channels.axes + channels.counted_by:
+            for axis in channels.axes + channels.counted_by + channels.averaged_by:
                 kept = axis.where(mask, otherwise=True)
                 of = cuts.setdefault(axis.tensor, {})
                 of[axis.dim] = of[axis.dim] & kept if axis.dim in of else kept
@@ -128,6 +128,7 @@ def _renumber_(
             channels.carried_by,
             channels.read_by,
             channels.counted_by,
+            channels.averaged_by,
         ):
             for i, axis in enumerate(axes):
                 cut = cuts.get(axis.tensor, {}).get(axis.dim)

@@ -11,24 +11,18 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional as F
 
-from ._labels import CONSTANT, Labels, varies
+from ._labels import CONSTANT, Counted, Labels, varies
 
 
-class Counted:
-    """A number that the traced code computes from how many channels there are."""
-
-
-class CountedInt(Counted, int):
-    """Such as a size."""
-
-
-class CountedFloat(Counted, float):
-    """Such as the square root of a size."""
-
-
-def _fixed(sizes: Iterable[int]) -> list[int]:
-    """Return at which places sizes are that stay when channels go."""
-    return [d for d, n in enumerate(sizes) if not isinstance(n, Counted) and n > 0]
+def _fixed(labels: Labels, x: Tensor, sizes: Iterable[int]) -> list[int]:
+    """Return at which places sizes of what x becomes stay when channels go."""
+    fixed = []
+    for d, n in enumerate(sizes):
+        if isinstance(n, Counted):
+            labels.expect(n, x, f"their number is a size at {labels.node!r}")
+        elif n > 0:
+            fixed.append(d)
+    return fixed
 
 
 def _pin_fixed(labels: Labels, x: Tensor, dims: Iterable[int]) -> None:
@@ -49,7 +43,7 @@ def _same(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
     return x
 
 
-def _together(labels: Labels, *args, **kwargs) -> Any:
+def together(labels: Labels, *args, **kwargs) -> Any:
     """Tie what is added, multiplied or compared elementwise."""
     given = [*args, *kwargs.values()]
     parts = [a for a in given if isinstance(a, Tensor)]
@@ -60,8 +54,8 @@ def _together(labels: Labels, *args, **kwargs) -> Any:
         labels.tie(out, part)
         if (out == CONSTANT).any():
             out = torch.where(out == CONSTANT, part, out)
-    if any(isinstance(a, Counted) for a in given):
-        labels.pin(out, f"their number is part of what {labels.node!r} computes")
+    numbers = [a for a in given if isinstance(a, Counted)]
+    labels.pin(numbers, f"their number is part of what {labels.node!r} computes")
     return out
 
 
@@ -93,12 +87,18 @@ class Extremes(NamedTuple):
 
 def _extreme(labels: Labels, x: Tensor, dim=None, keepdim: bool = False) -> Any:
     if isinstance(dim, Tensor):
-        return _together(labels, x, dim)
+        return together(labels, x, dim)
     if dim is None:
         return _reduce(labels, x)
     x = _over(labels, x, [dim])
     x = x if keepdim else x.squeeze(dim)
     return Extremes(x, x)
+
+
+def _softmax(labels: Labels, x: Tensor, dim: int | None = None, *args, **kwargs) -> Any:
+    if dim is None or varies(x, dim):
+        labels.pin(x, f"{labels.node!r} couples them")
+    return x
 
 
 def _normalised(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
@@ -176,13 +176,13 @@ def _view(labels: Labels, x: Tensor, *shape) -> Any:
     if isinstance(sizes[0], torch.dtype):
         return NotImplemented
     counted = [d for d, n in enumerate(sizes) if isinstance(n, Counted)]
-    return reshape(labels, x, _fixed(sizes), counted)
+    return reshape(labels, x, _fixed(labels, x, sizes), counted)
 
 
 def unflatten(labels: Labels, x: Tensor, dim, sizes) -> Any:
     if isinstance(dim, str):
         return NotImplemented
-    return reshape(labels, x, [dim % x.ndim + i for i in _fixed(sizes)])
+    return reshape(labels, x, [dim % x.ndim + i for i in _fixed(labels, x, sizes)])
 
 
 def _flatten_function(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
@@ -198,6 +198,12 @@ def _pieces(labels: Labels, x: Tensor, chunks: int, dim: int = 0) -> Any:
             if part.shape == parts[0].shape:
                 labels.tie(part, parts[0])
     return parts
+
+
+def glu(labels: Labels, x: Tensor, dim: int = -1) -> Tensor:
+    value, gate = x.chunk(2, dim)
+    labels.tie(value, gate)
+    return value
 
 
 def _split(labels: Labels, x: Tensor, split_size_or_sections, dim: int = 0) -> Any:
@@ -239,7 +245,8 @@ def _pad(
         d = x.ndim - 1 - i
         around = pad[2 * i : 2 * i + 2]
         if varies(x, d):
-            if min(around) < 0 or any(isinstance(n, Counted) for n in around):
+            labels.pin(around, why)
+            if min(around) < 0:
                 labels.pin(x, why)
             x = F.pad(x, [0, 0] * i + list(around), value=int(label))
         else:
@@ -264,18 +271,23 @@ def _squeeze(labels: Labels, x: Tensor, dim=None) -> Tensor:
 
 def _expand(labels: Labels, x: Tensor, *shape) -> Tensor:
     sizes = shape[0] if isinstance(shape[0], tuple | list) else shape
-    if (x == CONSTANT).all() and any(sizes[d] > 1 for d in _fixed(sizes)):
+    fixed = _fixed(labels, x, sizes)
+    if (x == CONSTANT).all() and any(sizes[d] > 1 for d in fixed):
         return labels.made()
     out = x.expand(labels.shape)
-    _pin_fixed(labels, out, _fixed(sizes))
+    _pin_fixed(labels, out, fixed)
     return out
 
 
 def _repeat(labels: Labels, x: Tensor, *sizes) -> Tensor:
-    return labels.made() if (x == CONSTANT).all() else x.repeat(*sizes)
+    if (x == CONSTANT).all():
+        return _made(labels, x, *sizes)
+    labels.pin(sizes, f"their number is a size at {labels.node!r}")
+    return x.repeat(*sizes)
 
 
 def _made(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
+    labels.pin([args, kwargs], f"their number is a size at {labels.node!r}")
     return labels.made()
 
 
@@ -315,9 +327,9 @@ ELEMENTWISE = (
     "hardtanh", "iadd", "imul", "int", "isub", "itruediv", "le", "leaky_relu", "lerp",
     "log", "log1p", "logsigmoid", "long", "lt", "masked_fill", "maximum", "minimum",
     "mish", "mod", "mul", "multiply", "nan_to_num", "ne", "neg", "pow", "reciprocal",
-    "relu", "relu6", "round", "rsqrt", "selu", "sigmoid", "sign", "silu", "sin",
-    "softplus", "softshrink", "softsign", "sqrt", "square", "sub", "subtract", "tanh",
-    "tanhshrink", "threshold", "truediv", "where",
+    "relu", "relu6", "round", "rrelu", "rsqrt", "selu", "sigmoid", "sign", "silu",
+    "sin", "softplus", "softshrink", "softsign", "sqrt", "square", "sub", "subtract",
+    "tanh", "tanhshrink", "threshold", "truediv", "where",
 )  # fmt: skip
 SAME = (
     "empty_like", "full_like", "ones_like", "rand_like", "randn_like",
@@ -337,7 +349,7 @@ POOLS = (
 # Rules by the name of a function (of operator, torch or torch.nn.functional) or of a
 # tensor's method: in all of these places a name means the same.
 FUNCTION_RULES: dict[str, Callable] = {
-    **dict.fromkeys(ELEMENTWISE, _together),
+    **dict.fromkeys(ELEMENTWISE, together),
     **dict.fromkeys(SAME, _same),
     **dict.fromkeys(POOLS, each_channel),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), _reduce),
@@ -347,10 +359,12 @@ FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(("view", "reshape"), _view),
     **dict.fromkeys(("new_empty", "new_full", "new_ones", "new_zeros"), _made),
     **{name: _native(getattr(Tensor, name)) for name in MOVES},
+    **dict.fromkeys(("softmax", "log_softmax", "softmin"), _softmax),
     "stack": _stack,
     "flatten": _flatten_function,
     "unflatten": unflatten,
     "chunk": _pieces,
+    "glu": glu,
     "split": _split,
     "getitem": _index,
     "pad": _pad,
@@ -368,6 +382,8 @@ def function_rule(node: fx.Node) -> Callable | None:
     """Return the rule of a function or method in a traced graph, if there is one."""
     if node.op == "call_method":
         name = str(node.target)
+    elif node.op != "call_function":
+        return None
     else:
         target: Any = node.target
         home = getattr(target, "__module__", None) or "torch"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx, nn
 
-from ._labels import CONSTANT, Bound, Labels, get_tensor, varies
+from ._labels import CONSTANT, Bound, Labels, get_tensor, owner, varies
 from ._trace import run_shapes, trace, walk
 
 
@@ -23,8 +23,8 @@ class Axis:
     """One dimension of one parameter or buffer, named as in `state_dict`.
 
     `slots`, (size of the dimension,), says whose channel each slot is, -1 for none of
-    these channels; None where slot i is channel i. A weight that reads channels reads
-    the dimension `of` what its layer is given.
+    these channels; None where slot i is channel i. What reads channels, or takes means
+    over them, does so along the dimension `of` what its layer is given.
     """
 
     tensor: str
@@ -63,7 +63,8 @@ class Channels:
     `produced_by` are the parameters that must be zero for a channel to be zero,
     `carried_by` what shrinks with it, `read_by` the weights that consume it. `pinned`
     says why these channels must be kept whole. `counted_by` are attributes of layers
-    that say how many there are.
+    that say how many there are, `averaged_by` those of layers that take means over
+    them, where they must be zero to go.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Channels:
     read_by: list[Axis] = field(default_factory=list)
     pinned: str | None = None
     counted_by: list[Axis] = field(default_factory=list)
+    averaged_by: list[Axis] = field(default_factory=list)
 
     def is_of_several(self) -> bool:
         """Tell whether one group is of several units."""
@@ -186,6 +188,10 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
         pinned = "they are read one by one, not by channels"
     elif len(set(own)) < len(own):
         pinned = pinned or "they are read in groups"
+    of_inputs = set(roots.flatten().tolist())
+    for b, of in bound:
+        if b.role == "average" and of_inputs.intersection(of.tolist()):
+            pinned = pinned or f"{b.tensor.rpartition('.')[0]!r} takes means over them"
     channels = [_channels("inputs", own if pinned is None else [], bound)]
     channels[0].size, channels[0].pinned = len(own), pinned
 
@@ -194,7 +200,6 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
         for root in set(slots.tolist()) - {CONSTANT}:
             touched.setdefault(root, []).append(i)
     alike: dict[tuple, list[int]] = {}
-    of_inputs = set(roots.flatten().tolist())
     for root in sorted(touched):
         if root not in of_inputs:
             alike.setdefault((*touched[root], why.get(root)), []).append(root)
@@ -229,6 +234,7 @@ def _channels(
         "carry": found.carried_by,
         "read": found.read_by,
         "count": found.counted_by,
+        "average": found.averaged_by,
     }
     for b, roots in bound:
         slots = torch.tensor([number.get(r, CONSTANT) for r in roots.tolist()])
@@ -276,7 +282,7 @@ def _pin_what_speaks_(network: Network) -> None:
                 all_dead = torch.ones(channels.size, dtype=torch.bool, device=t.device)
                 t.index_fill_(axis.dim, axis.where(all_dead).nonzero().flatten(), 0)
     rows = torch.rand(2, *network.input_shape, generator=generator)
-    heard = listen(probe, [a for c in silent for a in c.read_by], rows)
+    heard = listen(probe, [a for c in silent for a in c.read_by + c.averaged_by], rows)
     for channels in silent:
         for axis in channels.read_by:
             if axis not in heard:
@@ -292,18 +298,31 @@ def _pin_what_speaks_(network: Network) -> None:
                     "a constant is left of them that the bias of "
                     f"{axis.tensor.rpartition('.')[0]!r} cannot take up"
                 )
+        for axis in channels.averaged_by:
+            mine = axis.where(torch.ones(channels.size, dtype=torch.bool))
+            if axis in heard and heard[axis][:, mine].any():
+                layer = axis.tensor.rpartition(".")[0]
+                channels.pinned = f"zeroed, they still add to means of {layer!r}"
 
 
 def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, Tensor]:
-    """Run rows through a module; return what is read through some axes of weights.
+    """Run rows through a module; return what is read, or averaged, through some axes.
 
     A tensor (positions, channels) for each axis: all rows, calls and layers, and all
     that a layer is given that is as long.
     """
     heard: dict[Axis, list[Tensor]] = {}
+    layers_of = holders(module)
 
-    def hook_of(axis: Axis):
-        size = get_tensor(module, axis.tensor).shape[axis.dim]
+    def find(axis: Axis) -> tuple[list[nn.Module], int]:
+        """Return the layers that an axis is of, and how long it is."""
+        layer, attribute = owner(module, axis.tensor)
+        held = getattr(layer, attribute)
+        if isinstance(held, Tensor):
+            return layers_of[id(held)], held.shape[axis.dim]
+        return [layer], held
+
+    def hook_of(axis: Axis, size: int):
 
         def hook(layer, args, kwargs):
             for given in (*args, *kwargs.values()):
@@ -313,12 +332,13 @@ def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, 
 
         return hook
 
-    layers_of = holders(module)
-    hooks = [
-        layer.register_forward_pre_hook(hook_of(axis), with_kwargs=True)
-        for axis in dict.fromkeys(axes)  # one that several channels share, once
-        for layer in layers_of[id(get_tensor(module, axis.tensor))]
-    ]
+    hooks = []
+    for axis in dict.fromkeys(axes):  # one that several channels share, once
+        layers, size = find(axis)
+        hooks += [
+            layer.register_forward_pre_hook(hook_of(axis, size), with_kwargs=True)
+            for layer in layers
+        ]
     parameter = next(module.parameters())
     try:
         with torch.no_grad():

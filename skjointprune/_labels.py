@@ -6,8 +6,8 @@ labels. What must live and die together is tied, by union-find; what cannot go i
 pinned, with the reason.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,15 +42,32 @@ def _thin(x: Tensor) -> Tensor:
     return x
 
 
+class Counted:
+    """A number that the traced code computes from sizes.
+
+    `of` are labels, and along which of their dimensions there are as many.
+    """
+
+    of: list[tuple[Tensor, int]]
+
+
+class CountedInt(Counted, int):
+    """Such as a size."""
+
+
+class CountedFloat(Counted, float):
+    """Such as the square root of a size."""
+
+
 @dataclass
 class Bound:
     """The labels of one dimension of one parameter or buffer, or of a count."""
 
     tensor: str
     dim: int
-    role: str  # "produce", "carry", "read" or "count"
+    role: str  # "produce", "carry", "read", "count" or "average"
     labels: Tensor
-    of: int = 1  # of a weight that reads: the dimension of what it reads
+    of: int = 1  # of what reads or takes a mean: the dimension of what it is given
 
 
 @dataclass
@@ -67,6 +84,7 @@ class Labels:
     bound: dict[tuple[str, int], Bound] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     _parent: list[int] = field(default_factory=list)
+    _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         params = self.module.named_parameters(remove_duplicate=False)
@@ -118,6 +136,16 @@ class Labels:
         """Say that an attribute of a layer is the number of channels."""
         self._bind(attribute, 0, "count", labels)
 
+    def average(self, attribute: str, x: Tensor, of: int = -1) -> Tensor:
+        """Say that a layer takes means over a dimension `of` x; return its channels.
+
+        Those that go must be zero there, and the means be as with them. The attribute
+        is the number of channels that are left.
+        """
+        labels = self.channels(x, of)
+        self._bind(attribute, 0, "average", labels, of)
+        return labels
+
     def has(self, tensor: str) -> bool:
         """Tell whether there is a parameter or buffer of this name."""
         return tensor in self._canonical
@@ -160,17 +188,42 @@ class Labels:
         found = [i if i == CONSTANT else self.find(i) for i in labels.tolist()]
         return torch.tensor(found, dtype=torch.int64)
 
-    def pin(self, x: Tensor | Iterable, why: str) -> None:
-        """Keep channels whole, and note why."""
+    def members(self, x: Tensor) -> list[int]:
+        """Return the labels that are in a tensor, without constants."""
+        return [i for i in _thin(x).flatten().unique().tolist() if i != CONSTANT]
+
+    def pin(self, x: Any, why: str) -> None:
+        """Keep channels whole, and those that numbers count, and note why."""
         if isinstance(x, Tensor):
-            for label in _thin(x).flatten().unique().tolist():
-                if label != CONSTANT:
-                    self.reasons.setdefault(label, why)
+            for label in self.members(x):
+                self.reasons.setdefault(label, why)
+        elif isinstance(x, Counted):
+            self.expect(x, torch.zeros(0, dtype=torch.int64), why)
         elif isinstance(x, tuple | list):
             for part in x:
                 self.pin(part, why)
         elif isinstance(x, dict):
             self.pin(list(x.values()), why)
+
+    def expect(self, number: Counted, x: Tensor, why: str) -> None:
+        """Keep whole what a number counts, and x, unless these are the same channels.
+
+        Which channels hang together shows when all of the network was seen.
+        """
+        self._expected.append((number, x, why))
+
+    def _settle(self) -> None:
+        """Pin what was not as expected."""
+        for number, x, why in self._expected:
+            counted = [
+                i
+                for at, dim in ((_thin(at), dim) for at, dim in number.of)
+                if varies(self.roots(at.flatten()).view(at.shape), dim)
+                for i in self.members(at)
+            ]
+            own = {self.find(i) for i in self.members(x)}
+            if not own.issuperset(map(self.find, counted)):
+                self.pin([torch.tensor(counted), x], why)
 
     def is_pinned(self, x: Tensor) -> bool:
         """Tell whether all is one channel that is kept whole."""
@@ -194,6 +247,7 @@ class Labels:
 
     def why(self) -> dict[int, str]:
         """Return the reason of each root that is pinned."""
+        self._settle()
         found: dict[int, str] = {}
         for label, reason in self.reasons.items():
             found.setdefault(self.find(label), reason)

@@ -17,12 +17,14 @@ from ._attention import MultiheadAttention
 from ._function_rules import (
     channel_shuffle,
     each_channel,
+    glu,
     pixel_shuffle,
     pixel_unshuffle,
     reshape,
     unflatten,
 )
-from ._labels import Labels
+from ._labels import Labels, varies
+from ._norms import LayerNorm, LayerNorm2d, RMSNorm
 
 LayerRule = Callable[[Any, str, Tensor, Labels], Any]
 
@@ -85,6 +87,17 @@ def _norm(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
     return x
 
 
+def _mean_norm(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
+    if isinstance(layer, LayerNorm) and layer.weight is None:
+        return _couples(layer, name, x, labels)  # a zero would leave as -mean/std
+    dim = 1 if isinstance(layer, LayerNorm2d) else -1
+    v = labels.average(f"{name}.width", x, dim)
+    for tensor in ("weight", "bias"):
+        if labels.has(f"{name}.{tensor}"):
+            labels.produce(f"{name}.{tensor}", 0, v)
+    return x
+
+
 def _couples(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
     labels.pin(x, f"{type(layer).__name__} {name!r} couples them")
     return x
@@ -104,6 +117,16 @@ def _elementwise(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
 
 def _spatial(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
     return each_channel(labels, x)
+
+
+def _glu(layer: nn.GLU, name: str, x: Tensor, labels: Labels) -> Tensor:
+    return glu(labels, x, layer.dim)
+
+
+def _softmax(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
+    if layer.dim is None or varies(x, layer.dim):
+        return _couples(layer, name, x, labels)
+    return x
 
 
 def _flatten(layer: nn.Flatten, name: str, x: Tensor, labels: Labels) -> Tensor:
@@ -168,6 +191,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.Flatten: _flatten,
     nn.Unflatten: _unflatten,
     nn.Embedding: _embedding,
+    nn.GLU: _glu,
     MultiheadAttention: _attention,
     **dict.fromkeys(
         (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
@@ -179,11 +203,13 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
         _norm,
     ),
+    **dict.fromkeys((LayerNorm, LayerNorm2d, RMSNorm), _mean_norm),
     **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _couples),
+    **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _recurrent),
     **dict.fromkeys(
         (nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish,
-         nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU, nn.ReLU6,
+         nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU, nn.ReLU6, nn.RReLU,
          nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign,
          nn.Tanh, nn.Tanhshrink, nn.Threshold, nn.AlphaDropout, nn.Dropout,
          nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDropout,

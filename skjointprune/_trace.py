@@ -12,8 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ._function_rules import Counted, CountedFloat, CountedInt, function_rule
-from ._labels import CONSTANT, Labels, get_tensor, varies
+from ._function_rules import function_rule, together
+from ._labels import (
+    CONSTANT,
+    Counted,
+    CountedFloat,
+    CountedInt,
+    Labels,
+    get_tensor,
+    varies,
+)
 from ._rules import PinnedParts, layer_rule
 
 
@@ -118,7 +126,7 @@ def walk(
             if all("value" in user.meta for user in node.users):
                 out = labels.pinned("")  # asked for its type or its size, no more
             else:
-                out = _attribute(module, str(node.target), labels)
+                out = _attribute(module, str(node.target), labels, _met(node, at))
         elif node.op == "output":
             labels.pin(args[0], "they are the output")
             break
@@ -187,9 +195,11 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
     if node.target is operator.getitem and not isinstance(x, Tensor):
         return x[args[1]]
     if not any(isinstance(a, Tensor | PinnedParts) for a in flat):
+        numbers = [a for a in flat if isinstance(a, Counted)]
         if "shape" in node.meta:
+            labels.pin(numbers, f"their number is a size at {node.name!r}")
             return labels.made()
-        return _number(node.meta["value"], any(isinstance(a, Counted) for a in flat))
+        return _number(node.meta["value"], [of for n in numbers for of in n.of])
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])
     if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
@@ -215,25 +225,28 @@ QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_dev
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
     """Return a size, a type or a device, and mark what comes of how many there are."""
     value = node.meta["value"]
+    along = [[(x, d)] if varies(x, d) else [] for d in range(x.ndim)]
     if isinstance(value, torch.Size):
-        return tuple(_number(n, varies(x, d)) for d, n in enumerate(value))
+        return tuple(_number(n, of) for n, of in zip(value, along, strict=True))
     if node.target == "size":
-        dim = args[1] if len(args) > 1 else kwargs["dim"]
-        return _number(value, varies(x, dim))
+        return _number(value, along[args[1] if len(args) > 1 else kwargs["dim"]])
     if node.target == "numel":
-        return _number(value, any(varies(x, d) for d in range(x.ndim)))
+        return _number(value, [of for ofs in along for of in ofs])
     return value
 
 
-def _number(value: Any, counted: bool) -> Any:
+def _number(value: Any, of: list[tuple[Tensor, int]]) -> Any:
     """Mark a number, or several, if it comes of how many channels there are."""
-    if not counted or isinstance(value, bool | Counted):
+    if not of or isinstance(value, bool | Counted):
         return value
     if isinstance(value, tuple):
-        return tuple(_number(v, counted) for v in value)
-    if isinstance(value, float):
-        return CountedFloat(value)
-    return CountedInt(value) if isinstance(value, int) else value
+        return tuple(_number(v, of) for v in value)
+    kinds = {int: CountedInt, float: CountedFloat}
+    if type(value) not in kinds:
+        return value
+    number = kinds[type(value)](value)
+    number.of = of
+    return number
 
 
 def _no_rule(labels: Labels, given: Any, what: str) -> PinnedParts:
@@ -244,7 +257,16 @@ def _no_rule(labels: Labels, given: Any, what: str) -> PinnedParts:
     return PinnedParts(label)
 
 
-def _attribute(module: nn.Module, name: str, labels: Labels) -> Tensor:
+def _met(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
+    """Return labels of what a tensor meets elementwise."""
+    users = [u for u in node.users if function_rule(u) is together]
+    found = [at.get(n) for user in users for n in user.all_input_nodes]
+    return [x for x in found if isinstance(x, Tensor)]
+
+
+def _attribute(
+    module: nn.Module, name: str, labels: Labels, met: list[Tensor]
+) -> Tensor:
     """Label a tensor that the code uses by itself."""
     held = get_tensor(module, name)
     long = [d for d, n in enumerate(held.shape) if n > 1]
@@ -252,9 +274,15 @@ def _attribute(module: nn.Module, name: str, labels: Labels) -> Tensor:
         return torch.full(held.shape, CONSTANT)
     if not labels.has(name):
         return labels.pinned("the code makes a tensor of their size")
-    if len(long) > 1:
+    if len(long) > 1:  # at many positions: of channels where what it meets is
+        long = [
+            d
+            for d in long
+            if any(x.ndim >= held.ndim - d and varies(x, d - held.ndim) for x in met)
+        ]
+    if len(long) != 1:
         why = f"{name!r} is used by itself"
-        for d in long:
+        for d in range(held.ndim):
             whole = labels.fresh(held.shape[d])
             labels.pin(whole, why)
             labels.carry(name, d, whole)

@@ -37,8 +37,7 @@ class MLP(nn.Sequential):
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid"}, default="relu"
         The activation after each hidden layer.
     norm : {"batch", "layer", None}, default="batch"
-        The normalisation between a hidden layer and its activation. Layer
-        normalisation couples the units of a layer, so these are kept whole.
+        The normalisation between a hidden layer and its activation.
     dropout : float, default=0.2
         Probability that a hidden unit is dropped in a training step; 0 for none.
     bias : bool, default=True

@@ -18,9 +18,9 @@ from torchvision.models.swin_transformer import (
 )
 from torchvision.models.vgg import make_layers
 
-from skjointprune._attention import with_prunable_attention
 from skjointprune._compact import compact, compact_, zero_groups_
 from skjointprune._groups import find_groups
+from skjointprune._prunable import with_prunable_layers
 
 
 def vgg(batch_norm):
@@ -102,10 +102,6 @@ ARCHITECTURES = {
         partial(models.VisionTransformer, 32, 8, 2, 2, 16, 32, num_classes=10),
         SMALL,
     ),
-    "vit, heads": (
-        lambda: with_prunable_attention(ARCHITECTURES["vit"][0]()),
-        SMALL,
-    ),
     "swin": (swin(), SMALL),
     "swin_v2": (
         swin(block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2),
@@ -123,20 +119,17 @@ WRITTEN = r"their number, \d+, is written at"
 KEPT_WHOLE = {
     "shufflenet_v2_x0_5": {r"stage3\.0\.branch1\.2": "they all hang together"},
     "shufflenet_v2_x1_0": {r"stage[23]\.0\.branch1\.2": "they all hang together"},
-    "convnext": {r"features\.0\.0": "couples them", r"features\.2\.1": "couples them"},
     "vit": {"conv_proj": WRITTEN},
-    "vit, heads": {"conv_proj": WRITTEN},
     "swin": {
-        r"features\.0\.0|features\.2\.reduction": "LayerNorm .* couples them",
-        r"features\.[13]\.[01]\.attn\.(qkv|proj)": ATTENTION,
+        r"features\.(0\.0|2\.reduction|[13]\.[01]\.attn\.(qkv|proj))": ATTENTION,
+        r"features\.2\.norm": "there is no rule for _patch_merging_pad",
     },
     "swin_v2": {
-        r"features\.0\.0|features\.2\.reduction": "LayerNorm .* couples them",
-        r"features\.[13]\.[01]\.attn(\.qkv|\.proj|)": ATTENTION,
+        r"features\.(0\.0|2\.reduction|[13]\.[01]\.attn(\.qkv|\.proj|))": ATTENTION,
         r"features\.[13]\.[01]\.attn\.cpb_mlp\.2": WRITTEN,
     },
     "maxvit": {
-        r"blocks\.[01]\.layers\.0\.layers\.MBconv\.proj\.1": "LayerNorm .* couples",
+        r"blocks\.[01]\.layers\.0\.layers\.MBconv\.proj\.1": "number is a size at",
         r"blocks\.[01]\.layers\.0\.layers\.\w+_attention\..*\.to_qkv": WRITTEN,
     },
 }
@@ -163,7 +156,7 @@ def pruned(request):
     make, shape = ARCHITECTURES[request.param]
     X = torch.randn(2, *shape)
     with torch.no_grad():
-        module = shake_(make())
+        module = with_prunable_layers(shake_(make()))  # as the estimators do
         dense = module(X)
         network = find_groups(module, shape)
         keep = random_masks(network, 0.7)

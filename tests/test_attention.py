@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from skjointprune._attention import MultiheadAttention, with_prunable_attention
+from skjointprune._attention import MultiheadAttention
 from skjointprune._compact import compact, zero_groups_
 from skjointprune._groups import find_groups
+from skjointprune._prunable import with_prunable_layers
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -54,7 +55,7 @@ class Transformer(nn.Module):
 
 
 def test_heads_go_whole_and_exactly():
-    module = with_prunable_attention(Transformer().double().eval())
+    module = with_prunable_layers(Transformer().double().eval())
     network = find_groups(module, (6, 5))
     heads = next(c for c in network.hidden if c.name == "attention.query")
     assert heads.size == 3
@@ -71,8 +72,3 @@ def test_heads_go_whole_and_exactly():
     torch.testing.assert_close(got, module(X), rtol=1e-10, atol=1e-10)
     assert small.attention.num_heads == 2
     assert small.attention.query.weight.shape == (8, int(keep["embed"].sum()))
-
-
-def test_attention_that_torch_looks_into_is_left_alone():
-    layer = nn.TransformerEncoderLayer(8, 2, batch_first=True)
-    assert type(with_prunable_attention(layer).self_attn) is nn.MultiheadAttention

@@ -39,7 +39,7 @@ def test_unit_owns_all_that_produces_carries_and_reads_it():
     assert unit.read_by == [Axis("output.weight", 1)]
 
 
-def test_layer_norm_pins_the_units_it_couples_and_says_so():
+def test_what_couples_units_pins_them_and_says_so():
     network = find_groups(MLP(5, 3, hidden_layer_sizes=(7, 4), norm="layer"), (5,))
     assert set(network.kept_whole) == {"linear1", "linear2"}
     assert "LayerNorm" in network.kept_whole["linear1"]
@@ -209,9 +209,10 @@ def test_what_is_added_to_the_inputs_goes_with_them():
 
 
 def test_what_has_no_rule_is_kept_whole_and_says_so():
-    layers = [nn.Linear(4, 5), nn.Softmax(dim=1), nn.Linear(5, 6), nn.Linear(6, 2)]
+    none = nn.TransformerEncoderLayer(5, 1)
+    layers = [nn.Linear(4, 5), none, nn.Linear(5, 6), nn.Linear(6, 2)]
     network = find_groups(nn.Sequential(*layers), (4,))
-    reason = "there is no rule for Softmax '1'"
+    reason = "there is no rule for TransformerEncoderLayer '1'"
     assert network.kept_whole == {"0": reason}
 
 

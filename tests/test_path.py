@@ -140,11 +140,7 @@ def test_the_estimator_is_left_alone(quick, planted):
         ({"estimator": JointPruneClassifier(prune="none")}, "leave the first"),
         ({"estimator": JointPruneClassifier(max_epochs=2)}, "needs at least"),
         (
-            {
-                "estimator": JointPruneClassifier(
-                    prune="weights", module__norm="layer", max_epochs=20
-                )
-            },
+            {"estimator": JointPruneClassifier((), prune="weights", max_epochs=20)},
             "something that may go",
         ),
         ({"estimator": JointPruneClassifierCV()}, "estimator"),

@@ -110,12 +110,33 @@ def test_last_score_is_that_of_the_finished_module(quick, planted):
     assert scores["after retraining"] < 0.8
 
 
-def test_layer_norm_units_are_kept_whole_and_the_report_says_so(quick, planted):
-    clf = quick(module__norm="layer", alpha=0.12).fit(*planted)
-    assert clf.report_.pruned.units == {"linear1": 16}
-    assert "LayerNorm" in clf.report_.kept_whole["linear1"]
+class Summed(nn.Module):
+    """What adds up the units of a layer, of which none can go alone."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.linear1 = nn.Linear(n_features_in, 16)
+        self.output = nn.Linear(1, n_outputs)
+
+    def forward(self, X):
+        return self.output(self.linear1(X).relu().sum(1, keepdim=True))
+
+
+def test_units_that_hang_together_are_kept_whole_and_the_report_says_so(quick, planted):
+    clf = quick(module=Summed, alpha=0.12).fit(*planted)
+    assert clf.report_.pruned.units == {"linear1": 1}
+    assert "hang together" in clf.report_.kept_whole["linear1"]
     assert "linear1" in repr(clf.report_)
     assert clf.support_.sum() < 12
+
+
+def test_units_before_layer_norm_go(quick, planted):
+    clf = quick(module__norm="layer", alpha=0.12).fit(*planted)
+    assert clf.report_.pruned.units["linear1"] < 16
+    assert clf.report_.kept_whole == {}
+    assert clf.module_.norm1.width == clf.report_.pruned.units["linear1"]
+    assert clf.module_.norm1.over == 16
+    assert clf.score(*planted) > 0.9
 
 
 def test_reports_compare_by_value(joint, quick, planted):

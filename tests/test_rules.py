@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 from torchvision.ops import FrozenBatchNorm2d, Permute
 
-from skjointprune import register_rule
+from skjointprune import _norms, register_rule
 from skjointprune._compact import compact
 from skjointprune._function_rules import FUNCTION_RULES
 from skjointprune._groups import find_groups
+from skjointprune._norms import LayerNorm, LayerNorm2d, RMSNorm
 from skjointprune._rules import LAYER_RULES
 
 ROW, SEQUENCE, IMAGE = (6,), (5, 6), (4, 6, 6)
@@ -444,6 +445,52 @@ PRUNED = {
         flat(lambda m, x: x.view(x.size(0), x.numel() // x.size(0)), 48),
         I3,
     ),
+    "LayerNorm": (row_through(lambda: LayerNorm(8, 8, 1e-5, True, True)), A8),
+    "LayerNorm, no shift": (
+        sequence(
+            lambda m, x: m.l(x).mean(1), l=lambda: LayerNorm(8, 8, 0.1, True, False)
+        ),
+        A8,
+    ),
+    "LayerNorm of some": (
+        row_through(lambda: LayerNorm(8, 11, 1e-5, True, True)),
+        A8,
+    ),
+    "LayerNorm, twice": (
+        row(lambda m, x: m.l(x + m.l(x)), l=lambda: LayerNorm(8, 8, 1e-5, True, True)),
+        A8,
+    ),
+    "LayerNorm, before and after a sum": (
+        sequence(
+            lambda m, x: m.l(x + m.c(m.k(x))).mean(1),
+            k=lambda: LayerNorm(8, 8, 1e-5, True, True),
+            l=lambda: LayerNorm(8, 8, 1e-5, True, True),
+            c=linear(8, 8),
+        ),
+        A8,
+    ),
+    "LayerNorm2d": (
+        image_through(lambda: LayerNorm2d(8, 8, 1e-5, True, True)),
+        I8,
+    ),
+    "RMSNorm": (row_through(lambda: RMSNorm(8, 8, None, True, False)), A8),
+    "RMSNorm, no scale": (row_through(lambda: RMSNorm(8, 8, 1e-5, False, False)), A8),
+    "GLU": (row_through(nn.GLU, 4), {"inputs": 6, "a": 4}),
+    "glu over maps": (image(lambda m, x: F.glu(x, 1), 4), HALF),
+    "RReLU": (row_through(nn.RReLU), A8),
+    "softmax over positions": (sequence(lambda m, x: x.softmax(1).mean(1)), A8),
+    "Softmax over positions": (
+        sequence(lambda m, x: m.l(x).mean(1), l=lambda: nn.Softmax(1)),
+        A8,
+    ),
+    "parameter of many positions": (
+        sequence(lambda m, x: (x + m.p).mean(1), p=parameter(1, 5, 8)),
+        A8,
+    ),
+    "parameter of channels and positions": (
+        image(lambda m, x: x * m.p, p=parameter(8, 6, 1)),
+        I8,
+    ),
     "list of positions": (sequence(lambda m, x: x[:, [0, 2]].mean(1)), A8),
     "subclass of a layer": (row_through(lambda: Plain(8, 7), 7), A8 | {"l": 7}),
 }
@@ -614,9 +661,50 @@ KEPT = {
         ),
         whole(TOGETHER, l=1),
     ),
-    "LayerNorm": (
+    "LayerNorm after sigmoid": (
+        row(lambda m, x: m.l(x.sigmoid()), l=lambda: LayerNorm(8, 8, 1e-5, True, True)),
+        whole("zeroed, they still add to means of 'l'"),
+    ),
+    "LayerNorm, no scale": (
+        row_through(lambda: LayerNorm(8, 8, 1e-5, False, False)),
+        whole("LayerNorm 'l' couples them"),
+    ),
+    "LayerNorm of inputs": (
+        (
+            ROW,
+            lambda m, x: m.a(m.l(x)),
+            {"l": lambda: LayerNorm(6, 6, 1e-5, True, True), "a": linear(6, 2)},
+        ),
+        {"inputs": "'l' takes means over them"},
+    ),
+    "LayerNorm of inputs and what is added": (
+        (
+            ROW,
+            lambda m, x: m.b(m.l(x + m.a(x))),
+            {
+                "a": linear(6, 6),
+                "l": lambda: LayerNorm(6, 6, 1e-5, True, True),
+                "b": linear(6, 2),
+            },
+        ),
+        {"inputs": "'l' takes means over them"},
+    ),
+    "LayerNorm over positions": (
+        sequence(
+            lambda m, x: m.l(x.transpose(1, 2)).mean(2),
+            l=lambda: LayerNorm(5, 5, 1e-5, True, True),
+        ),
+        whole(TOGETHER),
+    ),
+    "LayerNorm of torch": (
         row_through(lambda: nn.LayerNorm(8)),
         whole("LayerNorm 'l' couples them"),
+    ),
+    "softmax": (row(lambda m, x: x.softmax(-1)), whole("'softmax' couples them")),
+    "Softmax": (row_through(lambda: nn.Softmax(1)), whole("Softmax 'l' couples them")),
+    "size of other channels": (
+        row(lambda m, x: m.c(x).view(-1, x.shape[1]), c=linear(8, 8)),
+        whole(why := "their number is a size at 'view'", c=why),
     ),
     "layer_norm": (
         row(lambda m, x: F.layer_norm(x, (8,), m.p), p=parameter(8)),
@@ -671,7 +759,6 @@ KEPT = {
         ),
         no_rule("MultiheadAttention 'l'"),
     ),
-    "Softmax": (row_through(lambda: nn.Softmax(1)), no_rule("Softmax 'l'")),
     "MaxPool2d, indices": (
         image(lambda m, x: m.l(x)[0], l=lambda: nn.MaxPool2d(2, return_indices=True)),
         no_rule("MaxPool2d 'l'", 4),
@@ -701,8 +788,8 @@ KEPT = {
         row(lambda m, x: F.linear(x, m.a.weight.t()), 6),
         whole(why := "'a.weight' is used by itself", why),
     ),
-    "parameter of many positions": (
-        sequence(lambda m, x: (x + m.p).mean(1), p=parameter(5, 8)),
+    "parameter of many positions, before a sum": (
+        sequence(lambda m, x: (m.p.relu() + x).mean(1), p=parameter(5, 8)),
         whole("'p' is used by itself"),
     ),
     "hooks": (
@@ -747,7 +834,7 @@ def test_layers_say_their_new_size(name):
     for layer in small.modules():
         if type(layer) in LAYER_RULES:
             said = f"{type(layer).__name__}({layer.extra_repr()})"
-            anew = eval(said, vars(nn) | {"circular": "circular"})
+            anew = eval(said, vars(nn) | vars(_norms) | {"circular": "circular"})
             shapes = {k: v.shape for k, v in anew.state_dict().items()}
             assert shapes == {k: v.shape for k, v in layer.state_dict().items()}
 

@@ -1,0 +1,94 @@
+"""Normalisation over channels, some of which can go.
+
+The mean over the channels that `torch.nn.LayerNorm` takes is another one when some go;
+but zeros add nothing to a sum. So these layers, with the parameters of torch's, know
+over how many numbers a mean is, and give the same outputs without zeroed channels.
+"""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class _Norm(nn.Module):
+    """What layers that normalise over a dimension of channels share.
+
+    Parameters
+    ----------
+    width : int
+        How many channels there are.
+    over : int
+        How many there were: those that are gone count as zeros.
+    eps : float or None
+        Is added to the variance, or the mean square; None as in torch.
+    scale, shift : bool
+        Whether each channel has a `weight` and a `bias`.
+    """
+
+    def __init__(
+        self, width: int, over: int, eps: float | None, scale: bool, shift: bool
+    ):
+        super().__init__()
+        self.width, self.over = width, over
+        self.eps: Any = eps
+        self.weight = nn.Parameter(torch.ones(width)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(width)) if shift else None
+
+    @classmethod
+    def of(cls, given: nn.LayerNorm | nn.RMSNorm) -> Self:
+        """Return the same normalisation, over one dimension, with its parameters."""
+        (width,) = given.normalized_shape
+        new = cls(width, width, given.eps, scale=False, shift=False)
+        new.weight, new.bias = given.weight, getattr(given, "bias", None)
+        return new.train(given.training)
+
+    def extra_repr(self) -> str:
+        """Say how many channels there are, and were."""
+        has = f"scale={self.weight is not None}, shift={self.bias is not None}"
+        return f"{self.width}, over={self.over}, eps={self.eps}, {has}"
+
+
+class LayerNorm(_Norm):
+    """Layer normalisation (Ba et al., arXiv 1607.06450) over the last dimension."""
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X, (…, width), normalised, scaled and shifted."""
+        if self.width == self.over:
+            return F.layer_norm(X, (self.width,), self.weight, self.bias, self.eps)
+        wide = _wide(X)
+        var, mean = torch.var_mean(wide, -1, correction=0, keepdim=True)
+        share = self.width / self.over
+        var = share * (var + (1 - share) * mean**2)
+        out = (wide - share * mean) * torch.rsqrt(var + self.eps)
+        if self.weight is not None:
+            out = out * self.weight
+        return (out if self.bias is None else out + self.bias).to(X.dtype)
+
+
+class LayerNorm2d(LayerNorm):
+    """Layer normalisation over the channels of an image, at each of its positions."""
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X, (n, width, rows, columns), normalised, scaled and shifted."""
+        return super().forward(X.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class RMSNorm(_Norm):
+    """Normalisation by the root mean square (Zhang and Sennrich, arXiv 1910.07467)."""
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X, (…, width), normalised and scaled."""
+        if self.width == self.over:
+            return F.rms_norm(X, (self.width,), self.weight, self.eps)
+        wide = _wide(X)
+        eps = torch.finfo(wide.dtype).eps if self.eps is None else self.eps
+        square = wide.square().sum(-1, keepdim=True) / self.over
+        out = wide * torch.rsqrt(square + eps)
+        return (out if self.weight is None else out * self.weight).to(X.dtype)
+
+
+def _wide(X: Tensor) -> Tensor:
+    """Return X in a type that sums of squares fit in."""
+    return X.to(torch.promote_types(X.dtype, torch.float32))

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from torch import nn
+from torchvision.models.convnext import LayerNorm2d
+
+from skjointprune._attention import MultiheadAttention
+from skjointprune._norms import LayerNorm, RMSNorm
+from skjointprune._prunable import with_prunable_layers
+
+
+def test_layers_are_replaced_at_any_depth():
+    module = nn.Sequential(nn.Linear(8, 8), nn.Sequential(nn.LayerNorm(8)))
+    assert with_prunable_layers(module) is module
+    assert type(module[1][0]) is LayerNorm
+    assert type(module[0]) is nn.Linear
+
+
+def test_the_parameters_stay_with_their_names():
+    module = nn.Sequential(nn.LayerNorm(8), nn.RMSNorm(8), LayerNorm2d(8))
+    before = dict(module.named_parameters())
+    after = dict(with_prunable_layers(module).named_parameters())
+    assert before.keys() == after.keys()
+    assert all(after[name] is p for name, p in before.items())
+
+
+def test_a_layer_in_two_places_stays_one():
+    norm = nn.RMSNorm(8)
+    module = with_prunable_layers(nn.ModuleDict({"a": norm, "b": nn.Sequential(norm)}))
+    assert type(module["a"]) is RMSNorm
+    assert module["b"][0] is module["a"]
+
+
+def hooked(layer):
+    layer.register_forward_hook(lambda layer, args, out: 2 * out)
+    return layer
+
+
+class OwnNorm(nn.LayerNorm):
+    """Might do something else."""
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        hooked(nn.LayerNorm(8)),
+        OwnNorm(8),
+        nn.LayerNorm((4, 8)),
+        nn.MultiheadAttention(8, 2, add_bias_kv=True),
+        nn.MultiheadAttention(8, 2, add_zero_attn=True),
+        nn.utils.parametrizations.weight_norm(nn.LayerNorm(8), "bias"),
+    ],
+)
+def test_what_may_do_something_else_is_left_alone(layer):
+    assert with_prunable_layers(nn.Sequential(layer))[0] is layer
+
+
+def test_layers_that_torch_looks_into_are_left_alone():
+    layer = with_prunable_layers(nn.TransformerEncoderLayer(8, 2, batch_first=True))
+    assert type(layer.self_attn) is nn.MultiheadAttention
+    assert type(layer.norm1) is nn.LayerNorm
+
+
+def test_mode_and_kind_of_numbers_stay():
+    module = nn.Sequential(nn.MultiheadAttention(8, 2), nn.LayerNorm(8)).double().eval()
+    attention, norm = with_prunable_layers(module)
+    assert type(attention) is MultiheadAttention
+    assert not attention.training
+    assert not norm.training
+    assert all(p.dtype == torch.float64 for p in module.parameters())
