@@ -49,7 +49,9 @@ def compact(network: Network, keep: Mapping[str, Tensor]) -> Network:
         Over the retained inputs, with the retained units.
     """
     module = deepcopy(network.module)
-    small = replace(network, module=module, channels=deepcopy(network.channels))
+    small = replace(
+        network, module=module, channels=[c.copy() for c in network.channels]
+    )
     compact_(small, keep)
     return small
 
@@ -60,21 +62,39 @@ TOLERANCE = 1e-4  # relative to the largest output
 def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool:
     """Tell whether the compact network computes what the zeroed one does, on rows."""
     small = compact(network, keep)
-    zeroed = replace(network, module=deepcopy(network.module))
-    zero_groups_(zeroed, keep)
+    expected = _outputs_of_zeroed(network, keep, rows)
     left = rows
     if "inputs" in keep:
         left = rows.index_select(network.input_dim, keep["inputs"].nonzero().flatten())
-    with torch.no_grad():
-        expected = zeroed.module.eval()(rows)
-        try:
+    try:
+        with torch.no_grad():
             got = small.module.eval()(left)
-        except Exception:  # sizes that do not fit: whatever the module raises
-            return False
+    except Exception:  # sizes that do not fit: whatever the module raises
+        return False
     if got.shape != expected.shape:
         return False
     difference = (got - expected).abs().max()
     return bool(difference <= TOLERANCE * expected.abs().max() + 1e-6)
+
+
+def _outputs_of_zeroed(
+    network: Network, keep: Mapping[str, Tensor], rows: Tensor
+) -> Tensor:
+    """Return the outputs for rows with groups zeroed; the network stays as it is."""
+    thinned = [c for c in network.channels if c.name in keep]
+    names = {axis.tensor for c in thinned for axis in network.zeroed(c)}
+    tensors = [get_tensor(network.module, name) for name in names]
+    modes = [(layer, layer.training) for layer in network.module.modules()]
+    with torch.no_grad():
+        before = [t.clone() for t in tensors]
+        try:
+            zero_groups_(network, keep)
+            return network.module.eval()(rows)
+        finally:
+            for t, was in zip(tensors, before, strict=True):
+                t.copy_(was)
+            for layer, training in modes:
+                layer.training = training
 
 
 def compact_(
@@ -182,11 +202,11 @@ def _fold_constants_(
 ) -> None:
     """Add what zeroed units still say to the bias of the layers that read them."""
     thinned = [channels for channels in network.hidden if channels.name in keep]
-    if not thinned:
+    axes = [a for c in thinned for a in c.read_by if a in network.speaking]
+    if not axes:
         return
     # Whatever row it is: what zeroed units say does not depend on the input.
     probe = deepcopy(network.module).eval()
-    axes = [axis for channels in thinned for axis in channels.read_by]
     heard = listen(probe, axes, torch.zeros(1, *network.input_shape))
     for channels in thinned:
         for axis in channels.read_by:

@@ -8,7 +8,7 @@ the channels of each kind of layer hang together, `_labels` keeps what they say.
 """
 
 from collections.abc import Iterable
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 
 import torch
@@ -84,6 +84,14 @@ class Channels:
             for axis in self.produced_by
         )
 
+    def copy(self) -> "Channels":
+        """Return channels with lists of their own."""
+        new = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, list):
+                setattr(new, name, list(value))
+        return new
+
     @property
     def axes(self) -> list[Axis]:
         """Every axis that shrinks when a channel is removed."""
@@ -98,7 +106,8 @@ class Network:
     holds the inputs. `first_layers` are the linear layers that read a table's inputs as
     they come; empty where something else stands before. `last_layer` is the linear
     layer whose outputs leave as they are, None where something else comes after.
-    `positions` is how often each layer's weights are used for one row.
+    `positions` is how often each layer's weights are used for one row. `speaking` are
+    the axes of weights that read a constant of units that are zero.
     """
 
     module: nn.Module
@@ -109,6 +118,7 @@ class Network:
     first_layers: list[str] = field(default_factory=list)
     last_layer: str | None = None
     positions: dict[str, int] = field(default_factory=dict)
+    speaking: set[Axis] = field(default_factory=set)
 
     @property
     def inputs(self) -> Channels:
@@ -167,7 +177,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         _last_layer(module, graph),
         positions,
     )
-    _pin_what_speaks_(network)
+    _note_what_speaks_(network)
     return network
 
 
@@ -265,14 +275,21 @@ def absorbs_constants(layer: nn.Module) -> bool:
     return True
 
 
-def _pin_what_speaks_(network: Network) -> None:
-    """Keep channels whole that say something when zeroed that cannot be folded away."""
+def _note_what_speaks_(network: Network) -> None:
+    """Note what units say when they are zeroed.
+
+    Those that say what no bias can take up are kept whole.
+    """
     probe = deepcopy(network.module).eval()
     generator = torch.Generator().manual_seed(0)
     for name, statistic in probe.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             random = torch.rand(statistic.shape, generator=generator) + 0.5
             statistic.copy_(random)
+    with torch.no_grad():
+        for p in probe.parameters():  # zeros, as some begin with, would silence them
+            if p.is_floating_point():
+                p.add_(0.1 * torch.rand(p.shape, generator=generator).to(p))
     silent = [c for c in network.hidden if not c.pinned]
     layers_of = holders(probe)
     with torch.no_grad():
@@ -291,6 +308,8 @@ def _pin_what_speaks_(network: Network) -> None:
             said = heard[axis][:, mine]  # (positions, slots)
             layers = layers_of[id(get_tensor(probe, axis.tensor))]
             constant = torch.allclose(said, said[:1]) and said[:1].isfinite().all()
+            if said.any():
+                network.speaking.add(axis)
             if not constant:
                 channels.pinned = "they are not silent when they are zero"
             elif said.any() and (len(layers) > 1 or not absorbs_constants(layers[0])):

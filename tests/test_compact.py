@@ -8,6 +8,7 @@ from torch import nn
 
 from skjointprune._compact import compact, compact_, is_exact
 from skjointprune._groups import Axis, find_groups
+from skjointprune._rules import LAYER_RULES
 from skjointprune.modules import ACTIVATIONS, MLP
 
 
@@ -220,3 +221,47 @@ def test_outputs_are_the_judge_of_what_is_exact():
     half = find_groups(shaken(MLP(6, 2, (5,))), (6,))
     half.hidden[0].read_by[0] = Axis("output.weight", 1, torch.tensor([1, 0, 2, 3, 4]))
     assert not is_exact(half, keep, rows)
+
+
+def test_the_question_what_is_exact_leaves_the_network_as_it_was():
+    network = find_groups(shaken(MLP(6, 2, (5,))), (6,))
+    network.module.train()
+    network.module.norm1.eval()  # frozen
+    before = deepcopy(network.module.state_dict())
+    keep = {
+        "inputs": torch.tensor([True, False, True, False, False, True]),
+        "linear1": torch.tensor([True, False, True, True, False]),
+    }
+    assert is_exact(network, keep, torch.randn(9, 6))
+    after = network.module.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert network.module.training
+    assert not network.module.norm1.training
+    assert (network.inputs.size, network.hidden[0].size) == (6, 5)
+
+
+class Shift(nn.Module):
+    """Adds numbers, zeros at first, that stay when a unit is zeroed."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.by = nn.Parameter(torch.zeros(size))
+
+    def forward(self, x):
+        return x + self.by
+
+
+def test_a_constant_that_is_zero_at_first_is_folded_later(monkeypatch):
+    def rule(layer, name, x, labels):
+        labels.carry(f"{name}.by", 0, labels.channels(x))
+        return x
+
+    monkeypatch.setitem(LAYER_RULES, Shift, rule)
+    module = nn.Sequential(nn.Linear(6, 5), Shift(5), nn.ReLU(), nn.Linear(5, 2))
+    network = find_groups(module.double(), (6,))
+    with torch.no_grad():
+        module[1].by.normal_()
+    keep = {"0": torch.tensor([True, False, False, True, False])}
+    small, difference = cut(network, keep)
+    assert difference < 1e-10
+    assert small.module[3].in_features == 2
