@@ -87,6 +87,33 @@ def recurrent():
     return JointPruneClassifier(**SHORT, module=Recurrent).fit(X, y), X
 
 
+class Attentive(nn.Module):
+    """Attention that loses heads, between normalisations that lose channels."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.embed = nn.Linear(1, 8)
+        self.before = nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 4, batch_first=True)
+        self.after = nn.RMSNorm(8)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        X = self.embed(X.unsqueeze(2))
+        Z = self.before(X)
+        X = X + self.attention(Z, Z, Z, need_weights=False)[0]
+        return self.head(self.after(X).mean(1))
+
+
+def attentive():
+    X, y = table(2)
+    clf = JointPruneClassifier(**SHORT, module=Attentive, alpha=0.15).fit(X, y)
+    units = clf.report_.pruned.units
+    assert units["embed"] < 8
+    assert units["attention.query"] < 4
+    return clf, X
+
+
 def images(channels, side, n_classes, **params):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 256, (60, channels, side, side + 1)).astype(np.uint8)
@@ -117,6 +144,7 @@ CASES = [
     two_targets_of_columns_far_from_zero,
     labels_of_all_inputs_by_cross_validation,
     recurrent,
+    attentive,
     pixels,
     vgg16,
     resnet18,

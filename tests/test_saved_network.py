@@ -20,6 +20,7 @@ class TwoTowers(nn.Module):
         self.right = nn.Linear(width, width)
         self.right.weight = self.left.weight
         self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.norm = nn.LayerNorm(width)
         self.state = nn.GRU(width, 3, batch_first=True)
         self.register_buffer("factor", torch.ones(width), persistent=False)
         self.last = nn.Linear(3, n_outputs)
@@ -28,7 +29,7 @@ class TwoTowers(nn.Module):
         x = torch.sigmoid(self.first(x))
         x = (self.left(x) * self.factor + self.right(x)).unsqueeze(1)
         x = x + self.attention(x, x, x, need_weights=False)[0]
-        return self.last(self.state(x)[0][:, 0])
+        return self.last(self.state(self.norm(x))[0][:, 0])
 
 
 class Squared(nn.Module):
