@@ -37,12 +37,21 @@ class _Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width)) if shift else None
 
     @classmethod
-    def of(cls, given: nn.LayerNorm | nn.RMSNorm) -> Self:
-        """Return the same normalisation, over one dimension, with its parameters."""
-        (width,) = given.normalized_shape
+    def of(cls, given: nn.LayerNorm | nn.RMSNorm | nn.GroupNorm) -> Self:
+        """Return the same normalisation, over all channels, with its parameters."""
+        if isinstance(given, nn.GroupNorm):
+            width = given.num_channels
+        else:
+            (width,) = given.normalized_shape
         new = cls(width, width, given.eps, scale=False, shift=False)
         new.weight, new.bias = given.weight, getattr(given, "bias", None)
         return new.train(given.training)
+
+    def _scaled(self, X: Tensor, dim: int) -> Tensor:
+        """Scale and shift the channels along a dimension."""
+        shape = [self.width if d == dim % X.ndim else 1 for d in range(X.ndim)]
+        X = X if self.weight is None else X * self.weight.view(shape)
+        return X if self.bias is None else X + self.bias.view(shape)
 
     def extra_repr(self) -> str:
         """Say how many channels there are, and were."""
@@ -57,14 +66,8 @@ class LayerNorm(_Norm):
         """Return X, (…, width), normalised, scaled and shifted."""
         if self.width == self.over:
             return F.layer_norm(X, (self.width,), self.weight, self.bias, self.eps)
-        wide = _wide(X)
-        var, mean = torch.var_mean(wide, -1, correction=0, keepdim=True)
-        share = self.width / self.over
-        var = share * (var + (1 - share) * mean**2)
-        out = (wide - share * mean) * torch.rsqrt(var + self.eps)
-        if self.weight is not None:
-            out = out * self.weight
-        return (out if self.bias is None else out + self.bias).to(X.dtype)
+        out = _standardised(_wide(X), self.width / self.over, self.eps)
+        return self._scaled(out, -1).to(X.dtype)
 
 
 class LayerNorm2d(LayerNorm):
@@ -73,6 +76,18 @@ class LayerNorm2d(LayerNorm):
     def forward(self, X: Tensor) -> Tensor:
         """Return X, (n, width, rows, columns), normalised, scaled and shifted."""
         return super().forward(X.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class GroupNorm(_Norm):
+    """Group normalisation (Wu and He, arXiv 1803.08494) of one group: all of a row."""
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X, (n, width, …), normalised, scaled and shifted."""
+        if self.width == self.over:
+            return F.group_norm(X, 1, self.weight, self.bias, self.eps)
+        rows = _wide(X).flatten(1)
+        out = _standardised(rows, self.width / self.over, self.eps).view(X.shape)
+        return self._scaled(out, 1).to(X.dtype)
 
 
 class RMSNorm(_Norm):
@@ -85,8 +100,14 @@ class RMSNorm(_Norm):
         wide = _wide(X)
         eps = torch.finfo(wide.dtype).eps if self.eps is None else self.eps
         square = wide.square().sum(-1, keepdim=True) / self.over
-        out = wide * torch.rsqrt(square + eps)
-        return (out if self.weight is None else out * self.weight).to(X.dtype)
+        return self._scaled(wide * torch.rsqrt(square + eps), -1).to(X.dtype)
+
+
+def _standardised(X: Tensor, share: float, eps: float) -> Tensor:
+    """Return X over the last dimension, of which it is a share, and the rest zeros."""
+    var, mean = torch.var_mean(X, -1, correction=0, keepdim=True)
+    var = share * (var + (1 - share) * mean**2)
+    return (X - share * mean) * torch.rsqrt(var + eps)
 
 
 def _wide(X: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ from torch import nn
 from torchvision.models.convnext import LayerNorm2d as TorchvisionLayerNorm2d
 
 from ._attention import MultiheadAttention
-from ._norms import LayerNorm, LayerNorm2d, RMSNorm
+from ._norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 
 STAND_INS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     nn.MultiheadAttention: MultiheadAttention.of,
     nn.LayerNorm: LayerNorm.of,
     nn.RMSNorm: RMSNorm.of,
+    nn.GroupNorm: GroupNorm.of,
     TorchvisionLayerNorm2d: LayerNorm2d.of,
 }
 
@@ -46,4 +47,6 @@ def _can_be_replaced(layer: nn.Module) -> bool:
         return False
     if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
         return len(layer.normalized_shape) == 1
+    if isinstance(layer, nn.GroupNorm):
+        return layer.num_groups == 1
     return layer.bias_k is None and not layer.add_zero_attn

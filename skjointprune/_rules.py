@@ -24,7 +24,7 @@ from ._function_rules import (
     unflatten,
 )
 from ._labels import Labels, varies
-from ._norms import LayerNorm, LayerNorm2d, RMSNorm
+from ._norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 
 LayerRule = Callable[[Any, str, Tensor, Labels], Any]
 
@@ -88,9 +88,9 @@ def _norm(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
 
 
 def _mean_norm(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    if isinstance(layer, LayerNorm) and layer.weight is None:
+    if layer.weight is None and not isinstance(layer, RMSNorm):
         return _couples(layer, name, x, labels)  # a zero would leave as -mean/std
-    dim = 1 if isinstance(layer, LayerNorm2d) else -1
+    dim = 1 if isinstance(layer, LayerNorm2d | GroupNorm) else -1
     v = labels.average(f"{name}.width", x, dim)
     for tensor in ("weight", "bias"):
         if labels.has(f"{name}.{tensor}"):
@@ -203,7 +203,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
         _norm,
     ),
-    **dict.fromkeys((LayerNorm, LayerNorm2d, RMSNorm), _mean_norm),
+    **dict.fromkeys((GroupNorm, LayerNorm, LayerNorm2d, RMSNorm), _mean_norm),
     **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _couples),
     **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _recurrent),

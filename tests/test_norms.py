@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torchvision.models.convnext import LayerNorm2d as TorchvisionLayerNorm2d
 
-from skjointprune._norms import LayerNorm, LayerNorm2d, RMSNorm
+from skjointprune._norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 
 GIVEN = {
     "LayerNorm": (LayerNorm, lambda: nn.LayerNorm(6)),
@@ -13,6 +13,8 @@ GIVEN = {
         lambda: nn.LayerNorm(6, elementwise_affine=False),
     ),
     "LayerNorm2d": (LayerNorm2d, lambda: TorchvisionLayerNorm2d(6)),
+    "GroupNorm": (GroupNorm, lambda: nn.GroupNorm(1, 6)),
+    "GroupNorm, plain": (GroupNorm, lambda: nn.GroupNorm(1, 6, affine=False)),
     "RMSNorm": (RMSNorm, lambda: nn.RMSNorm(6)),
     "RMSNorm, eps": (RMSNorm, lambda: nn.RMSNorm(6, eps=0.1)),
     "RMSNorm, plain": (RMSNorm, lambda: nn.RMSNorm(6, elementwise_affine=False)),
@@ -26,7 +28,8 @@ def made(name):
     with torch.no_grad():
         for p in given.parameters():
             p.normal_()
-    X = torch.randn(5, 6, 4, 3) if kind is LayerNorm2d else torch.randn(5, 4, 6)
+    images = issubclass(kind, LayerNorm2d | GroupNorm)
+    X = torch.randn(5, 6, 4, 3) if images else torch.randn(5, 4, 6)
     return given, kind.of(given), X.double() + 1
 
 
@@ -39,7 +42,7 @@ def test_it_gives_the_outputs_of_torch(name):
 @pytest.mark.parametrize("name", GIVEN)
 def test_without_zeroed_channels_it_gives_the_same_outputs(name):
     given, small, X = made(name)
-    dim = 1 if isinstance(small, LayerNorm2d) else -1
+    dim = 1 if isinstance(small, LayerNorm2d | GroupNorm) else -1
     kept = torch.tensor([0, 2, 3])
     X = X.index_fill(dim, torch.tensor([1, 4, 5]), 0)
     small.width = 3
@@ -57,7 +60,7 @@ def test_without_zeroed_channels_it_gives_the_same_outputs(name):
     torch.testing.assert_close(part.grad, X.grad.index_select(dim, kept))
 
 
-@pytest.mark.parametrize("kind", [LayerNorm, RMSNorm])
+@pytest.mark.parametrize("kind", [LayerNorm, GroupNorm, RMSNorm])
 def test_a_mean_far_from_zero_costs_no_precision(kind):
     X = 1000 + torch.randn(20, 6)
     small = kind(6, 8, 1e-5, scale=True, shift=False)
@@ -65,7 +68,7 @@ def test_a_mean_far_from_zero_costs_no_precision(kind):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("kind", [LayerNorm, RMSNorm])
+@pytest.mark.parametrize("kind", [LayerNorm, GroupNorm, RMSNorm])
 def test_few_digits_are_enough(kind, dtype):
     X = 300 * torch.randn(20, 6)  # a square does not fit into float16
     small = kind(6, 8, 1e-5, scale=True, shift=False)

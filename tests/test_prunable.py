@@ -45,6 +45,7 @@ class OwnNorm(nn.LayerNorm):
         hooked(nn.LayerNorm(8)),
         OwnNorm(8),
         nn.LayerNorm((4, 8)),
+        nn.GroupNorm(2, 8),
         nn.MultiheadAttention(8, 2, add_bias_kv=True),
         nn.MultiheadAttention(8, 2, add_zero_attn=True),
         nn.utils.parametrizations.weight_norm(nn.LayerNorm(8), "bias"),

@@ -1,5 +1,6 @@
 import math
 import operator
+import sys
 
 import pytest
 import torch
@@ -10,11 +11,11 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 from torchvision.ops import FrozenBatchNorm2d, Permute
 
-from skjointprune import _norms, register_rule
+from skjointprune import register_rule
 from skjointprune._compact import compact
 from skjointprune._function_rules import FUNCTION_RULES
 from skjointprune._groups import find_groups
-from skjointprune._norms import LayerNorm, LayerNorm2d, RMSNorm
+from skjointprune._norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from skjointprune._rules import LAYER_RULES
 
 ROW, SEQUENCE, IMAGE = (6,), (5, 6), (4, 6, 6)
@@ -473,6 +474,10 @@ PRUNED = {
         image_through(lambda: LayerNorm2d(8, 8, 1e-5, True, True)),
         I8,
     ),
+    "GroupNorm of all": (
+        image_through(lambda: GroupNorm(8, 8, 1e-5, True, True)),
+        I8,
+    ),
     "RMSNorm": (row_through(lambda: RMSNorm(8, 8, None, True, False)), A8),
     "RMSNorm, no scale": (row_through(lambda: RMSNorm(8, 8, 1e-5, False, False)), A8),
     "GLU": (row_through(nn.GLU, 4), {"inputs": 6, "a": 4}),
@@ -834,7 +839,8 @@ def test_layers_say_their_new_size(name):
     for layer in small.modules():
         if type(layer) in LAYER_RULES:
             said = f"{type(layer).__name__}({layer.extra_repr()})"
-            anew = eval(said, vars(nn) | vars(_norms) | {"circular": "circular"})
+            home = vars(sys.modules[type(layer).__module__])
+            anew = eval(said, home | {"circular": "circular"})
             shapes = {k: v.shape for k, v in anew.state_dict().items()}
             assert shapes == {k: v.shape for k, v in layer.state_dict().items()}
 
