@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from ._context import warn_caller
 from ._data import Data, Scaling
 from ._groups import Network
-from ._images import InputGates
+from ._images import Images, InputGates
 from ._scaling import fold_scaling
 from ._schedule import Rise, Sweep
 from ._sparsify import Prices, Sparsifier
@@ -170,21 +170,32 @@ class Trainer:
         )
 
     def teach(self, network: Network, data: Data, epochs: int) -> None:
-        """Train a copy of the dense network, and give its outputs to the rows.
+        """Train a copy of the dense network, and let the rows know what it says.
 
         Not where nothing is distilled, or nothing is retrained.
         """
         if not (self.distillation and epochs):
             return
+        whole = data.view()
+        for table in whole.tables:
+            table.gates = None  # nothing is closed, and their gradients cost
+        rows = whole.train
         teacher = replace(network, module=deepcopy(network.module))
-        callbacks = self._cycled(self._own(False), data, epochs)
-        net = self._make_net(teacher, data, callbacks)
-        self._run(net, teacher, data, epochs, "teach")
-        teacher.module.eval()
-        with torch.inference_mode():
-            batches = Batches(data.train, data.train.batch_size_to_score)
-            outputs = [teacher.module(X) for X, _ in batches]
-        data.train.teacher = torch.cat(outputs).clone()
+        callbacks = self._cycled(self._own(False), whole, epochs)
+        net = self._make_net(teacher, whole, callbacks)
+        self._run(net, teacher, whole, epochs, "teach")
+        module = teacher.module.eval()
+
+        def says(X: Tensor) -> Tensor:
+            kind = X.device.type
+            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, self.amp):
+                return module(X).float()
+
+        if isinstance(rows, Images) and rows.transform is not None:
+            data.train.teacher = says  # of each image as it is augmented then
+            return
+        batches = Batches(rows, rows.batch_size_to_score)
+        data.train.teacher = torch.cat([says(X) for X, _ in batches])
 
     def retrain(
         self, network: Network, data: Data, epochs: int, units_left: float
@@ -196,13 +207,15 @@ class Trainer:
         and is turned off. An interrupt ends it with a warning: the network works at
         any time.
         """
-        left = 0.0 if data.train.teacher is not None else units_left
+        taught = data.train.teacher is not None
+        left = 0.0 if taught else units_left
         for layer in network.module.modules():
             if isinstance(layer, DROPOUTS):
                 layer.p *= left
         callbacks = self._cycled(self._own(True), data, epochs)
+        distillation = self.distillation if taught else 0.0
         net = self._make_net(
-            network, data, callbacks, self.distillation, compiled=bool(self.compile)
+            network, data, callbacks, distillation, compiled=bool(self.compile)
         )
         try:
             self._run(net, network, data, epochs, "retrain")
@@ -305,6 +318,7 @@ class Trainer:
             iterator_train=Batches,
             iterator_train__shuffle=True,
             iterator_train__noise=noise,
+            iterator_train__taught=distillation > 0,
             iterator_valid=Batches,
             iterator_valid__batch_size=data.train.batch_size_to_score,
             train_split=None if valid is None else predefined_split(valid),

@@ -20,7 +20,6 @@ class ImageInput:
     prune: str
     train_transform: Any
     n_features_to_select: Any
-    distillation: float
     validation_fraction: Any
     standardize: bool
     input_shape_: tuple[int, ...]
@@ -86,12 +85,6 @@ class ImageInput:
                 f"Got {asked}; lower it or pass a fraction."
             )
         self._check_inputs_may_go()
-        if self.distillation and self.train_transform is not None:
-            raise ValueError(
-                f"`distillation`={self.distillation} learns from what a dense network "
-                "said of the images as they are. Got a `train_transform` as well; "
-                "leave one of the two out."
-            )
 
     def _check_images(self, X):
         """Validate images as in `fit`, without a copy."""

@@ -159,7 +159,8 @@ class Images(Dataset):
         self.source, self.rows = source, rows
         self.y, self.weight = y, weight
         self.transform = transform
-        self.teacher: Tensor | None = None
+        # its outputs, (rows, outputs), or where images are augmented what gives them
+        self.teacher: Tensor | Callable[[Tensor], Tensor] | None = None
         self.gates: InputGates | None = None
         self.mean: Tensor | None = None  # of each channel, (channels, 1, 1)
         self.scale: Tensor | None = None
@@ -170,23 +171,34 @@ class Images(Dataset):
         return len(self.rows)
 
     def __getitem__(self, index):
+        return self._left(self._whole(index)), (self.y[index], self.weight[index])
+
+    def taught(self, index):
+        """Return images with the outputs of the teacher, which sees the whole ones."""
+        X = self._whole(index)
+        teacher = self.teacher
+        assert teacher is not None
+        outputs = teacher[index] if isinstance(teacher, Tensor) else teacher(X)
+        return self._left(X), (self.y[index], self.weight[index], outputs)
+
+    def _whole(self, index) -> Tensor:
+        """Read images, augmented and standardised."""
         X = read_images(self.source, self.rows[index])
         if self.transform is not None:
             X = torch.stack([self.transform(image) for image in X])
         X = self._on_device(X)
         if self.mean is not None and self.scale is not None:
             X = (X - self.mean) / self.scale
+        return X
+
+    def _left(self, X: Tensor) -> Tensor:
+        """Take what is left of whole images."""
         if self.gates is not None:
             X = self.gates.apply(X)
         for dim, kept in enumerate(self.kept, start=1):
             if kept is not None:
                 X = X.index_select(dim, kept)
-        if self.mask is not None:
-            X = X * self.mask
-        of = [self.y[index], self.weight[index]]
-        if self.teacher is not None:
-            of.append(self.teacher[index])
-        return X, tuple(of)
+        return X if self.mask is None else X * self.mask
 
     def _on_device(self, X: Tensor) -> Tensor:
         device = self.y.device

@@ -36,7 +36,7 @@ class Table(Dataset):
 
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
         self.X, self.y, self.weight = X, y, weight
-        self.teacher: Tensor | None = None  # the outputs of a teacher
+        self.teacher: Tensor | None = None  # its outputs, (rows, outputs)
         # only images have these
         self.mask: Tensor | None = None
         self.gates: InputGates | None = None
@@ -49,10 +49,13 @@ class Table(Dataset):
         X = self.X[rows]
         if self._columns is not None:
             X = X.index_select(-1, self._columns)
-        of = [self.y[rows], self.weight[rows]]
-        if self.teacher is not None:
-            of.append(self.teacher[rows])
-        return X, tuple(of)
+        return X, (self.y[rows], self.weight[rows])
+
+    def taught(self, rows):
+        """Return rows with the outputs of the teacher."""
+        X, of = self[rows]
+        assert self.teacher is not None
+        return X, (*of, self.teacher[rows])
 
     def keep_inputs(self, kept: Tensor) -> None:
         """Keep some of the present columns, given by their positions."""
@@ -71,7 +74,8 @@ class Batches:
 
     Batch normalisation learns nothing from one row, so there are at least two.
     Most of the cost of a loader on tables is collating row by row; here a batch is
-    one indexing operation. `noise` is the standard deviation of what is added to X.
+    one indexing operation. `noise` is the standard deviation of what is added to X;
+    with `taught`, targets come with the outputs of a teacher.
     """
 
     def __init__(
@@ -80,9 +84,11 @@ class Batches:
         batch_size: int,
         shuffle: bool = False,
         noise: float = 0.0,
+        taught: bool = False,
     ):
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.noise = shuffle, noise
+        self.read = dataset.taught if taught else dataset.__getitem__
 
     def __len__(self) -> int:
         n = len(self.dataset)
@@ -94,7 +100,7 @@ class Batches:
         order = torch.randperm(n).numpy() if self.shuffle else None
         for start, end in pairwise(ends.tolist()):
             rows = slice(start, end) if order is None else order[start:end]
-            X, of = self.dataset[rows]
+            X, of = self.read(rows)
             if self.noise:
                 X = X + self.noise * torch.randn_like(X)
             yield X, of
@@ -138,7 +144,7 @@ class PruningNet(NeuralNet):
         losses = self.criterion_(y_pred, target)  # (rows,) or (rows, outputs)
         if losses.ndim > 1:
             losses = losses.mean(dim=1)
-        if teacher and self.distillation:
+        if teacher:
             soft = self.distance(y_pred, *teacher)
             losses = self.distillation * soft + (1 - self.distillation) * losses
         return (losses * weight).mean()
@@ -157,7 +163,7 @@ def score_table(module: torch.nn.Module, table: Table | Images, score: Score) ->
     module.eval()
     with torch.inference_mode():
         batches = Batches(table, table.batch_size_to_score)
-        rows = [(module(X), *of[:2]) for X, of in batches]
+        rows = [(module(X), *of) for X, of in batches]
     return score(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
 

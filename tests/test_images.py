@@ -22,6 +22,7 @@ from skjointprune import (
 from skjointprune._costs import macs_of_weights
 from skjointprune._groups import find_groups
 from skjointprune._images import (
+    Images,
     InputGates,
     crop_that_runs,
     cropped,
@@ -321,8 +322,47 @@ def test_augmented_images_train_but_do_not_score(pictures):
     np.testing.assert_array_equal(clf.predict_proba(X), again.predict_proba(X))
 
 
-def test_half_precision_trains_as_well(pictures):
-    clf = make(amp=True).fit(*pictures)
+@pytest.mark.parametrize("augmented", [False, True])
+def test_the_teacher_sees_whole_images_as_they_are_augmented(augmented):
+    X = np.random.default_rng(0).normal(size=(6, 2, 3, 4)).astype(np.float32)
+    images = Images(X, np.arange(6), torch.zeros(6), torch.ones(6))
+    images.mean = torch.full((2, 1, 1), 0.5)
+    images.scale = torch.full((2, 1, 1), 2.0)
+    images.keep_inputs(torch.tensor([0, 2]), dim=2)
+    seen = (torch.from_numpy(X) - 0.5) / 2
+    if augmented:
+        images.transform = lambda image: image.flip(2)
+        images.teacher = lambda X: X.flatten(1)
+        seen = seen.flip(3)
+    else:
+        images.teacher = seen.flatten(1)
+    rows = np.array([4, 1])
+    left, (_, _, outputs) = images.taught(rows)
+    torch.testing.assert_close(outputs, seen[rows].flatten(1))
+    torch.testing.assert_close(left, seen[rows][:, :, [0, 2]])
+    assert torch.equal(images[rows][0], left)
+
+
+def test_a_teacher_and_augmented_images_go_together(pictures):
+    def lighten(image):
+        return image.float() + 10 * torch.rand(())
+
+    clf = make(distillation=0.5, train_transform=lighten).fit(*pictures)
+    assert clf.score(*pictures) > 0.9
+    assert set(clf.history_[:, "phase"]) == {"teach", "sparsify", "retrain"}
+
+
+def test_the_gates_know_nothing_of_the_teacher(pictures):
+    clf = make(distillation=0.5)
+    data, *_ = clf._prepare(*pictures, None, 0, torch.device("cpu"))
+    assert data.train.teacher is not None
+    assert data.gates is data.train.gates
+    assert all(value.grad is None for value in data.gates.values.values())
+
+
+@pytest.mark.parametrize("distillation", [0, 0.5])
+def test_half_precision_trains_as_well(pictures, distillation):
+    clf = make(amp=True, distillation=distillation).fit(*pictures)
     assert clf.score(*pictures) > 0.9
     assert {p.dtype for p in clf.module_.parameters()} == {torch.float32}
 
@@ -389,7 +429,6 @@ class Blind(nn.Module):
         ({"n_features_to_select": 3, "input_groups": "row", "prune": "none"}, "prune"),
         ({"feature_costs": [1.0] * 3}, "`feature_costs` is for tables"),
         ({"feature_groups": [0, 0, 1]}, "`feature_groups` is for tables"),
-        ({"distillation": 0.5, "train_transform": lambda x: x}, "train_transform"),
         ({"module": "vgg16", "module__weights": {}}, "`weights`"),
         ({"patch_size": 0}, "patch_size"),
     ],
