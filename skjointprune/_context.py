@@ -5,10 +5,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch import nn
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -40,6 +42,16 @@ def choose_device(device: str | torch.device) -> torch.device:
             f"`device` {device!r} is not there ({str(error).splitlines()[0]}). Use "
             "'auto' or 'cpu'."
         ) from error
+
+
+def kind_of_rows(module: nn.Module) -> dict[str, Any]:
+    """Return the device and the type of numbers of rows for a module.
+
+    The type is that of its first parameter of real numbers.
+    """
+    parameters = list(module.parameters())
+    real = (p.dtype for p in parameters if p.is_floating_point())
+    return {"device": parameters[0].device, "dtype": next(real, torch.float32)}
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """Fold the standardisation of inputs and targets into a finished network."""
 
 from collections import OrderedDict
+from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
+from ._context import kind_of_rows
 from ._data import Scaling
 from ._groups import Network
 
@@ -43,8 +46,9 @@ def fold_scaling(
     Parameters
     ----------
     network : Network
-        From standardised inputs to standardised targets. Its module is changed in
-        place and is, or is part of, the result.
+        From standardised inputs to standardised targets. Left as it is, but where
+        columns are far from zero its module becomes one of float64; the result is a
+        copy of the module, or around it.
     inputs, targets : Scaling or None
         Of each, where it was standardised.
     mask : Tensor or None
@@ -58,40 +62,76 @@ def fold_scaling(
             LARGEST_OFFSET
         ):
             module.double()
-    parameter = next(module.parameters())
+    kind = kind_of_rows(module)
+    rows = torch.randn(
+        4,
+        *network.input_shape,
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(0),
+    )
+    within = ""  # where the user's network is
     if inputs is not None:
-        scale = (1 / inputs.scale).to(parameter.device)
-        shift = -inputs.mean.to(parameter.device) * scale
+        rows = rows * inputs.scale.cpu() + inputs.mean.cpu()
+        scale = (1 / inputs.scale).to(kind["device"])
+        shift = -inputs.mean.to(kind["device"]) * scale
         if mask is not None:
             scale, shift = scale * mask, shift * mask
+        affine = Affine(scale.to(kind["dtype"]), shift.to(kind["dtype"]))
+        wrapped = nn.Sequential(OrderedDict(inputs=affine, network=module))
         # Around an image a convolution pads with zeros, after standardisation.
-        if network.first_layers:
-            for name in network.first_layers:
-                _fold_before_(module.get_submodule(name), scale, shift)
-        else:
-            affine = Affine(scale.to(parameter.dtype), shift.to(parameter.dtype))
-            module = nn.Sequential(OrderedDict(inputs=affine, network=module))
+        module = _folded(module, network.first_layers, _fold_before_, wrapped, rows)
+        within = "network." if module is wrapped else ""
     if targets is not None:
-        scale = targets.scale.to(parameter.device)
-        shift = targets.mean.to(parameter.device)
-        if network.last_layer is not None:
-            _fold_after_(network.module.get_submodule(network.last_layer), scale, shift)
-        else:
-            affine = Affine(scale.to(parameter.dtype), shift.to(parameter.dtype))
-            module = nn.Sequential(OrderedDict(network=module, targets=affine))
+        scale = targets.scale.to(kind["device"])
+        shift = targets.mean.to(kind["device"])
+        affine = Affine(scale.to(kind["dtype"]), shift.to(kind["dtype"]))
+        wrapped = nn.Sequential(OrderedDict(network=module, targets=affine))
+        last = [] if network.last_layer is None else [within + network.last_layer]
+        module = _folded(module, last, _fold_after_, wrapped, rows)
     return module
 
 
-def _fold_before_(layer: nn.Module, scale: Tensor, shift: Tensor) -> None:
+def _folded(
+    module: nn.Module,
+    layers: list[str],
+    fold_: Callable[[nn.Module, Affine], None],
+    wrapped: nn.Sequential,
+    rows: Tensor,
+) -> nn.Module:
+    """Return the module with an affine map folded into layers, or else wrapped in it.
+
+    Code may use a layer, or its weights, in more than one place, or have hooks around
+    it: outputs say whether the two are the same, in float64.
+    """
+    if not layers:
+        return wrapped
+    affine = next(m for m in wrapped if isinstance(m, Affine))
+    kind = kind_of_rows(module)
+    try:
+        folded = deepcopy(module).cpu().double().eval()
+        for name in layers:
+            fold_(folded.get_submodule(name), deepcopy(affine).cpu().double())
+        with torch.no_grad():
+            expected = deepcopy(wrapped).cpu().double().eval()(rows)
+            got = folded(rows)
+    except Exception:  # whatever the module raises, in float64
+        return wrapped
+    if not (got - expected).abs().max() <= 1e-7 * expected.abs().max():
+        return wrapped
+    return folded.to(**kind)
+
+
+def _fold_before_(layer: nn.Module, affine: Affine) -> None:
     assert isinstance(layer, nn.Linear)
     W = layer.weight.detach().double()  # (out, inputs)
-    _set_(layer, W * scale, _bias(layer) + W @ shift)
+    _set_(layer, W * affine.scale, _bias(layer) + W @ affine.shift)
 
 
-def _fold_after_(layer: nn.Module, scale: Tensor, shift: Tensor) -> None:
+def _fold_after_(layer: nn.Module, affine: Affine) -> None:
     assert isinstance(layer, nn.Linear)
     W = layer.weight.detach().double()
-    _set_(layer, W * scale[:, None], _bias(layer) * scale + shift)
+    bias = _bias(layer) * affine.scale + affine.shift
+    _set_(layer, W * affine.scale[:, None], bias)
 
 
 def _bias(layer: nn.Linear) -> Tensor:

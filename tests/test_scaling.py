@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -70,3 +72,53 @@ def test_both_scalings_of_a_linear_model_are_folded_into_the_same_layer():
     expected = module((X - inputs.mean) / inputs.scale) * 4 + 1
     folded = fold_scaling(find_groups(module, (4,)), inputs, targets)
     torch.testing.assert_close(folded(X), expected, rtol=1e-10, atol=1e-10)
+
+
+class Apart(nn.Module):
+    """A network whose parts are put together by a function."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.how = forward
+
+    def forward(self, X):
+        return self.how(self, X)
+
+
+def tied(module):
+    module.b.weight = module.a.weight
+    return module
+
+
+def behind_a_hook(module):
+    module.register_forward_pre_hook(lambda module, args: (args[0].tanh(),))
+    module.register_forward_hook(lambda module, args, out: out.exp())
+    return module
+
+
+OTHERWISE = {
+    "last layer twice": Apart(lambda m, X: m.b(m.a(X) + m.b(m.a(X)))),
+    "first layer twice": Apart(lambda m, X: m.b(m.a(m.a(X).relu()))),
+    "first layer twice, both on inputs": Apart(lambda m, X: m.b(m.a(X) * m.a(X))),
+    "first layer on something else": Apart(lambda m, X: m.b(m.a(X) * m.a(X.exp()))),
+    "weights tied": tied(Apart(lambda m, X: m.b(m.a(X).relu()))),
+    "weights by themselves": Apart(lambda m, X: m.b(m.a(X) @ m.a.weight)),
+    "hooks": behind_a_hook(Apart(lambda m, X: m.b(m.a(X)))),
+    "otherwise in training": Apart(
+        lambda m, X: m.b(m.a(X)) if m.training else m.b(m.a(X)).exp()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_scalings_are_exact_whatever_the_code_does_with_its_layers(name):
+    module = deepcopy(OTHERWISE[name]).double()
+    network = find_groups(module, (4,))
+    module.eval()
+    X = torch.randn(10, 4, dtype=torch.float64) / 3 + 1
+    inputs = Scaling(X.mean(0), X.std(0))
+    targets = Scaling(torch.randn(4).double(), torch.rand(4).double() + 1)
+    expected = module((X - inputs.mean) / inputs.scale) * targets.scale + targets.mean
+    folded = fold_scaling(network, inputs, targets).eval()
+    torch.testing.assert_close(folded(X), expected, rtol=1e-7, atol=1e-7)
