@@ -21,6 +21,7 @@ from ._images import KINDS, crop_, prunable_inputs
 from ._params import PassedOnParams
 from ._prunable import with_prunable_layers
 from ._report import NetworkSize, PruningReport
+from ._rules import layer_rule
 from ._schedule import Rise
 from ._sklearn import (
     HasMethods,
@@ -184,12 +185,21 @@ class JointPruneEstimator(
                 )
             module = MLP
             params = {"hidden_layer_sizes": tuple(self.hidden_layer_sizes)} | params
+        if isinstance(module, str) and len(self.input_shape_) == 1:
+            raise ValueError(
+                f"`module`={module!r} is a network for images. Got a table of "
+                f"{self.n_features_in_} columns; pass images, (n, channels, height, "
+                "width), or leave `module` at None."
+            )
         sizes = {
             "n_features_in": self.n_features_in_,
             "n_outputs": self._n_outputs,
             "input_shape": self.input_shape_,
         }
-        return with_prunable_layers(build_module(module, sizes, params).float())
+        built = with_prunable_layers(build_module(module, sizes, params).float())
+        if layer_rule(built) is not None:
+            built = nn.Sequential(built)  # torch.fx would look into it
+        return built
 
     def _build(self, data: Data, device) -> Network:
         """Make the dense network and find its groups."""

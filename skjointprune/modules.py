@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ._image_modules import resnet18, vgg16
 
@@ -125,9 +127,9 @@ def build_module(
     ------
     ValueError
         If the callable has no parameter of a given name, or `params` meet an
-        instance.
+        instance; or if the module is a wrapper, or cannot be copied.
     TypeError
-        If the callable does not return an `nn.Module`.
+        If the callable needs more than it is given, or does not return an `nn.Module`.
     """
     if isinstance(module, nn.Module):
         if params:
@@ -135,19 +137,58 @@ def build_module(
                 f"`module` is an instance, so `module__{min(params)}` has no effect. "
                 f"Pass the class {type(module).__name__} to set its parameters."
             )
-        return deepcopy(module)
+        return _copied(module)
     if isinstance(module, str):
         module = NAMED_MODULES[module]
     check_names(module, params, "module")
     accepted = signature(module).parameters
     filled = {name: size for name, size in sizes.items() if name in accepted}
+    try:
+        signature(module).bind(**(filled | params))
+    except TypeError as error:
+        who = getattr(module, "__name__", module)
+        raise TypeError(
+            f"`module` {who} cannot be called: {error}. It is given "
+            "`n_features_in`, `n_outputs` and `input_shape` where it has parameters of "
+            "these names; set others by `module__…`."
+        ) from error
     built = module(**(filled | params))
     if not isinstance(built, nn.Module):
         raise TypeError(
             f"`module` must make a torch.nn.Module. Got {type(built).__name__}; pass "
             "a class of module, a function that returns one, or an instance."
         )
-    return built
+    if _has_lazy_layers(built):
+        with torch.no_grad():
+            built(torch.zeros(2, *sizes["input_shape"]))
+    return _copied(built)
+
+
+def _has_lazy_layers(module: nn.Module) -> bool:
+    return any(is_lazy(p) for p in [*module.parameters(), *module.buffers()])
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy of a module: the user's own is never trained."""
+    name = type(module).__name__
+    wrapper = nn.DataParallel | torch.jit.ScriptModule
+    if isinstance(module, wrapper) or hasattr(module, "_orig_mod"):
+        raise ValueError(
+            f"`module` is a {name}, which is around the network or made of it. Pass "
+            "the network itself; `compile=True` compiles it for retraining."
+        )
+    if _has_lazy_layers(module):
+        raise ValueError(
+            f"`module` {name} has lazy layers, whose sizes are not known yet. Run it "
+            "on a batch before, or pass a function that makes it."
+        )
+    try:
+        return deepcopy(module)
+    except RuntimeError as error:
+        raise ValueError(
+            f"`module` {name} cannot be copied ({str(error).partition('. ')[0]}). Use "
+            "torch.nn.utils.parametrizations for weight_norm or spectral_norm."
+        ) from error
 
 
 def check_names(target: Any, params: dict[str, Any], prefix: str) -> None:

@@ -616,3 +616,17 @@ def test_noise_on_inputs_finds_what_is_memorised_over_without():
     }  # fmt: skip
     assert found[1.5] >= 7
     assert found[1.5] > found[0]
+
+
+def linear(n_features_in, n_outputs):
+    return nn.Linear(n_features_in, n_outputs)
+
+
+def test_a_module_that_is_one_layer_is_pruned(quick, planted):
+    clf = quick(module=linear, n_features_to_select=5).fit(*planted)
+    assert clf.get_support().sum() == 5
+
+
+def test_a_network_for_images_is_refused_for_a_table(quick, planted):
+    with pytest.raises(ValueError, match="'vgg16' is a network for images"):
+        quick(module="vgg16").fit(*planted)

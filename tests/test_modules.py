@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +8,11 @@ from skjointprune.modules import MLP, build_module
 
 
 def sizes(n_features_in, n_outputs):
-    return {"n_features_in": n_features_in, "n_outputs": n_outputs}
+    return {
+        "n_features_in": n_features_in,
+        "n_outputs": n_outputs,
+        "input_shape": (n_features_in,),
+    }
 
 
 @pytest.mark.parametrize(
@@ -64,3 +70,43 @@ def test_an_instance_takes_no_parameters():
 def test_what_makes_no_module_is_refused():
     with pytest.raises(TypeError, match="Got dict"):
         build_module(lambda: {}, sizes(4, 2), {})
+
+
+def test_a_factory_may_give_the_same_module_each_time():
+    given = nn.Linear(4, 2)
+    assert build_module(lambda: given, sizes(4, 2), {}) is not given
+
+
+def test_what_is_needed_and_not_given_is_told():
+    with pytest.raises(TypeError, match=r"cannot be called: missing .*'in_features'"):
+        build_module(nn.Linear, sizes(4, 2), {})
+
+
+def test_lazy_layers_learn_their_sizes_in_a_factory_only():
+    layers = [nn.LazyLinear(5), nn.LazyBatchNorm1d(), nn.Linear(5, 2)]
+    module = nn.Sequential(*layers)
+    with pytest.raises(ValueError, match="lazy layers"):
+        build_module(module, sizes(4, 2), {})
+    assert build_module(lambda: module, sizes(4, 2), {})[0].in_features == 4
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.DataParallel,
+        partial(torch.compile, backend="eager"),
+        lambda module: torch.jit.trace(module, torch.zeros(2, 4)),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.filterwarnings("ignore:.*non-leaf Tensor:UserWarning")
+def test_wrappers_are_refused(wrap):
+    with pytest.raises(ValueError, match="Pass the network itself"):
+        build_module(wrap(nn.Linear(4, 2)), sizes(4, 2), {})
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`")
+def test_what_cannot_be_copied_is_refused():
+    module = nn.utils.weight_norm(nn.Linear(4, 2))
+    with pytest.raises(ValueError, match=r"cannot be copied \(.*parametrizations"):
+        build_module(lambda: module, sizes(4, 2), {})
