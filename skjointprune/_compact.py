@@ -207,7 +207,7 @@ def _fold_constants_(
         return
     # Whatever row it is: what zeroed units say does not depend on the input.
     probe = deepcopy(network.module).eval()
-    heard = listen(probe, axes, torch.zeros(1, *network.input_shape))
+    heard = listen(probe, axes, torch.zeros(2, *network.input_shape))
     for channels in thinned:
         for axis in channels.read_by:
             layer, _ = owner(network.module, axis.tensor)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._context import kind_of_rows
 from ._images import Box, Images, cropped
 from ._names import input_names
 from ._sklearn import _check_feature_names_in
@@ -33,7 +34,7 @@ class FittedNetwork:
         """Validate rows as in `fit`; return the retained columns for `module_`."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        double = next(self.module_.parameters()).dtype == torch.float64
+        double = kind_of_rows(self.module_)["dtype"] == torch.float64
         return X[:, self.support_].astype(np.float64 if double else np.float32)
 
     def _outputs(self, X) -> np.ndarray:
@@ -44,7 +45,7 @@ class FittedNetwork:
         X = self._check_images(X)
         size = Images.batch_size_to_score
         starts = range(0, len(X), size)
-        dtype = next(self.module_.parameters()).dtype
+        dtype = kind_of_rows(self.module_)["dtype"]
         parts = [
             self.net_.predict_proba(
                 cropped(

@@ -298,7 +298,8 @@ class Trainer:
     ) -> PruningNet:
         params = {f"optimizer__{k}": v for k, v in self.optimizer_params.items()}
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
-            params.setdefault("optimizer__fused", True)
+            real = all(p.is_floating_point() for p in network.module.parameters())
+            params.setdefault("optimizer__fused", real)
         if isinstance(self.compile, str):
             params["compile__backend"] = self.compile
         valid = data.valid

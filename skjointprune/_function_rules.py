@@ -225,7 +225,7 @@ def _index(labels: Labels, x: Tensor, key: Any) -> Tensor:
     for k in keys:
         if k is None:
             continue
-        if not (isinstance(k, slice) and k == slice(None)) and varies(x, dim):
+        if not (isinstance(k, slice) and k == slice(None)) and labels.vary(x, dim):
             labels.pin(x, f"{labels.node!r} takes them by their positions")
         dim += 1
     return x[key]

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx, nn
 
-from ._labels import CONSTANT, Bound, Labels, get_tensor, owner, varies
+from ._context import kind_of_rows
+from ._labels import CONSTANT, OUTPUT, Bound, Labels, get_tensor, owner, varies
 from ._trace import run_shapes, trace, walk
 
 
@@ -152,10 +153,11 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         return one 2-D tensor, or has no parameters.
     """
     shape = tuple(input_shape)
-    if not any(True for _ in module.parameters()):
+    if not any(p.requires_grad for p in module.parameters()):
         raise ValueError(
             f"`module` {type(module).__name__} has no parameters to train. Add a layer "
-            "that reads the inputs, such as torch.nn.Linear."
+            "that reads the inputs, such as torch.nn.Linear, or let some require "
+            "gradients."
         )
     there = set(vars(module))
     try:
@@ -178,6 +180,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         positions,
     )
     _note_what_speaks_(network)
+    _pin_what_has_no_gradient_(network)
     return network
 
 
@@ -217,7 +220,7 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
     for (*at, reason), members in alike.items():
         some = [bound[i] for i in at]
         made_by = [b.tensor for b, _ in some if b.role == "produce"]
-        if reason == "they are the output" or not made_by:
+        if reason == OUTPUT or not made_by:
             continue
         name = made_by[0].rpartition(".")[0] or made_by[0]
         names[name] = names.get(name, 0) + 1
@@ -324,6 +327,38 @@ def _note_what_speaks_(network: Network) -> None:
                 channels.pinned = f"zeroed, they still add to means of {layer!r}"
 
 
+def _pin_what_has_no_gradient_(network: Network) -> None:
+    """Keep channels whole whose saliency would not be known.
+
+    It comes of the gradients of the weights that read them, which have none where they
+    are frozen, or used under `torch.no_grad`.
+    """
+    probe = deepcopy(network.module).cpu()
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(2, *network.input_shape, generator=generator)
+    rows = rows.to(**kind_of_rows(probe))
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        probe(rows).abs().sum().backward()
+    probe.eval()
+
+    def says() -> Tensor:
+        with torch.no_grad():
+            return probe(rows)
+
+    for channels in network.channels:
+        for axis in channels.read_by:
+            weight = get_tensor(probe, axis.tensor)
+            if weight.grad is not None or channels.pinned:
+                continue
+            before = says()
+            with torch.no_grad():
+                weight.add_(1)
+            if not torch.equal(says(), before):  # or nothing comes of it
+                channels.pinned = (
+                    f"{axis.tensor!r}, which reads them, is frozen or has no gradient"
+                )
+
+
 def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, Tensor]:
     """Run rows through a module; return what is read, or averaged, through some axes.
 
@@ -358,10 +393,9 @@ def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, 
             layer.register_forward_pre_hook(hook_of(axis, size), with_kwargs=True)
             for layer in layers
         ]
-    parameter = next(module.parameters())
     try:
         with torch.no_grad():
-            module(rows.to(parameter.device, parameter.dtype))
+            module(rows.to(**kind_of_rows(module)))
     finally:
         for handle in hooks:
             handle.remove()
@@ -370,9 +404,11 @@ def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, 
 
 def _first_layers(module: nn.Module, graph: fx.Graph) -> list[str]:
     users = next(n for n in graph.nodes if n.op == "placeholder").users
-    names = [str(user.target) for user in users if user.op == "call_module"]
-    linear = [n for n in names if type(module.get_submodule(n)) is nn.Linear]
-    return linear if len(linear) == len(users) else []
+    if any(user.op != "call_module" for user in users):
+        return []
+    names = dict.fromkeys(str(user.target) for user in users)
+    linear = all(type(module.get_submodule(n)) is nn.Linear for n in names)
+    return [*names] if linear else []
 
 
 def _last_layer(module: nn.Module, graph: fx.Graph) -> str | None:

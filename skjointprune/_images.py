@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from ._compact import compact_
-from ._context import warn_caller
+from ._context import kind_of_rows, warn_caller
 from ._groups import Channels, Network
 
 KINDS = ("channel", "row", "column", "patch", "pixel", "feature")
@@ -295,15 +295,12 @@ def crop_that_runs(
 
 
 def _runs(module: torch.nn.Module, channels: int, height: int, width: int) -> bool:
-    parameter = next(module.parameters())
     training = module.training
-    X = torch.zeros(
-        2, channels, height, width, device=parameter.device, dtype=parameter.dtype
-    )
+    X = torch.zeros(2, channels, height, width, **kind_of_rows(module))
     try:
         with torch.no_grad():
             module.eval()(X)
-    except (RuntimeError, ValueError):
+    except Exception:  # sizes that do not fit: whatever the module raises
         return False
     finally:
         module.train(training)

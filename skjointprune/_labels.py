@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+OUTPUT = "they are the output"
 CONSTANT = -1  # the label of what is no channel: padding, a number in the code
 
 
@@ -32,6 +33,12 @@ def varies(x: Tensor, dim: int) -> bool:
     if x.shape[dim] < 2 or x.stride(dim) == 0:
         return False
     return bool((x != x.narrow(dim, 0, 1)).any())
+
+
+def all_differ(x: Tensor, dim: int) -> bool:
+    """Tell whether no two labels along a dimension are the same."""
+    first = x.movedim(dim, 0).reshape(x.shape[dim], -1)[:, 0]
+    return x.shape[dim] > 1 and len(first.unique()) == len(first)
 
 
 def _thin(x: Tensor) -> Tensor:
@@ -83,6 +90,7 @@ class Labels:
     node: str = ""
     bound: dict[tuple[str, int], Bound] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
+    _outputs: list[int] = field(default_factory=list)
     _parent: list[int] = field(default_factory=list)
     _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
 
@@ -192,6 +200,13 @@ class Labels:
         """Return the labels that are in a tensor, without constants."""
         return [i for i in _thin(x).flatten().unique().tolist() if i != CONSTANT]
 
+    def vary(self, x: Tensor, dim: int) -> bool:
+        """Tell whether channels differ along a dimension, as far as is known now."""
+        if not varies(x, dim):
+            return False
+        x = _thin(x)
+        return varies(self.roots(x.flatten()).view(x.shape), dim)
+
     def pin(self, x: Any, why: str) -> None:
         """Keep channels whole, and those that numbers count, and note why."""
         if isinstance(x, Tensor):
@@ -217,8 +232,8 @@ class Labels:
         for number, x, why in self._expected:
             counted = [
                 i
-                for at, dim in ((_thin(at), dim) for at, dim in number.of)
-                if varies(self.roots(at.flatten()).view(at.shape), dim)
+                for at, dim in number.of
+                if self.vary(at, dim)
                 for i in self.members(at)
             ]
             own = {self.find(i) for i in self.members(x)}
@@ -238,6 +253,10 @@ class Labels:
         self.pin(label, why)
         return label.expand(self.shape)
 
+    def leave(self, x: Tensor) -> None:
+        """Say that these are the outputs."""
+        self._outputs = self.members(x)
+
     def made(self) -> Tensor:
         """Return labels of what the code makes out of nothing."""
         per_row = self.shape[1:] or self.shape
@@ -248,7 +267,7 @@ class Labels:
     def why(self) -> dict[int, str]:
         """Return the reason of each root that is pinned."""
         self._settle()
-        found: dict[int, str] = {}
+        found = dict.fromkeys(map(self.find, self._outputs), OUTPUT)
         for label, reason in self.reasons.items():
             found.setdefault(self.find(label), reason)
         return found

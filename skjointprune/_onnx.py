@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ._base import JointPruneEstimator
-from ._context import seeded
+from ._context import kind_of_rows, seeded
 from ._optional import import_optional
 from ._selector import InputFeatureSelector
 
@@ -156,7 +156,7 @@ def _check(estimator: Any) -> None:
 def _converted(estimator: JointPruneEstimator) -> Any:
     """Return the ONNX model, a message of protobuf, as torch makes it."""
     module = FullWidth(estimator)
-    dtype = next(module.network.parameters()).dtype
+    dtype = kind_of_rows(module.network)["dtype"]
     rows = torch.zeros(2, *estimator.input_shape_, dtype=dtype)
     shapes = ({0: torch.export.Dim("n_samples")},)
     name = type(estimator.module_).__name__

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ._context import kind_of_rows
 from ._groups import Network
 from ._html import report_html
 from ._optional import import_optional
@@ -48,18 +49,16 @@ class NetworkSize:
     def of(cls, network: Network, inputs: int | None = None) -> "NetworkSize":
         """Measure a network; of its inputs all are read unless said otherwise."""
         module, training = network.module, network.module.training
-        parameter = next(module.parameters())
-        row = torch.zeros(
-            1, *network.input_shape, dtype=parameter.dtype, device=parameter.device
-        )
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            module.eval()(row)
+        rows = torch.zeros(2, *network.input_shape, **kind_of_rows(module))
+        # Without `no_grad`: with it, torch takes a view of a parameter for one.
+        with FlopCounterMode(display=False) as counter:
+            module.eval()(rows)
         module.train(training)
         return cls(
-            inputs=row.numel() if inputs is None else inputs,
+            inputs=rows[0].numel() if inputs is None else inputs,
             units={c.name: c.size for c in network.hidden},
             parameters=sum(p.numel() for p in module.parameters()),
-            macs=counter.get_total_flops() // 2,
+            macs=counter.get_total_flops() // 4,
         )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ._compact import names_of_tensors
-from ._context import seeded
+from ._context import kind_of_rows, seeded
 from ._labels import get_tensor, owner
 from ._plain_values import is_known
 from ._scaling import Affine
@@ -147,7 +147,7 @@ def _outputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
     n = 2 * torch.Size(shape).numel()
     rows = (torch.arange(n, dtype=torch.float64) * GOLDEN % 1).view(2, *shape)
     with torch.no_grad():
-        return module(rows.to(next(module.parameters()).dtype)).detach()
+        return module(rows.to(**kind_of_rows(module))).detach()
 
 
 def _unwrap(module: nn.Module) -> tuple[nn.Module, dict[str, Affine]]:

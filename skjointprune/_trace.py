@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from ._context import kind_of_rows
 from ._function_rules import function_rule, together
 from ._labels import (
     CONSTANT,
@@ -19,6 +20,7 @@ from ._labels import (
     CountedFloat,
     CountedInt,
     Labels,
+    all_differ,
     get_tensor,
     varies,
 )
@@ -44,8 +46,8 @@ def trace(module: nn.Module) -> fx.Graph:
     except Exception as error:
         raise ValueError(
             f"`module` {name} could not be traced ({error}). Its forward must not "
-            "branch on values; register a rule for the layer that does "
-            "(skjointprune.register_rule)."
+            "branch on values or sizes, nor assign to elements; register a rule for "
+            "the layer that does (skjointprune.register_rule)."
         ) from error
     _, *others = (n for n in graph.nodes if n.op == "placeholder")
     for node, parameter in zip(others, more, strict=True):
@@ -76,23 +78,26 @@ def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> in
 
     Notes the shapes in the graph; returns the number of outputs.
     """
-    parameter = next(module.parameters())
-    rows = torch.zeros(2, *shape, device=parameter.device, dtype=parameter.dtype)
+    rows = torch.zeros(2, *shape, **kind_of_rows(module))
     try:
         traced = fx.GraphModule(deepcopy(module).eval(), graph)
         with torch.no_grad():
             out = _Shapes(traced).run(rows)
     except Exception as error:
         size = " x ".join(map(str, shape))
-        remedy = (
-            "Make its first layer accept as many inputs as X has columns, or take them "
-            "as a parameter `n_features_in`."
-            if len(shape) == 1
-            else "Let it take the shape of a row as a parameter `input_shape`."
-        )
+        says = str(error).partition("\n")[0]
+        if not any(word in says for word in ("shape", "size", "channels", "expected")):
+            remedy = "It must take two rows of float32, as float32 it is made itself."
+        elif len(shape) == 1:
+            remedy = (
+                "Make its first layer accept as many inputs as X has columns, or take "
+                "them as a parameter `n_features_in`."
+            )
+        else:
+            remedy = "Let it take the shape of a row as a parameter `input_shape`."
         raise ValueError(
             f"`module` {type(module).__name__} does not run on {size} inputs "
-            f"({str(error).splitlines()[0]}). {remedy}"
+            f"({says}). {remedy}"
         ) from error
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
         got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -128,7 +133,7 @@ def walk(
             else:
                 out = _attribute(module, str(node.target), labels, _met(node, at))
         elif node.op == "output":
-            labels.pin(args[0], "they are the output")
+            labels.leave(args[0])
             break
         elif node.op == "call_module":
             out = _call_layer(module, node, args, kwargs, labels)
@@ -278,9 +283,10 @@ def _attribute(
         long = [
             d
             for d in long
-            if any(x.ndim >= held.ndim - d and varies(x, d - held.ndim) for x in met)
+            for x in met
+            if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
-    if len(long) != 1:
+    if len(set(long)) != 1:
         why = f"{name!r} is used by itself"
         for d in range(held.ndim):
             whole = labels.fresh(held.shape[d])

@@ -2,7 +2,7 @@ from contextlib import suppress
 
 import pytest
 import torch
-from _networks import Net
+from _networks import Net, assert_cuts_are_exact
 from torch import nn
 from torch.nn import functional as F
 
@@ -236,3 +236,80 @@ def test_tracing_leaves_the_module_as_it_was():
     find_groups(module, (5,))
     assert module.training
     assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+
+
+class Backbone(nn.Module):
+    """Two layers, the first of which may learn nothing."""
+
+    def __init__(self, without_gradient=False):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 5)
+        self.last = nn.Linear(5, 2)
+        self.without_gradient = without_gradient
+
+    def forward(self, X):
+        if self.without_gradient:
+            with torch.no_grad():
+                X = self.first(X)
+        else:
+            X = self.first(X)
+        return self.last(self.second(X.relu()).relu())
+
+
+@pytest.mark.parametrize("without_gradient", [True, False])
+def test_what_only_frozen_weights_read_is_kept_whole(without_gradient):
+    module = Backbone(without_gradient)
+    if not without_gradient:
+        module.first.requires_grad_(False)
+    network = find_groups(module, (4,))
+    assert set(network.kept_whole) == {"inputs"}
+    assert "'first.weight', which reads them" in network.kept_whole["inputs"]
+
+
+def test_a_module_that_is_frozen_is_refused():
+    with pytest.raises(ValueError, match="let some require gradients"):
+        find_groups(Backbone().requires_grad_(False), (4,))
+
+
+def test_random_numbers_are_left_alone():
+    module = nn.Sequential(nn.Linear(4, 5), nn.Dropout(), nn.Linear(5, 2))
+    before = torch.get_rng_state()
+    find_groups(module, (4,))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Tokens(nn.Module):
+    """A class token before those of a row, with a parameter for each position."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.last = nn.Linear(3, 8), nn.Linear(8, 2)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.position = nn.Parameter(torch.randn(1, 5, 8))
+
+    def forward(self, X):
+        X = self.embed(X)
+        X = torch.cat([self.token.expand(X.shape[0], -1, -1), X], 1) + self.position
+        return self.last(X[:, 0] + X.relu().mean(1))
+
+
+def test_channels_of_tokens_go_with_class_token_and_positions():
+    network = find_groups(Tokens(), (4, 3))
+    assert network.kept_whole == {}
+    (stream,) = network.hidden
+    assert {a.tensor for a in stream.produced_by} == {
+        "embed.weight",
+        "embed.bias",
+        "token",
+        "position",
+    }
+    assert_cuts_are_exact(Tokens, (4, 3))
+
+
+@pytest.mark.parametrize(
+    "end", [lambda X: X.log_softmax(1), lambda X: X / X.norm(dim=1, keepdim=True)]
+)
+def test_outputs_are_no_units_whatever_comes_of_them(end):
+    layers = {"a": nn.Linear(4, 5), "b": nn.Linear(5, 2)}
+    network = find_groups(Net(lambda m, X: end(m.b(m.a(X).relu())), **layers), (4,))
+    assert [c.name for c in network.channels] == ["inputs", "a"]

@@ -308,6 +308,26 @@ def test_a_crop_grows_next_to_what_was_kept():
     assert same.all()
 
 
+class OfOneSize(SmallConvNet):
+    """Takes images of one size, as vision transformers do."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__(input_shape, n_outputs)
+        self.size = input_shape[1:]
+
+    def forward(self, X):
+        torch._assert(X.shape[2] == self.size[0], "Wrong image height!")
+        torch._assert(X.shape[3] == self.size[1], "Wrong image width!")
+        return super().forward(X)
+
+
+def test_a_network_for_one_size_gets_images_of_this_size(pictures):
+    with pytest.warns(UserWarning, match="does not run on . x . images"):
+        clf = make(module=OfOneSize).fit(*pictures)
+    assert clf.module_[1].size == (8, 9)
+    assert clf.score(*pictures) > 0.9
+
+
 def test_augmented_images_train_but_do_not_score(pictures):
     X, y = pictures
     shapes = set()

@@ -2,6 +2,7 @@ import dataclasses
 import sys
 
 import pytest
+import torch
 from torch import nn
 
 from skjointprune import NetworkSize, PruningReport
@@ -169,3 +170,24 @@ def test_frame_without_pandas_says_what_to_install(report, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"to_frame needs pandas.*pip install pandas"):
         report.to_frame()
+
+
+class Queried(nn.Module):
+    """A layer that reads a parameter, and one that needs more than one row."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.query = nn.Parameter(torch.ones(1, 6))
+        self.read = nn.Linear(6, 8)
+        self.first = nn.Linear(n_features_in, 8)
+        self.norm = nn.BatchNorm1d(8, track_running_stats=False)
+        self.last = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        gate = self.read(self.query.expand(X.shape[0], -1)).sigmoid()
+        return self.last(self.norm(self.first(X).sigmoid() * gate).relu())
+
+
+def test_macs_of_layers_that_read_parameters_are_counted(quick, planted):
+    clf = quick(module=Queried, prune="none").fit(*planted)
+    assert clf.report_.dense.macs == 6 * 8 + 12 * 8 + 8 * 2

@@ -511,6 +511,7 @@ def no_rule(what, inputs=6, **others):
 
 
 TOGETHER = "they all hang together"
+UNKNOWN = "'{}', which reads them, is frozen or has no gradient"
 WRITTEN = "their number, {}, is written at {!r}"
 CONSTANT = "a constant is left of them that the bias of {!r} cannot take up"
 
@@ -547,7 +548,7 @@ KEPT = {
     ),
     "bits": (
         row(lambda m, x: x.view(x.dtype)),
-        no_rule("view at 'view'"),
+        no_rule("view at 'view'", UNKNOWN.format("a.weight")),
     ),
     "split, called otherwise": (
         row(lambda m, x: x.split(split_size=4, dim=1)[0], 4),
