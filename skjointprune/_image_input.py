@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_X_y, validate_data
 from torch.utils.data import Dataset, Subset
 
+from ._context import warn_caller
 from ._data import Data, prepare_images
 from ._images import DEFAULT_KINDS, KINDS, InputGates, as_tensor
 from ._sklearn import _safe_indexing
@@ -44,6 +45,7 @@ class ImageInput:
         else:
             X = validate_data(self, X, dtype=None, allow_nd=True)
             shape = check_image_array(X)
+        warn_of_channels_last(shape)
         self.input_shape_ = shape
         self._check_for("tables", feature_groups=None, feature_costs=None)
         rows = np.zeros((len(X), 1))
@@ -150,6 +152,17 @@ def check_image_array(X: np.ndarray) -> tuple[int, ...]:
             "table of 2 dimensions."
         )
     return X.shape[1:]
+
+
+def warn_of_channels_last(shape: tuple[int, ...]) -> None:
+    """Warn if images look as most libraries other than torch have them."""
+    first, height, width = shape
+    if width in (1, 3, 4) and first > 4:
+        warn_caller(
+            f"The images of X have {first} channels of {height} x {width} pixels, as "
+            "if the channels came last. If so, move them to the front: "
+            "numpy.moveaxis(X, 3, 1)."
+        )
 
 
 def check_dataset(dataset: Dataset) -> tuple[int, ...]:

@@ -242,7 +242,14 @@ def read_images(source: Any, rows: np.ndarray) -> Tensor:
     if isinstance(source, Dataset):
         read = [source[int(i)] for i in np.atleast_1d(rows)]
         parts = [r[0] if isinstance(r, tuple | list) else r for r in read]
-        return torch.stack([as_tensor(part) for part in parts])
+        images = [as_tensor(part) for part in parts]
+        sizes = {tuple(image.shape) for image in images}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"A dataset must return images of one size. Got {sorted(sizes)[:2]}; "
+                "resize them in the dataset."
+            )
+        return torch.stack(images)
     if isinstance(source, Tensor):
         return source[torch.from_numpy(rows)]
     return torch.from_numpy(np.ascontiguousarray(source[rows]))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from _helpers import assert_prox_minimises
 from _networks import assert_cuts_are_exact
+from torch import nn
 
 import skjointprune
 from skjointprune import (
@@ -19,7 +20,9 @@ from skjointprune import (
     JointPruneRegressor,
     JointPruneRegressorCV,
 )
+from skjointprune._groups import find_groups
 from skjointprune._labels import Labels
+from skjointprune._prunable import with_prunable_layers
 from skjointprune._rules import LAYER_RULES
 
 ROOT = Path(__file__).parents[1]
@@ -162,7 +165,7 @@ def penalty_page():
 def layer_page():
     names = follow("add-a-layer.md")
     yield names
-    del LAYER_RULES[names["GatedLinear"]]
+    del LAYER_RULES[names["GatedLinear"]], LAYER_RULES[names["Tokenizer"]]
 
 
 def test_penalty_of_the_page_prunes(penalty_page):
@@ -195,6 +198,18 @@ def test_layer_of_the_page_is_pruned(layer_page):
 
 def test_rule_of_the_page_is_exact(layer_page):
     assert_cuts_are_exact(partial(layer_page["stack"], 6, 2), (6,))
+
+
+def test_tokens_of_the_page_lose_channels(layer_page):
+    def make():
+        tokens = layer_page["Tokenizer"](6, 8)
+        mean = [nn.LayerNorm(8), nn.Linear(8, 5), nn.Flatten(), nn.Linear(30, 2)]
+        return with_prunable_layers(nn.Sequential(tokens, *mean))
+
+    network = find_groups(make(), (6,))
+    assert network.kept_whole == {"inputs": "each is a token"}
+    assert [c.size for c in network.hidden] == [8, 5]
+    assert_cuts_are_exact(make, (6,))
 
 
 def test_rule_of_the_page_is_about_ten_lines():

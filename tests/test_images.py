@@ -308,6 +308,18 @@ def test_a_crop_grows_next_to_what_was_kept():
     assert same.all()
 
 
+def test_channels_that_come_last_are_told(pictures):
+    X, y = pictures
+    with pytest.warns(UserWarning, match=r"8 channels of 9 x 3 .*moveaxis"):
+        make(prune="weights").fit(np.moveaxis(X, 1, 3), y)
+
+
+def test_a_dataset_of_several_sizes_is_refused():
+    dataset = Labelled([(torch.zeros(1, 6 + i % 2, 6), i % 3) for i in range(30)])
+    with pytest.raises(ValueError, match=r"one size. Got \[\(1, 6, 6\), \(1, 7, 6\)\]"):
+        make().fit(dataset)
+
+
 class OfOneSize(SmallConvNet):
     """Takes images of one size, as vision transformers do."""
 
