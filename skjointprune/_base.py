@@ -10,11 +10,12 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from ._channels import Network
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data
 from ._fitted import FittedNetwork
 from ._fitting import Sparsified, Trainer
-from ._groups import Network, find_groups
+from ._groups import find_groups
 from ._html import ReportBelowDiagram
 from ._image_input import ImageInput, is_images
 from ._images import KINDS, crop_, prunable_inputs

@@ -13,13 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ._groups import (
-    Axis,
-    Network,
-    absorbs_constants,
-    listen,
-)
+from ._channels import Axis, Network
 from ._labels import CONSTANT, get_tensor, owner
+from ._probes import absorbs_constants, listen
 
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:

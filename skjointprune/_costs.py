@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from ._groups import Channels, Network, get_tensor
+from ._channels import Channels, Network
+from ._labels import get_tensor
 
 
 def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:

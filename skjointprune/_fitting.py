@@ -13,9 +13,9 @@ from skorch.history import History
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from ._channels import Network
 from ._context import warn_caller
 from ._data import Data, Scaling
-from ._groups import Network
 from ._images import Images, InputGates
 from ._scaling import fold_scaling
 from ._schedule import Rise, Sweep

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from ._channels import Channels, Network
 from ._compact import compact_
 from ._context import kind_of_rows, warn_caller
-from ._groups import Channels, Network
 
 KINDS = ("channel", "row", "column", "patch", "pixel", "feature")
 DEFAULT_KINDS = ("channel", "row", "column")

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.base import clone
 
 from ._base import JointPruneEstimator
+from ._channels import Network
 from ._context import choose_device, draw_seed, seeded
 from ._data import Data
 from ._default import default_estimator
 from ._fitting import Sparsified, Trainer
-from ._groups import Network
 from ._html import path_html
 from ._image_input import targets_of
 from ._optional import import_optional

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ._channels import Network
 from ._context import kind_of_rows
-from ._groups import Network
 from ._html import report_html
 from ._optional import import_optional
 

@@ -7,9 +7,9 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from ._channels import Network
 from ._context import kind_of_rows
 from ._data import Scaling
-from ._groups import Network
 
 # Above this many standard deviations between a column and zero, a folded layer
 # subtracts numbers too large for float32.

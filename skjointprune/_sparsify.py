@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ._channels import Channels, Network
 from ._compact import compact_, is_exact
 from ._context import warn_caller
 from ._costs import macs_of_weights, saved_by_a_unit, saved_by_the_mean_unit
-from ._groups import Channels, Network, get_tensor
 from ._images import InputGates, prunable_inputs
+from ._labels import get_tensor
 
 
 class Penalty(Protocol):

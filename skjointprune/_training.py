@@ -18,7 +18,7 @@ from skorch.callbacks import (
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ._groups import Network
+from ._channels import Network
 from ._images import Images, InputGates
 from ._schedule import Schedule
 from ._sparsify import Sparsifier

@@ -6,8 +6,9 @@ import torch
 from _networks import Net, cut, random_masks, shaken
 from torch import nn
 
+from skjointprune._channels import Axis
 from skjointprune._compact import compact, compact_, is_exact
-from skjointprune._groups import Axis, find_groups
+from skjointprune._groups import find_groups
 from skjointprune._rules import LAYER_RULES
 from skjointprune.modules import ACTIVATIONS, MLP
 

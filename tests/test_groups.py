@@ -6,7 +6,8 @@ from _networks import Net, assert_cuts_are_exact
 from torch import nn
 from torch.nn import functional as F
 
-from skjointprune._groups import Axis, find_groups
+from skjointprune._channels import Axis
+from skjointprune._groups import find_groups
 from skjointprune.modules import MLP
 
 

@@ -1,0 +1,155 @@
+"""What shows of a network when a copy of it is run: what its channels say and learn."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from ._channels import Axis, Network
+from ._context import kind_of_rows
+from ._labels import get_tensor, owner
+
+
+def holders(module: nn.Module) -> dict[int, list[nn.Module]]:
+    """Return the layers that have a parameter, by its id: of a shared one, several."""
+    found: dict[int, list[nn.Module]] = {}
+    for layer in module.modules():
+        for p in layer.parameters(recurse=False):
+            found.setdefault(id(p), []).append(layer)
+    return found
+
+
+def absorbs_constants(layer: nn.Module) -> bool:
+    """Tell whether a constant that a layer reads can go into its bias."""
+    plain = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    if not any(type(layer).forward is kind.forward for kind in plain):
+        return False
+    if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        padded = layer.padding_mode == "zeros" and layer.padding not in (0, "valid")
+        return not (padded and any(layer._reversed_padding_repeated_twice))
+    return True
+
+
+def note_what_speaks_(network: Network) -> None:
+    """Note what units say when they are zeroed.
+
+    Those that say what no bias can take up are kept whole.
+    """
+    probe = deepcopy(network.module).eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, statistic in probe.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            random = torch.rand(statistic.shape, generator=generator) + 0.5
+            statistic.copy_(random)
+    with torch.no_grad():
+        for p in probe.parameters():  # zeros, as some begin with, would silence them
+            if p.is_floating_point():
+                p.add_(0.1 * torch.rand(p.shape, generator=generator).to(p))
+    silent = [c for c in network.hidden if not c.pinned]
+    layers_of = holders(probe)
+    with torch.no_grad():
+        for channels in silent:
+            for axis in channels.produced_by:
+                t = get_tensor(probe, axis.tensor)
+                all_dead = torch.ones(channels.size, dtype=torch.bool, device=t.device)
+                t.index_fill_(axis.dim, axis.where(all_dead).nonzero().flatten(), 0)
+    rows = torch.rand(2, *network.input_shape, generator=generator)
+    heard = listen(probe, [a for c in silent for a in c.read_by + c.averaged_by], rows)
+    for channels in silent:
+        for axis in channels.read_by:
+            if axis not in heard:
+                continue
+            mine = axis.where(torch.ones(channels.size, dtype=torch.bool))
+            said = heard[axis][:, mine]  # (positions, slots)
+            layers = layers_of[id(get_tensor(probe, axis.tensor))]
+            constant = torch.allclose(said, said[:1]) and said[:1].isfinite().all()
+            if said.any():
+                network.speaking.add(axis)
+            if not constant:
+                channels.pinned = "they are not silent when they are zero"
+            elif said.any() and (len(layers) > 1 or not absorbs_constants(layers[0])):
+                channels.pinned = (
+                    "a constant is left of them that the bias of "
+                    f"{axis.tensor.rpartition('.')[0]!r} cannot take up"
+                )
+        for axis in channels.averaged_by:
+            mine = axis.where(torch.ones(channels.size, dtype=torch.bool))
+            if axis in heard and heard[axis][:, mine].any():
+                layer = axis.tensor.rpartition(".")[0]
+                channels.pinned = f"zeroed, they still add to means of {layer!r}"
+
+
+def pin_what_has_no_gradient_(network: Network) -> None:
+    """Keep channels whole whose saliency would not be known.
+
+    It comes of the gradients of the weights that read them, which have none where they
+    are frozen, or used under `torch.no_grad`.
+    """
+    probe = deepcopy(network.module).cpu()
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(2, *network.input_shape, generator=generator)
+    rows = rows.to(**kind_of_rows(probe))
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        probe(rows).abs().sum().backward()
+    probe.eval()
+
+    def says() -> Tensor:
+        with torch.no_grad():
+            return probe(rows)
+
+    for channels in network.channels:
+        for axis in channels.read_by:
+            weight = get_tensor(probe, axis.tensor)
+            if weight.grad is not None or channels.pinned:
+                continue
+            before = says()
+            with torch.no_grad():
+                weight.add_(1)
+            if not torch.equal(says(), before):  # or nothing comes of it
+                channels.pinned = (
+                    f"{axis.tensor!r}, which reads them, is frozen or has no gradient"
+                )
+
+
+def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, Tensor]:
+    """Run rows through a module; return what is read, or averaged, through some axes.
+
+    A tensor (positions, channels) for each axis: all rows, calls and layers, and all
+    that a layer is given that is as long.
+    """
+    heard: dict[Axis, list[Tensor]] = {}
+    layers_of = holders(module)
+
+    def find(axis: Axis) -> tuple[list[nn.Module], int]:
+        """Return the layers that an axis is of, and how long it is."""
+        layer, attribute = owner(module, axis.tensor)
+        held = getattr(layer, attribute)
+        if isinstance(held, Tensor):
+            return layers_of[id(held)], held.shape[axis.dim]
+        return [layer], held
+
+    def hook_of(axis: Axis, size: int):
+
+        def hook(layer, args, kwargs):
+            for given in (*args, *kwargs.values()):
+                if isinstance(given, Tensor) and given.shape[axis.of :][:1] == (size,):
+                    said = given.movedim(axis.of, -1).reshape(-1, size)
+                    heard.setdefault(axis, []).append(said)
+
+        return hook
+
+    hooks = []
+    for axis in dict.fromkeys(axes):  # one that several channels share, once
+        layers, size = find(axis)
+        hooks += [
+            layer.register_forward_pre_hook(hook_of(axis, size), with_kwargs=True)
+            for layer in layers
+        ]
+    try:
+        with torch.no_grad():
+            module(rows.to(**kind_of_rows(module)))
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return {axis: torch.cat(said) for axis, said in heard.items()}
