@@ -6,6 +6,7 @@ from torchvision.models.convnext import LayerNorm2d
 from skjointprune._attention import MultiheadAttention
 from skjointprune._norms import LayerNorm, RMSNorm
 from skjointprune._prunable import with_prunable_layers
+from skjointprune._transformer import TransformerEncoder, TransformerEncoderLayer
 
 
 def test_layers_are_replaced_at_any_depth():
@@ -55,10 +56,25 @@ def test_what_may_do_something_else_is_left_alone(layer):
     assert with_prunable_layers(nn.Sequential(layer))[0] is layer
 
 
-def test_layers_that_torch_looks_into_are_left_alone():
-    layer = with_prunable_layers(nn.TransformerEncoderLayer(8, 2, batch_first=True))
-    assert type(layer.self_attn) is nn.MultiheadAttention
-    assert type(layer.norm1) is nn.LayerNorm
+def test_a_layer_under_two_names_is_replaced_under_both():
+    module = nn.Module()
+    module.a = module.b = nn.LayerNorm(8)
+    with_prunable_layers(module)
+    assert type(module.a) is LayerNorm
+    assert module.a is module.b
+
+
+def test_layers_within_a_layer_that_is_replaced_are_too():
+    layer = nn.TransformerEncoderLayer(8, 2)
+    (encoder,) = with_prunable_layers(
+        nn.Sequential(nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(8)))
+    )
+    assert type(encoder) is TransformerEncoder
+    assert type(encoder.norm) is LayerNorm
+    for layer in encoder.layers:
+        assert type(layer) is TransformerEncoderLayer
+        assert type(layer.self_attn) is MultiheadAttention
+        assert type(layer.norm1) is LayerNorm
 
 
 def test_mode_and_kind_of_numbers_stay():
