@@ -115,8 +115,9 @@ TWO_CORES = Budget(
 FULL_MLP = COMMON | {
     "hidden_layer_sizes": (512, 256),
     "alpha": 0.02,
-    "max_epochs": 50,
-    "retrain_epochs": 50,
+    "distillation": 0.9,
+    "max_epochs": 34,
+    "retrain_epochs": 33,  # and 33 of the teacher
     "lr": 1e-3,
     "batch_size": 128,
     "optimizer": "adamw",
