@@ -74,11 +74,14 @@ class MultiheadAttention(nn.Module):
             layers = (new.query, new.key, new.value)
             for layer, weight in zip(layers, weights, strict=True):
                 layer.weight.copy_(weight)
+                layer.weight.requires_grad_(weight.requires_grad)
             if given.in_proj_bias is not None:
                 biases = given.in_proj_bias.chunk(3)
                 for layer, bias in zip(layers, biases, strict=True):
                     layer.bias.copy_(bias)
-            new.out_proj.load_state_dict(given.out_proj.state_dict())
+                    layer.bias.requires_grad_(given.in_proj_bias.requires_grad)
+        new.out_proj.weight = given.out_proj.weight
+        new.out_proj.bias = given.out_proj.bias
         return new.to(given.out_proj.weight).train(given.training)
 
     def forward(
@@ -93,6 +96,10 @@ class MultiheadAttention(nn.Module):
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Return outputs, and the weights of attention if they are needed."""
+        if is_causal and attn_mask is None:
+            raise ValueError(
+                "`is_causal`=True is a hint on `attn_mask`, which is None. Give one."
+            )
         if not self.batch_first:
             query, key, value = (t.transpose(0, 1) for t in (query, key, value))
         q, k, v = (

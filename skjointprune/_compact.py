@@ -5,12 +5,13 @@ says something when zeroed (a sigmoid says 0.5) says a constant, which is folded
 into the bias of the layers that read it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.optim import Optimizer
 
 from ._channels import Axis, Network
@@ -20,13 +21,21 @@ from ._probes import absorbs_constants, listen
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
     """Zero, in place, the groups of each channel set that `keep` leaves out."""
-    with torch.no_grad():
-        for channels in network.channels:
-            if channels.name in keep:
-                for axis in network.zeroed(channels):
-                    t = get_tensor(network.module, axis.tensor)
-                    dead = axis.where(~keep[channels.name]).nonzero().flatten()
-                    t.index_fill_(axis.dim, dead.to(t.device), 0)
+    for tensor, dim, dead in _dead_slots(network, keep):
+        t = get_tensor(network.module, tensor)
+        with torch.no_grad():
+            t.index_fill_(dim, dead.to(t.device), 0)
+
+
+def _dead_slots(
+    network: Network, keep: Mapping[str, Tensor]
+) -> Iterator[tuple[str, int, Tensor]]:
+    """Yield tensors, dimensions, and the slots there that are to be zero."""
+    for channels in network.channels:
+        if channels.name in keep:
+            for axis in network.zeroed(channels):
+                dead = axis.where(~keep[channels.name]).nonzero().flatten()
+                yield axis.tensor, axis.dim, dead
 
 
 def compact(network: Network, keep: Mapping[str, Tensor]) -> Network:
@@ -77,18 +86,17 @@ def _outputs_of_zeroed(
     network: Network, keep: Mapping[str, Tensor], rows: Tensor
 ) -> Tensor:
     """Return the outputs for rows with groups zeroed; the network stays as it is."""
-    thinned = [c for c in network.channels if c.name in keep]
-    names = {axis.tensor for c in thinned for axis in network.zeroed(c)}
-    tensors = [get_tensor(network.module, name) for name in names]
-    modes = [(layer, layer.training) for layer in network.module.modules()]
+    module = network.module
+    tensors = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    modes = [(layer, layer.training) for layer in module.modules()]
     with torch.no_grad():
-        before = [t.clone() for t in tensors]
+        for name, dim, dead in _dead_slots(network, keep):
+            if name not in tensors:
+                tensors[name] = get_tensor(module, name).clone()
+            tensors[name].index_fill_(dim, dead.to(tensors[name].device), 0)
         try:
-            zero_groups_(network, keep)
-            return network.module.eval()(rows)
+            return functional_call(module.eval(), tensors, rows)
         finally:
-            for t, was in zip(tensors, before, strict=True):
-                t.copy_(was)
             for layer, training in modes:
                 layer.training = training
 

@@ -176,9 +176,7 @@ class Trainer:
         """
         if not (self.distillation and epochs):
             return
-        whole = data.view()
-        for table in whole.tables:
-            table.gates = None  # nothing is closed, and their gradients cost
+        whole = data.ungated()
         rows = whole.train
         teacher = replace(network, module=deepcopy(network.module))
         callbacks = self._cycled(self._own(False), whole, epochs)
@@ -195,7 +193,8 @@ class Trainer:
             data.train.teacher = says  # of each image as it is augmented then
             return
         batches = Batches(rows, rows.batch_size_to_score)
-        data.train.teacher = torch.cat([says(X) for X, _ in batches])
+        with torch.no_grad():
+            data.train.teacher = torch.cat([module(X) for X, _ in batches])
 
     def retrain(
         self, network: Network, data: Data, epochs: int, units_left: float

@@ -96,7 +96,7 @@ def _extreme(labels: Labels, x: Tensor, dim=None, keepdim: bool = False) -> Any:
 
 
 def _softmax(labels: Labels, x: Tensor, dim: int | None = None, *args, **kwargs) -> Any:
-    if dim is None or varies(x, dim):
+    if dim is None or labels.vary(x, dim):
         labels.pin(x, f"{labels.node!r} couples them")
     return x
 
@@ -207,7 +207,7 @@ def glu(labels: Labels, x: Tensor, dim: int = -1) -> Tensor:
 
 
 def _split(labels: Labels, x: Tensor, split_size_or_sections, dim: int = 0) -> Any:
-    if varies(x, dim):
+    if labels.vary(x, dim):
         labels.pin(x, f"{labels.node!r} cuts them at positions written in the code")
     return x.split(split_size_or_sections, dim)
 
@@ -257,14 +257,14 @@ def _pad(
 
 def _roll(labels: Labels, x: Tensor, shifts, dims=None) -> Tensor:
     along = range(x.ndim) if dims is None else [dims] if isinstance(dims, int) else dims
-    if any(varies(x, d) for d in along):
+    if any(labels.vary(x, d) for d in along):
         labels.pin(x, f"{labels.node!r} moves them by a number written in the code")
     return x.roll(shifts, dims)
 
 
 def _squeeze(labels: Labels, x: Tensor, dim=None) -> Tensor:
     dims = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
-    if any(varies(x, d) for d in dims):
+    if any(labels.vary(x, d) for d in dims):
         labels.pin(x, f"{labels.node!r} would drop a last one with its dimension")
     return x.reshape(labels.shape)
 

@@ -157,7 +157,7 @@ def check_image_array(X: np.ndarray) -> tuple[int, ...]:
 def warn_of_channels_last(shape: tuple[int, ...]) -> None:
     """Warn if images look as most libraries other than torch have them."""
     first, height, width = shape
-    if width in (1, 3, 4) and first > 4:
+    if first > 4 and (width in (3, 4) or (width == 1 and first == height)):
         warn_caller(
             f"The images of X have {first} channels of {height} x {width} pixels, as "
             "if the channels came last. If so, move them to the front: "

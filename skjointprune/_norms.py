@@ -47,6 +47,11 @@ class _Norm(nn.Module):
         new.weight, new.bias = given.weight, getattr(given, "bias", None)
         return new.train(given.training)
 
+    @property
+    def normalized_shape(self) -> tuple[int]:
+        """Sizes of what is normalised, as torch's layer says it."""
+        return (self.width,)
+
     def _scaled(self, X: Tensor, dim: int) -> Tensor:
         """Scale and shift the channels along a dimension."""
         shape = [self.width if d == dim % X.ndim else 1 for d in range(X.ndim)]
@@ -66,8 +71,8 @@ class LayerNorm(_Norm):
         """Return X, (…, width), normalised, scaled and shifted."""
         if self.width == self.over:
             return F.layer_norm(X, (self.width,), self.weight, self.bias, self.eps)
-        out = _standardised(_wide(X), self.width / self.over, self.eps)
-        return self._scaled(out, -1).to(X.dtype)
+        out = _standardised(_wide(X), (-1,), self.width / self.over, self.eps)
+        return _as_torch(self._scaled(out, -1), X)
 
 
 class LayerNorm2d(LayerNorm):
@@ -81,13 +86,20 @@ class LayerNorm2d(LayerNorm):
 class GroupNorm(_Norm):
     """Group normalisation (Wu and He, arXiv 1803.08494) of one group: all of a row."""
 
+    num_groups = 1
+
+    @property
+    def num_channels(self) -> int:
+        """How many channels there are, as torch's layer says it."""
+        return self.width
+
     def forward(self, X: Tensor) -> Tensor:
         """Return X, (n, width, …), normalised, scaled and shifted."""
         if self.width == self.over:
             return F.group_norm(X, 1, self.weight, self.bias, self.eps)
-        rows = _wide(X).flatten(1)
-        out = _standardised(rows, self.width / self.over, self.eps).view(X.shape)
-        return self._scaled(out, 1).to(X.dtype)
+        dims = tuple(range(1, X.ndim))
+        out = _standardised(_wide(X), dims, self.width / self.over, self.eps)
+        return _as_torch(self._scaled(out, 1), X)
 
 
 class RMSNorm(_Norm):
@@ -100,14 +112,20 @@ class RMSNorm(_Norm):
         wide = _wide(X)
         eps = torch.finfo(wide.dtype).eps if self.eps is None else self.eps
         square = wide.square().sum(-1, keepdim=True) / self.over
-        return self._scaled(wide * torch.rsqrt(square + eps), -1).to(X.dtype)
+        return _as_torch(self._scaled(wide * torch.rsqrt(square + eps), -1), X)
 
 
-def _standardised(X: Tensor, share: float, eps: float) -> Tensor:
-    """Return X over the last dimension, of which it is a share, and the rest zeros."""
-    var, mean = torch.var_mean(X, -1, correction=0, keepdim=True)
+def _standardised(X: Tensor, dims: tuple[int, ...], share: float, eps: float) -> Tensor:
+    """Return X over dimensions, of which it is a share, and the rest zeros."""
+    var, mean = torch.var_mean(X, dims, correction=0, keepdim=True)
     var = share * (var + (1 - share) * mean**2)
     return (X - share * mean) * torch.rsqrt(var + eps)
+
+
+def _as_torch(out: Tensor, X: Tensor) -> Tensor:
+    """Return outputs in the type of X; under autocast on a GPU, torch has float32."""
+    wide = X.is_cuda and torch.is_autocast_enabled("cuda")
+    return out if wide else out.to(X.dtype)
 
 
 def _wide(X: Tensor) -> Tensor:

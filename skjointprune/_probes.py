@@ -85,31 +85,51 @@ def pin_what_has_no_gradient_(network: Network) -> None:
 
     It comes of the gradients of the weights that read them, which have none where they
     are frozen, or used under `torch.no_grad`.
+
+    Raises
+    ------
+    ValueError
+        If the outputs do not depend on anything that is trained.
     """
     probe = deepcopy(network.module).cpu()
     generator = torch.Generator().manual_seed(0)
     rows = torch.rand(2, *network.input_shape, generator=generator)
     rows = rows.to(**kind_of_rows(probe))
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        probe(rows).abs().sum().backward()
+        out = probe(rows)
+        if not out.requires_grad:
+            raise ValueError(
+                f"The outputs of `module` {type(probe).__name__} do not depend on any "
+                "parameter that requires gradients. Let some do, and do not detach the "
+                "outputs."
+            )
+        out.abs().sum().backward()
     probe.eval()
-
-    def says() -> Tensor:
-        with torch.no_grad():
-            return probe(rows)
-
+    read = {axis.tensor for c in network.channels for axis in c.read_by}
+    unknown = {
+        name
+        for name in sorted(read)
+        if get_tensor(probe, name).grad is None and _matters(probe, name, rows)
+    }
     for channels in network.channels:
         for axis in channels.read_by:
-            weight = get_tensor(probe, axis.tensor)
-            if weight.grad is not None or channels.pinned:
-                continue
-            before = says()
-            with torch.no_grad():
-                weight.add_(1)
-            if not torch.equal(says(), before):  # or nothing comes of it
+            if axis.tensor in unknown and not channels.pinned:
                 channels.pinned = (
                     f"{axis.tensor!r}, which reads them, is frozen or has no gradient"
                 )
+
+
+def _matters(module: nn.Module, tensor: str, rows: Tensor) -> bool:
+    """Tell whether anything comes of a weight."""
+    weight = get_tensor(module, tensor)
+    before = weight.detach().clone()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        expected = module(rows)
+        weight.add_(torch.rand(weight.shape, generator=generator).to(weight))
+        changed = not torch.equal(module(rows), expected)
+        weight.copy_(before)
+    return changed
 
 
 def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, Tensor]:

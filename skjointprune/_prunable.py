@@ -21,10 +21,19 @@ STAND_INS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
 }
 
 
+# They read the parameters of their parts.
+LOOK_INSIDE = (
+    nn.TransformerEncoder,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+)
+
+
 def with_prunable_layers(module: nn.Module) -> nn.Module:
     """Replace, in place, layers of torch by equivalent ones that can lose channels.
 
-    Not where these would do something else, or where the layer has hooks.
+    Not where these would do something else, where the layer has hooks, or within
+    layers of torch that look into it.
     """
     made: dict[nn.Module, nn.Module] = {}  # a layer in several places stays one
 
@@ -35,7 +44,8 @@ def with_prunable_layers(module: nn.Module) -> nn.Module:
             if child not in made:
                 new = STAND_INS[type(child)](child) if _has_stand_in(child) else child
                 made[child] = new
-                replace_within(new)
+                if not isinstance(new, LOOK_INSIDE):
+                    replace_within(new)
             parent._modules[name] = made[child]
 
     replace_within(module)
@@ -44,7 +54,13 @@ def with_prunable_layers(module: nn.Module) -> nn.Module:
 
 def _has_stand_in(layer: nn.Module) -> bool:
     """Tell whether a layer is one of torch, as torch made it, that has a stand-in."""
-    if type(layer) not in STAND_INS or layer._forward_hooks or layer._forward_pre_hooks:
+    hooks = (
+        layer._forward_hooks,
+        layer._forward_pre_hooks,
+        layer._backward_hooks,
+        layer._backward_pre_hooks,
+    )
+    if type(layer) not in STAND_INS or any(hooks):
         return False
     if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
         return len(layer.normalized_shape) == 1

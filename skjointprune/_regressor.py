@@ -55,7 +55,8 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
     distillation : float in [0, 1], default=0.0
         Share of the loss, while retraining, that is the distance from the outputs of
         a dense network, which is trained first, for `retrain_epochs`. Dropout is then
-        off while retraining. 0 trains no such network.
+        off while retraining. With a `train_transform` that network runs in each step
+        of retraining. 0 trains no such network.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows while sparsifying. "auto" makes at least 4,000
         optimiser steps, whatever the number of rows.

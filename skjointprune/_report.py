@@ -1,9 +1,11 @@
 """What a network costs before and after pruning, and what it scores."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ._channels import Network
 from ._context import kind_of_rows
@@ -49,17 +51,36 @@ class NetworkSize:
     def of(cls, network: Network, inputs: int | None = None) -> "NetworkSize":
         """Measure a network; of its inputs all are read unless said otherwise."""
         module, training = network.module, network.module.training
-        rows = torch.zeros(2, *network.input_shape, **kind_of_rows(module))
-        # Without `no_grad`: with it, torch takes a view of a parameter for one.
-        with FlopCounterMode(display=False) as counter:
-            module.eval()(rows)
+        module.eval()
+        two, three = (_flops(module, n, network.input_shape) for n in (2, 3))
         module.train(training)
         return cls(
-            inputs=rows[0].numel() if inputs is None else inputs,
+            inputs=math.prod(network.input_shape) if inputs is None else inputs,
             units={c.name: c.size for c in network.hidden},
             parameters=sum(p.numel() for p in module.parameters()),
-            macs=counter.get_total_flops() // 4,
+            # one row, and what does not depend on rows
+            macs=(2 * two - three) // 2,
         )
+
+
+def _flops(module: nn.Module, n_rows: int, shape: tuple[int, ...]) -> int:
+    """Count the floating-point operations for some rows."""
+    rows = torch.zeros(n_rows, *shape, **kind_of_rows(module))
+    # Not within `no_grad`, where the counter fails on layers that read an expanded
+    # parameter.
+    with FlopCounterMode(display=False, custom_mapping=MORE_FLOPS) as counter:
+        module(rows)
+    return counter.get_total_flops()
+
+
+def _of_attention(query, key, value, *args, **kwargs) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+# torch counts attention on a GPU only
+MORE_FLOPS = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _of_attention,
+}
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,8 @@ def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> in
     except Exception as error:
         size = " x ".join(map(str, shape))
         says = str(error).partition("\n")[0]
-        if not any(word in says for word in ("shape", "size", "channels", "expected")):
-            remedy = "It must take two rows of float32, as float32 it is made itself."
+        if "type" in says or "Double" in says:
+            remedy = "Let it compute in float32, which it is made to have here."
         elif len(shape) == 1:
             remedy = (
                 "Make its first layer accept as many inputs as X has columns, or take "
@@ -119,6 +119,13 @@ def walk(
     positions: dict[str, int] = {}
     inputs = None
     for node in graph.nodes:
+        for held in node.all_input_nodes:
+            # With its first user, when more is known of what it meets.
+            if held.op == "get_attr" and held not in at:
+                labels.shape, labels.node = held.meta.get("shape", ()), held.name
+                at[held] = _attribute(module, held, labels, at)
+        if node.op == "get_attr":
+            continue
         labels.shape, labels.node = node.meta.get("shape", ()), node.name
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
         if node.op == "placeholder":
@@ -127,11 +134,6 @@ def walk(
                 out: Any = inputs.expand(2, *shape)
             else:
                 out = node.meta["value"]  # its default
-        elif node.op == "get_attr":
-            if all("value" in user.meta for user in node.users):
-                out = labels.pinned("")  # asked for its type or its size, no more
-            else:
-                out = _attribute(module, str(node.target), labels, _met(node, at))
         elif node.op == "output":
             labels.leave(args[0])
             break
@@ -227,6 +229,12 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
 QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_device")
 
 
+def _is_question(node: fx.Node) -> bool:
+    """Tell whether a node asks for something other than numbers of a tensor."""
+    asks = node.target is getattr or node.target in QUESTIONS
+    return asks and "value" in node.meta
+
+
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
     """Return a size, a type or a device, and mark what comes of how many there are."""
     value = node.meta["value"]
@@ -270,9 +278,12 @@ def _met(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
 
 
 def _attribute(
-    module: nn.Module, name: str, labels: Labels, met: list[Tensor]
+    module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
 ) -> Tensor:
     """Label a tensor that the code uses by itself."""
+    name = str(node.target)
+    if all(_is_question(user) for user in node.users):
+        return labels.pinned(f"{name!r} is asked for its size or type")
     held = get_tensor(module, name)
     long = [d for d, n in enumerate(held.shape) if n > 1]
     if not long:
@@ -283,7 +294,7 @@ def _attribute(
         long = [
             d
             for d in long
-            for x in met
+            for x in _met(node, at)
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
     if len(set(long)) != 1:

@@ -36,16 +36,24 @@ class TransformerEncoderLayer(nn.Module):
         is_causal: bool = False,
     ) -> Tensor:
         """Return the stream after attention and feed-forward network."""
-        masks = (src_mask, src_key_padding_mask)
+        masks = (src_mask, src_key_padding_mask, is_causal)
         if self.norm_first:
             src = src + self._attend(self.norm1(src), *masks)
             return src + self._feed_forward(self.norm2(src))
         src = self.norm1(src + self._attend(src, *masks))
         return self.norm2(src + self._feed_forward(src))
 
-    def _attend(self, X: Tensor, mask: Tensor | None, padding: Tensor | None) -> Tensor:
+    def _attend(
+        self, X: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool
+    ) -> Tensor:
         out, _ = self.self_attn(
-            X, X, X, attn_mask=mask, key_padding_mask=padding, need_weights=False
+            X,
+            X,
+            X,
+            attn_mask=mask,
+            key_padding_mask=padding,
+            need_weights=False,
+            is_causal=is_causal,
         )
         return self.dropout1(out)
 
@@ -61,7 +69,8 @@ class TransformerEncoder(nn.Module):
     ----------
     given : nn.TransformerEncoder
         The encoder to stand in for. Its parts are taken over; it is called in the same
-        way.
+        way, on batches. At padded positions it says what torch's says in training; in
+        evaluation that one may say 0.
     """
 
     def __init__(self, given: nn.TransformerEncoder):
@@ -78,5 +87,5 @@ class TransformerEncoder(nn.Module):
     ) -> Tensor:
         """Return the stream after all layers."""
         for layer in self.layers:
-            src = layer(src, mask, src_key_padding_mask)
+            src = layer(src, mask, src_key_padding_mask, bool(is_causal))
         return src if self.norm is None else self.norm(src)

@@ -159,9 +159,22 @@ def build_module(
             "a class of module, a function that returns one, or an instance."
         )
     if _has_lazy_layers(built):
-        with torch.no_grad():
-            built(torch.zeros(2, *sizes["input_shape"]))
+        _learn_sizes_(built, sizes["input_shape"])
     return _copied(built)
+
+
+def _learn_sizes_(module: nn.Module, shape: Sequence[int]) -> None:
+    """Let lazy layers see two rows."""
+    training = module.training
+    try:
+        with torch.no_grad():
+            module.float().eval()(torch.zeros(2, *shape))
+    except Exception as error:
+        raise ValueError(
+            f"`module` {type(module).__name__} has lazy layers, and does not run on "
+            f"two rows of shape {tuple(shape)} ({error}). Set the sizes of its layers."
+        ) from error
+    module.train(training)
 
 
 def _has_lazy_layers(module: nn.Module) -> bool:
@@ -171,7 +184,9 @@ def _has_lazy_layers(module: nn.Module) -> bool:
 def _copied(module: nn.Module) -> nn.Module:
     """Return a copy of a module: the user's own is never trained."""
     name = type(module).__name__
-    wrapper = nn.DataParallel | torch.jit.ScriptModule
+    wrapper = (
+        nn.DataParallel | nn.parallel.DistributedDataParallel | torch.jit.ScriptModule
+    )
     if isinstance(module, wrapper) or hasattr(module, "_orig_mod"):
         raise ValueError(
             f"`module` is a {name}, which is around the network or made of it. Pass "
@@ -184,10 +199,11 @@ def _copied(module: nn.Module) -> nn.Module:
         )
     try:
         return deepcopy(module)
-    except RuntimeError as error:
+    except Exception as error:
         raise ValueError(
-            f"`module` {name} cannot be copied ({str(error).partition('. ')[0]}). Use "
-            "torch.nn.utils.parametrizations for weight_norm or spectral_norm."
+            f"`module` {name} cannot be copied ({str(error).partition('. ')[0]}). Keep "
+            "locks, files and results out of it; weight_norm and spectral_norm are in "
+            "torch.nn.utils.parametrizations."
         ) from error
 
 

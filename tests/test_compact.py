@@ -266,3 +266,23 @@ def test_a_constant_that_is_zero_at_first_is_folded_later(monkeypatch):
     small, difference = cut(network, keep)
     assert difference < 1e-10
     assert small.module[3].in_features == 2
+
+
+class Counting(nn.Module):
+    """Counts how often it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls.add_(1)
+        return x
+
+
+def test_the_question_what_is_exact_changes_no_buffers():
+    module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2), Counting())
+    network = find_groups(module, (6,))
+    keep = {"0": torch.tensor([True, False, True, True, False])}
+    assert is_exact(network, keep, torch.randn(9, 6))
+    assert module[3].calls == 0

@@ -314,3 +314,22 @@ def test_outputs_are_no_units_whatever_comes_of_them(end):
     layers = {"a": nn.Linear(4, 5), "b": nn.Linear(5, 2)}
     network = find_groups(Net(lambda m, X: end(m.b(m.a(X).relu())), **layers), (4,))
     assert [c.name for c in network.channels] == ["inputs", "a"]
+
+
+def test_all_that_one_frozen_weight_reads_is_kept_whole():
+    layers = {"a": nn.Linear(4, 30), "c": nn.Linear(4, 30), "f": nn.Linear(60, 8)}
+    layers["f"].requires_grad_(False)
+    layers["b"] = nn.Linear(8, 2)
+
+    def forward(m, X):
+        units = torch.cat([m.a(X).sigmoid(), m.c(X).sigmoid()], 1)
+        return m.b((100 * m.f(units)).tanh())
+
+    network = find_groups(Net(forward, **layers), (4,))
+    assert set(network.kept_whole) == {"a", "c"}
+
+
+def test_outputs_that_nothing_trained_comes_to_are_refused():
+    module = Net(lambda m, X: m.a(X).detach(), a=nn.Linear(4, 2))
+    with pytest.raises(ValueError, match="do not depend on any parameter"):
+        find_groups(module, (4,))

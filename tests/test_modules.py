@@ -1,4 +1,5 @@
 from functools import partial
+from threading import Lock
 
 import pytest
 import torch
@@ -110,3 +111,22 @@ def test_what_cannot_be_copied_is_refused():
     module = nn.utils.weight_norm(nn.Linear(4, 2))
     with pytest.raises(ValueError, match=r"cannot be copied \(.*parametrizations"):
         build_module(lambda: module, sizes(4, 2), {})
+
+
+def test_what_lazy_layers_learn_is_their_sizes_alone():
+    def make():
+        layers = [nn.LazyLinear(5), nn.BatchNorm1d(5), nn.Dropout(), nn.Linear(5, 2)]
+        return nn.Sequential(*layers).double()
+
+    module = build_module(make, sizes(4, 2), {})
+    assert module[1].num_batches_tracked == 0
+    assert module.training
+    with pytest.raises(ValueError, match=r"does not run on two rows of shape \(4,\)"):
+        build_module(lambda: nn.Sequential(make(), nn.Linear(3, 2)), sizes(4, 2), {})
+
+
+def test_what_holds_a_lock_is_refused():
+    module = nn.Linear(4, 2)
+    module.lock = Lock()
+    with pytest.raises(ValueError, match="Keep locks"):
+        build_module(module, sizes(4, 2), {})

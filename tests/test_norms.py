@@ -81,3 +81,19 @@ def test_it_says_its_size():
     layer = LayerNorm.of(nn.LayerNorm(6))
     layer.width = 4
     assert repr(layer) == "LayerNorm(4, over=6, eps=1e-05, scale=True, shift=True)"
+
+
+@pytest.mark.parametrize("kind", [LayerNorm, GroupNorm, RMSNorm])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_under_autocast_the_type_does_not_change_when_channels_go(kind, dtype):
+    X = torch.randn(20, 6).to(dtype)
+    whole = kind(6, 6, 1e-5, scale=True, shift=False)
+    small = kind(4, 6, 1e-5, scale=True, shift=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert small(X[:, :4]).dtype == whole(X).dtype
+
+
+def test_images_keep_their_layout():
+    X = torch.randn(2, 4, 5, 3).to(memory_format=torch.channels_last)
+    out = GroupNorm(4, 6, 1e-5, scale=True, shift=True)(X)
+    assert out.is_contiguous(memory_format=torch.channels_last)

@@ -84,3 +84,46 @@ def test_mode_and_kind_of_numbers_stay():
     assert not attention.training
     assert not norm.training
     assert all(p.dtype == torch.float64 for p in module.parameters())
+
+
+class OwnEncoderLayer(nn.TransformerEncoderLayer):
+    """Might do something else."""
+
+
+@pytest.mark.parametrize("make", [OwnEncoderLayer, nn.TransformerDecoderLayer])
+def test_what_looks_inside_keeps_its_parts(make):
+    layer = make(8, 2)
+    (same,) = with_prunable_layers(nn.Sequential(layer))
+    assert same is layer
+    assert type(layer.self_attn) is nn.MultiheadAttention
+    assert type(layer.norm1) is nn.LayerNorm
+
+
+def test_an_encoder_layer_with_hooks_goes_on_to_run():
+    layer = hooked(nn.TransformerEncoderLayer(8, 2, batch_first=True))
+    module = with_prunable_layers(nn.Sequential(layer, nn.Flatten())).eval()
+    assert module(torch.randn(3, 4, 8)).shape == (3, 32)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.MultiheadAttention(8, 2),
+        lambda: nn.MultiheadAttention(8, 2, kdim=5, vdim=6),
+        lambda: nn.TransformerEncoderLayer(8, 2),
+        lambda: nn.LayerNorm(8),
+    ],
+)
+def test_what_is_frozen_stays_frozen(make):
+    module = with_prunable_layers(nn.Sequential(make().requires_grad_(False)))
+    assert not any(p.requires_grad for p in module.parameters())
+    module = with_prunable_layers(nn.Sequential(make()))
+    assert all(p.requires_grad for p in module.parameters())
+
+
+def test_code_may_ask_a_normalisation_for_its_size():
+    norm, group = with_prunable_layers(
+        nn.Sequential(nn.LayerNorm(8), nn.GroupNorm(1, 8))
+    )
+    assert norm.normalized_shape == (8,)
+    assert (group.num_groups, group.num_channels) == (1, 8)

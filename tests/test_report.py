@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from skjointprune import NetworkSize, PruningReport
+from skjointprune._attention import MultiheadAttention
+from skjointprune._groups import find_groups
 
 
 @pytest.fixture
@@ -191,3 +193,30 @@ class Queried(nn.Module):
 def test_macs_of_layers_that_read_parameters_are_counted(quick, planted):
     clf = quick(module=Queried, prune="none").fit(*planted)
     assert clf.report_.dense.macs == 6 * 8 + 12 * 8 + 8 * 2
+
+
+class Factored(nn.Module):
+    """A weight that is a product of two, and attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.u, self.v = nn.Parameter(torch.ones(8, 3)), nn.Parameter(torch.ones(3, 4))
+        self.attention = MultiheadAttention.of(
+            nn.MultiheadAttention(8, 2, batch_first=True)
+        )
+        self.last = nn.Linear(8, 2)
+
+    def forward(self, X):
+        X = nn.functional.linear(X, self.u @ self.v)
+        X, _ = self.attention(X, X, X, need_weights=False)
+        return self.last(X.mean(1))
+
+
+def test_macs_are_those_of_one_row_with_attention_and_products_of_weights():
+    network = find_groups(Factored(), (5, 4))
+    of_weights = 8 * 3 * 4
+    projections = 5 * (4 * 8 + 4 * 8 * 8)
+    scores_and_sums = 2 * 5 * 5 * 8
+    assert NetworkSize.of(network).macs == (
+        of_weights + projections + scores_and_sums + 8 * 2
+    )

@@ -492,6 +492,10 @@ PRUNED = {
         sequence(lambda m, x: (x + m.p).mean(1), p=parameter(1, 5, 8)),
         A8,
     ),
+    "parameter of many positions, first": (
+        sequence(lambda m, x: (m.p + x).mean(1), p=parameter(5, 8)),
+        A8,
+    ),
     "parameter of channels and positions": (
         image(lambda m, x: x * m.p, p=parameter(8, 6, 1)),
         I8,
@@ -793,6 +797,13 @@ KEPT = {
     "weight used by itself": (
         row(lambda m, x: F.linear(x, m.a.weight.t()), 6),
         whole(why := "'a.weight' is used by itself", why),
+    ),
+    "parameter in parts": (
+        row(
+            lambda m, x: x * (parts := m.p.chunk(2, 0))[0][0] + parts[1][0],
+            p=parameter(2, 8),
+        ),
+        whole("'p' is used by itself"),
     ),
     "parameter of many positions, before a sum": (
         sequence(lambda m, x: (m.p.relu() + x).mean(1), p=parameter(5, 8)),

@@ -69,3 +69,9 @@ def test_heads_units_and_channels_go_exactly(batch_first, norm_first):
         "encoder.layers.1.linear1": 16,
     }
     assert_cuts_are_exact(make, (6, 5))
+
+
+def test_the_hint_on_a_mask_needs_the_mask():
+    (same,) = with_prunable_layers(nn.Sequential(encoder()))
+    with pytest.raises(ValueError, match="`is_causal`"):
+        same(torch.randn(4, 6, 12), is_causal=True)
