@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 
 from ._channels import Axis, Network
+from ._context import evaluating
 from ._labels import CONSTANT, get_tensor, owner
 from ._probes import absorbs_constants, listen
 
@@ -88,17 +89,12 @@ def _outputs_of_zeroed(
     """Return the outputs for rows with groups zeroed; the network stays as it is."""
     module = network.module
     tensors = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    modes = [(layer, layer.training) for layer in module.modules()]
-    with torch.no_grad():
+    with evaluating(module), torch.no_grad():
         for name, dim, dead in _dead_slots(network, keep):
             if name not in tensors:
                 tensors[name] = get_tensor(module, name).clone()
             tensors[name].index_fill_(dim, dead.to(tensors[name].device), 0)
-        try:
-            return functional_call(module.eval(), tensors, rows)
-        finally:
-            for layer, training in modes:
-                layer.training = training
+        return functional_call(module, tensors, rows)
 
 
 def compact_(

@@ -44,21 +44,19 @@ class Data:
         """The tables there are."""
         return [t for t in (self.train, self.valid) if t is not None]
 
-    def ungated(self) -> "Data":
-        """Return data on the same rows without gates, whose gradients would cost."""
-        valid = None if self.valid is None else copy.copy(self.valid)
-        whole = replace(self, train=copy.copy(self.train), valid=valid, gates=None)
-        for table in whole.tables:
-            table.gates = None
-        return whole
-
     def view(self, gates: InputGates | None = None) -> "Data":
         """Return data on the same rows whose inputs can be dropped on their own.
 
         Images are behind a copy of the gates, or of those given.
         """
+        return self._behind(copy.deepcopy(gates or self.gates))
+
+    def ungated(self) -> "Data":
+        """Return data on the same rows without gates, whose gradients would cost."""
+        return self._behind(None)
+
+    def _behind(self, gates: InputGates | None) -> "Data":
         valid = None if self.valid is None else copy.copy(self.valid)
-        gates = copy.deepcopy(gates or self.gates)
         view = replace(self, train=copy.copy(self.train), valid=valid, gates=gates)
         for table in view.tables:
             table.gates = gates

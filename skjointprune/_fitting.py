@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from ._channels import Network
-from ._context import warn_caller
+from ._context import evaluating, warn_caller
 from ._data import Data, Scaling
 from ._images import Images, InputGates
 from ._scaling import fold_scaling
@@ -162,9 +162,8 @@ class Trainer:
         self, sparsifier: Sparsifier, alpha: float, data: Data, scores: Scores
     ) -> Sparsified:
         network = sparsifier.network
-        training = network.module.training
-        scores = scores | {"after pruning": self.score(network, data)}
-        network.module.train(training)
+        with evaluating(network.module):
+            scores = scores | {"after pruning": self.score(network, data)}
         return Sparsified(
             network, alpha, sparsifier.support, sparsifier.importances(), scores
         )

@@ -15,7 +15,10 @@ from ._labels import CONSTANT, Counted, Labels, varies
 
 
 def _fixed(labels: Labels, x: Tensor, sizes: Iterable[int]) -> list[int]:
-    """Return at which places sizes of what x becomes stay when channels go."""
+    """Return at which places sizes of what x becomes stay when channels go.
+
+    Those that count channels are expected to count some of x.
+    """
     fixed = []
     for d, n in enumerate(sizes):
         if isinstance(n, Counted):

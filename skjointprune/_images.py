@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Subset
 
 from ._channels import Channels, Network
 from ._compact import compact_
-from ._context import kind_of_rows, warn_caller
+from ._context import evaluating, kind_of_rows, warn_caller
 
 KINDS = ("channel", "row", "column", "patch", "pixel", "feature")
 DEFAULT_KINDS = ("channel", "row", "column")
@@ -302,15 +302,12 @@ def crop_that_runs(
 
 
 def _runs(module: torch.nn.Module, channels: int, height: int, width: int) -> bool:
-    training = module.training
     X = torch.zeros(2, channels, height, width, **kind_of_rows(module))
     try:
-        with torch.no_grad():
-            module.eval()(X)
+        with evaluating(module), torch.no_grad():
+            module(X)
     except Exception:  # sizes that do not fit: whatever the module raises
         return False
-    finally:
-        module.train(training)
     return True
 
 

@@ -150,7 +150,6 @@ def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, 
         return [layer], held
 
     def hook_of(axis: Axis, size: int):
-
         def hook(layer, args, kwargs):
             for given in (*args, *kwargs.values()):
                 if isinstance(given, Tensor) and given.shape[axis.of :][:1] == (size,):

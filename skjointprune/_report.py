@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ._channels import Network
-from ._context import kind_of_rows
+from ._context import evaluating, kind_of_rows
 from ._html import report_html
 from ._optional import import_optional
 
@@ -50,10 +50,9 @@ class NetworkSize:
     @classmethod
     def of(cls, network: Network, inputs: int | None = None) -> "NetworkSize":
         """Measure a network; of its inputs all are read unless said otherwise."""
-        module, training = network.module, network.module.training
-        module.eval()
-        two, three = (_flops(module, n, network.input_shape) for n in (2, 3))
-        module.train(training)
+        module = network.module
+        with evaluating(module):
+            two, three = (_flops(module, n, network.input_shape) for n in (2, 3))
         return cls(
             inputs=math.prod(network.input_shape) if inputs is None else inputs,
             units={c.name: c.size for c in network.hidden},

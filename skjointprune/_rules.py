@@ -23,7 +23,7 @@ from ._function_rules import (
     reshape,
     unflatten,
 )
-from ._labels import Labels, varies
+from ._labels import Labels
 from ._norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 
 LayerRule = Callable[[Any, str, Tensor, Labels], Any]
@@ -124,7 +124,7 @@ def _glu(layer: nn.GLU, name: str, x: Tensor, labels: Labels) -> Tensor:
 
 
 def _softmax(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    if layer.dim is None or varies(x, layer.dim):
+    if layer.dim is None or labels.vary(x, layer.dim):
         return _couples(layer, name, x, labels)
     return x
 

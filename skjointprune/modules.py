@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from ._context import evaluating
 from ._image_modules import resnet18, vgg16
 
 __all__ = ["MLP", "resnet18", "vgg16"]
@@ -165,16 +166,14 @@ def build_module(
 
 def _learn_sizes_(module: nn.Module, shape: Sequence[int]) -> None:
     """Let lazy layers see two rows."""
-    training = module.training
     try:
-        with torch.no_grad():
-            module.float().eval()(torch.zeros(2, *shape))
+        with evaluating(module), torch.no_grad():
+            module.float()(torch.zeros(2, *shape))
     except Exception as error:
         raise ValueError(
             f"`module` {type(module).__name__} has lazy layers, and does not run on "
             f"two rows of shape {tuple(shape)} ({error}). Set the sizes of its layers."
         ) from error
-    module.train(training)
 
 
 def _has_lazy_layers(module: nn.Module) -> bool:

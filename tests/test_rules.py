@@ -805,7 +805,7 @@ KEPT = {
         ),
         whole("'p' is used by itself"),
     ),
-    "parameter of many positions, before a sum": (
+    "parameter of many positions, changed before": (
         sequence(lambda m, x: (m.p.relu() + x).mean(1), p=parameter(5, 8)),
         whole("'p' is used by itself"),
     ),

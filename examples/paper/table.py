@@ -41,6 +41,7 @@ def fit_once(split, settings, prune, seed):
     clf.fit(split.X_train, split.y_train)
     seconds = time.perf_counter() - start
     history, report = clf.history_, clf.report_
+    epochs = [r["dur"] for r in history if r["phase"] == "sparsify"]
     return clf, {
         "inputs": report.pruned.inputs,
         "parameters": report.pruned.parameters,
@@ -50,7 +51,9 @@ def fit_once(split, settings, prune, seed):
         "share of MACs": report.macs_ratio,
         "accuracy": clf.score(split.X_test, split.y_test),
         "seconds": seconds,
-        "epoch": np.mean([r["dur"] for r in history if r["phase"] == "sparsify"]),
+        "epoch": np.mean(epochs),
+        "slowest epoch": max(epochs),
+        "last epoch": epochs[-1],
         "steps": sum(history[:, "train_batch_count"]),
     }
 
@@ -138,6 +141,8 @@ def print_row(runs):
     measures += [
         ("seconds of training", "seconds", 1),
         ("seconds an epoch, sparsifying", "epoch", 2),
+        ("the slowest", "slowest epoch", 2),
+        ("the last", "last epoch", 2),
         ("optimiser steps", "steps", 0),
     ]
     print_table(
