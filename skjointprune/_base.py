@@ -95,6 +95,7 @@ class JointPruneEstimator(
         "input_groups": [StrOptions(set(KINDS)), tuple, list, None],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "train_transform": [callable, None],
+        "transform_batches": ["boolean"],
         "amp": ["boolean"],
         "compile": ["boolean", str],
     }

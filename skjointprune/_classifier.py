@@ -99,6 +99,9 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     train_transform : callable or None, default=None
         Augments images for training: given one as a tensor, (channels, height, width)
         and not yet cropped or standardised, returns another of the same shape.
+    transform_batches : bool, default=False
+        Whether `train_transform` is given the images of a step at once, (n, channels,
+        height, width), on the device; which is faster, above all on a GPU.
     amp : bool, default=False
         Whether training steps use bfloat16 where torch finds that safe.
     compile : bool or str, default=False
@@ -194,6 +197,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         input_groups=None,
         patch_size=4,
         train_transform=None,
+        transform_batches=False,
         amp=False,
         compile=False,
         module=None,
@@ -224,6 +228,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self.input_groups = input_groups
         self.patch_size = patch_size
         self.train_transform = train_transform
+        self.transform_batches = transform_batches
         self.amp = amp
         self.compile = compile
         self.module = module

@@ -15,7 +15,7 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 
 from ._channels import Axis, Network
-from ._context import evaluating
+from ._context import evaluating, full_precision
 from ._labels import CONSTANT, get_tensor, owner
 from ._probes import absorbs_constants, listen
 
@@ -68,12 +68,13 @@ TOLERANCE = 1e-4  # relative to the largest output
 def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool:
     """Tell whether the compact network computes what the zeroed one does, on rows."""
     small = compact(network, keep)
-    expected = _outputs_of_zeroed(network, keep, rows)
+    with full_precision():
+        expected = _outputs_of_zeroed(network, keep, rows)
     left = rows
     if "inputs" in keep:
         left = rows.index_select(network.input_dim, keep["inputs"].nonzero().flatten())
     try:
-        with torch.no_grad():
+        with full_precision(), torch.no_grad():
             got = small.module.eval()(left)
     except Exception:  # sizes that do not fit: whatever the module raises
         return False
@@ -253,9 +254,12 @@ def _cut_(
     """Replace a tensor, and the optimiser's moments of it, by the kept part."""
 
     def cut(full: Tensor) -> Tensor:
+        layout = torch.contiguous_format
+        if full.ndim == 4 and full.is_contiguous(memory_format=torch.channels_last):
+            layout = torch.channels_last  # or each step would convert it
         for dim, kept in cuts.items():
             full = full.index_select(dim, kept.to(full.device))
-        return full
+        return full.contiguous(memory_format=layout)
 
     old = get_tensor(module, names[0])
     new = cut(old.detach())

@@ -71,6 +71,7 @@ def prepare_images(
     *,
     gates: InputGates,
     transform: Callable[[Tensor], Tensor] | None,
+    transform_batches: bool,
     validation_fraction: float | None,
     standardize: bool,
     scale_targets: bool,
@@ -103,7 +104,7 @@ def prepare_images(
             table.mean, table.scale = (
                 s.to(device, torch.float32) for s in (scaling.mean, scaling.scale)
             )
-    train.transform = transform
+    train.transform, train.transform_batches = transform, transform_batches
     return data
 
 

@@ -20,6 +20,7 @@ class ImageInput:
     patch_size: int
     prune: str
     train_transform: Any
+    transform_batches: bool
     n_features_to_select: Any
     validation_fraction: Any
     standardize: bool
@@ -64,6 +65,7 @@ class ImageInput:
             weight,
             gates=gates,
             transform=self.train_transform,
+            transform_batches=self.transform_batches,
             validation_fraction=self.validation_fraction,
             standardize=self.standardize,
             scale_targets=self._y_numeric,

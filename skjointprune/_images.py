@@ -144,6 +144,8 @@ class Images(Dataset):
         Of each of these, on the device.
     transform : callable or None
         Given one image as a tensor, returns another of the same shape.
+    transform_batches : bool
+        Whether it is given all images of a batch, on the device.
     """
 
     batch_size_to_score = 512
@@ -155,10 +157,12 @@ class Images(Dataset):
         y: Tensor,
         weight: Tensor,
         transform: Callable[[Tensor], Tensor] | None = None,
+        transform_batches: bool = False,
     ):
         self.source, self.rows = source, rows
         self.y, self.weight = y, weight
         self.transform = transform
+        self.transform_batches = transform_batches
         # its outputs, (rows, outputs), or where images are augmented what gives them
         self.teacher: Tensor | Callable[[Tensor], Tensor] | None = None
         self.gates: InputGates | None = None
@@ -184,9 +188,17 @@ class Images(Dataset):
     def _whole(self, index) -> Tensor:
         """Read images, augmented and standardised."""
         X = read_images(self.source, self.rows[index])
-        if self.transform is not None:
+        if self.transform is not None and not self.transform_batches:
             X = torch.stack([self.transform(image) for image in X])
-        X = self._on_device(X)
+        device = self.y.device
+        on_gpu = device.type == "cuda"
+        if on_gpu:
+            X = X.pin_memory().to(device, non_blocking=True)
+        if self.transform is not None and self.transform_batches:
+            X = self.transform(X)
+        X = X.to(torch.float32)
+        if on_gpu:
+            X = X.to(memory_format=torch.channels_last)
         if self.mean is not None and self.scale is not None:
             X = (X - self.mean) / self.scale
         return X
@@ -199,13 +211,6 @@ class Images(Dataset):
             if kept is not None:
                 X = X.index_select(dim, kept)
         return X if self.mask is None else X * self.mask
-
-    def _on_device(self, X: Tensor) -> Tensor:
-        device = self.y.device
-        if device.type == "cuda":
-            X = X.pin_memory().to(device, non_blocking=True)
-            return X.to(torch.float32, memory_format=torch.channels_last)
-        return X.to(torch.float32)
 
     def keep_inputs(self, kept: Tensor, dim: int = 1) -> None:
         """Keep some of the present channels (rows, columns for `dim` 2, 3)."""

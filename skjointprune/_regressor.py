@@ -97,6 +97,9 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
     train_transform : callable or None, default=None
         Augments images for training: given one as a tensor, (channels, height, width)
         and not yet cropped or standardised, returns another of the same shape.
+    transform_batches : bool, default=False
+        Whether `train_transform` is given the images of a step at once, (n, channels,
+        height, width), on the device; which is faster, above all on a GPU.
     amp : bool, default=False
         Whether training steps use bfloat16 where torch finds that safe.
     compile : bool or str, default=False
@@ -191,6 +194,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         input_groups=None,
         patch_size=4,
         train_transform=None,
+        transform_batches=False,
         amp=False,
         compile=False,
         module=None,
@@ -221,6 +225,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         self.input_groups = input_groups
         self.patch_size = patch_size
         self.train_transform = train_transform
+        self.transform_batches = transform_batches
         self.amp = amp
         self.compile = compile
         self.module = module

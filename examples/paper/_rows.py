@@ -8,7 +8,7 @@ training early.
 from dataclasses import dataclass, field
 from typing import Any
 
-from torchvision.transforms import v2
+from _augment import CropAndFlip
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Budget:
 
 def crop_and_flip(size):
     """Shift by up to an eighth of the size, and mirror half of the images."""
-    return v2.Compose([v2.RandomCrop(size, size // 8), v2.RandomHorizontalFlip()])
+    return {"train_transform": CropAndFlip(size // 8), "transform_batches": True}
 
 
 # No rows are held out: nothing is chosen within a fit.
@@ -65,12 +65,12 @@ SMOKE_CONVNET = COMMON | {
 SMOKE_VGG16 = SMOKE_CONVNET | {
     "module": "vgg16",
     "alpha": 0.03,
-    "train_transform": crop_and_flip(32),
+    **crop_and_flip(32),
 }
 SMOKE_RESNET18 = SMOKE_CONVNET | {
     "module": "resnet18",
     "alpha": 0.015,
-    "train_transform": crop_and_flip(128),
+    **crop_and_flip(128),
 }
 
 SMOKE = Budget(
@@ -95,7 +95,7 @@ TWO_CORES_CONVNET = COMMON | {
     "retrain_epochs": 10,
     "lr": 1e-3,
     "batch_size": 128,
-    "train_transform": crop_and_flip(32),
+    **crop_and_flip(32),
 }
 TWO_CORES_VGG16 = TWO_CORES_CONVNET | {"module": "vgg16"}
 TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {"module": "resnet18"}
@@ -136,11 +136,11 @@ FULL_CONVNET = COMMON | {
     "optimizer__weight_decay": 5e-4,
     "amp": True,
 }
-FULL_VGG16 = FULL_CONVNET | {"module": "vgg16", "train_transform": crop_and_flip(32)}
+FULL_VGG16 = FULL_CONVNET | {"module": "vgg16", **crop_and_flip(32)}
 FULL_RESNET18 = FULL_CONVNET | {
     "module": "resnet18",
     "batch_size": 64,
-    "train_transform": crop_and_flip(128),
+    **crop_and_flip(128),
 }
 
 FULL = Budget(

@@ -19,11 +19,13 @@ import textwrap
 import time
 from copy import deepcopy
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from _data import load
 from _rows import BUDGETS
+from joblib import Parallel, delayed
 
 from skjointprune import JointPruneClassifier
 
@@ -34,15 +36,23 @@ from _common import make_parser, mean_and_std, print_header, print_table
 NETWORKS = {"none": "dense", "weights": "weights only", "joint": "joint"}
 
 
-def fit_once(split, settings, prune, seed):
-    """Fit one network; return it, and what the table says of it but for latencies."""
+class Fitted(NamedTuple):
+    """A final network, on the CPU; the inputs that it reads; and what was measured."""
+
+    module: torch.nn.Module
+    support: np.ndarray
+    run: dict[str, Any]
+
+
+def fit_once(split, settings, prune, seed, name):
+    """Fit one network; measure what the table says of it but for latencies."""
     clf = JointPruneClassifier(prune=prune, random_state=seed, **settings)
     start = time.perf_counter()
     clf.fit(split.X_train, split.y_train)
     seconds = time.perf_counter() - start
     history, report = clf.history_, clf.report_
     epochs = [r["dur"] for r in history if r["phase"] == "sparsify"]
-    return clf, {
+    run = {
         "inputs": report.pruned.inputs,
         "parameters": report.pruned.parameters,
         "MACs": report.pruned.macs,
@@ -56,26 +66,34 @@ def fit_once(split, settings, prune, seed):
         "last epoch": epochs[-1],
         "steps": sum(history[:, "train_batch_count"]),
     }
+    print(
+        f"{name}, {NETWORKS[prune]}, seed {seed}: {report.parameters_ratio:.1%} of the "
+        f"parameters, {report.macs_ratio:.1%} of the MACs, accuracy "
+        f"{run['accuracy']:.4f}, {seconds:.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+    return Fitted(clf.module_.cpu(), clf.support_, run)
 
 
-def latencies(clfs, X, repeats):
+def latencies(networks, X, repeats):
     """Return, for each network, milliseconds by what they are called in the table."""
-    found = [{} for _ in clfs]
+    found = [{} for _ in networks]
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for size in (1, 128):
             rows = X[np.arange(size) % len(X)]
-            calls = [call_of(clf, rows, device) for clf in clfs]
+            calls = [call_of(network, rows, device) for network in networks]
             name = f"ms on {'GPU' if device == 'cuda' else 'CPU'}, batch of {size}"
             for of_one, ms in zip(found, medians(calls, repeats), strict=True):
                 of_one[name] = ms
     return found
 
 
-def call_of(clf, X, device):
+def call_of(network, X, device):
     """Return a function that runs the final network on cropped images and waits."""
     layout = torch.channels_last if device == "cuda" else torch.contiguous_format
-    module = deepcopy(clf.module_).to(device, memory_format=layout).eval()
-    X = retained(X, clf.support_).to(device)
+    module = deepcopy(network.module).to(device, memory_format=layout).eval()
+    X = retained(X, network.support).to(device)
     if X.ndim == 4:
         X = X.to(memory_format=layout)
 
@@ -177,23 +195,17 @@ def run_row(name, row, args):
     said = ", ".join(f"{name}={value!r}" for name, value in settings.items())
     print(textwrap.fill(" ".join(said.split()), 88), flush=True)
     split = split.flat() if row.flat else split
+    todo = [(prune, seed) for seed in range(args.seeds) for prune in args.prune]
+    fitted = Parallel(n_jobs=args.jobs)(
+        delayed(fit_once)(split, settings, prune, seed, name) for prune, seed in todo
+    )
     runs = {prune: [] for prune in args.prune}
-    for seed in range(args.seeds):
-        clfs = []
-        for prune, of_one in runs.items():
-            clf, run = fit_once(split, settings, prune, seed)
-            clfs.append(clf)
-            of_one.append(run)
-            print(
-                f"{name}, {NETWORKS[prune]}, seed {seed}: "
-                f"{run['share of parameters']:.1%} of the parameters, accuracy "
-                f"{run['accuracy']:.4f}, {run['seconds']:.0f} s",
-                file=sys.stderr,
-                flush=True,
-            )
-        found = latencies(clfs, split.X_test, args.repeats)
-        for of_one, ms in zip(runs.values(), found, strict=True):
-            of_one[-1] |= ms
+    n = len(args.prune)
+    for start in range(0, len(todo), n):  # of one seed
+        networks = fitted[start : start + n]
+        found = latencies(networks, split.X_test, args.repeats)
+        for of_one, network, ms in zip(runs.values(), networks, found, strict=True):
+            of_one.append(network.run | ms)
     print_row(runs)
 
 
@@ -221,6 +233,9 @@ def parse_args():
     )
     parser.add_argument("--prune", nargs="+", choices=NETWORKS, help="which networks")
     parser.add_argument("--seeds", type=int)
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="networks that are trained at a time"
+    )
     parser.add_argument("--repeats", type=int, help="of a latency")
     parser.add_argument("--train-rows", type=int, help="at most so many, stratified")
     parser.add_argument("--test-rows", type=int, help="at most so many")
