@@ -13,8 +13,10 @@ def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:
     for axis in channels.axes:
         tensor = get_tensor(network.module, axis.tensor)
         if isinstance(tensor, nn.Parameter):
-            mine = torch.ones(channels.size, dtype=torch.bool)
-            share = float(axis.where(mine).float().mean())
+            share = 1.0
+            if axis.slots is not None:
+                mine = torch.ones(channels.size, dtype=torch.bool)
+                share = float(axis.where(mine).float().mean())
             layer = axis.tensor.rpartition(".")[0]
             times = 1 if what == "params" else network.positions.get(layer, 0)
             if what == "params" or tensor.ndim > 1:

@@ -42,6 +42,9 @@ class InputGates:
     ----------
     channels : list of Channels
         The gates that are open, of each kind; they shrink as gates close.
+    listening : bool
+        Whether the next batch tells their gradients. It takes a derivative by the
+        images, which no weight needs, so it is not asked of every batch.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class InputGates:
         self.shape, self.patch_size = (C, H, W), patch_size
         self.device = device
         self.with_channels = "channel" in kinds
+        self.listening = True
         kinds = [kind for kind in kinds if kind != "channel"]
         patches = (1, -(-H // patch_size), -(-W // patch_size))
         sizes = {
@@ -82,8 +86,13 @@ class InputGates:
 
     def apply(self, X: Tensor) -> Tensor:
         """Return images, (n, channels, height, width), through the gates."""
-        for kind, value in self.values.items():
-            X = X * self._spread(kind, value)
+        for channels, (kind, value) in zip(
+            self.channels, self.values.items(), strict=True
+        ):
+            if self.listening:
+                X = X * self._spread(kind, value)
+            elif channels.size < value.numel():
+                X = X * self._spread(kind, value.detach())
         return X
 
     def _spread(self, kind: str, value: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ PENALTIES: dict[str, type[Penalty]] = {
 }
 
 DECAY = 0.999  # of the running mean: about the last thousand steps
+GATES_EVERY = 4  # steps of which one tells the gradients of an image's gates
 
 
 def gate_gradient(network: Network, channels: Channels) -> Tensor:
@@ -175,18 +176,26 @@ class Sparsifier:
         # the running mean, over steps, of the squared derivative by each gate
         self.squares = {c.name: torch.zeros(c.size, device=device) for c in watched}
         self.n_steps = 0
-        self.n_free = sum(len(self._priced(c)) - 1 for c in self.targets)
+        self.n_free = sum(len(s) - 1 for s in self._priced().values())
         self.starved: list[str] = []
 
     def watch(self) -> None:
         """Take the gradients of a training step into account."""
         self.n_steps += 1
         for name, mean in self.squares.items():
-            if self.gates is not None and self._is_gate(name):
+            if self.gates is None or not self._is_gate(name):
+                gradient = gate_gradient(self.network, self._by_name[name])
+            elif self.gates.listening:
                 gradient = self.gates.gradient(name)
             else:
-                gradient = gate_gradient(self.network, self._by_name[name])
-            mean.lerp_(gradient**2, 1 - DECAY)
+                continue
+            mean.lerp_(gradient**2, 1 - self._decay(name))
+        if self.gates is not None:
+            self.gates.listening = self.n_steps % GATES_EVERY == 0
+
+    def _decay(self, name: str) -> float:
+        """Return what a step that tells a channel's gradient leaves of the mean."""
+        return DECAY**GATES_EVERY if self._is_gate(name) else DECAY
 
     def prune(self, alpha: float, n_inputs: int | None = None) -> Tensor:
         """Zero and remove what costs more than it is worth at the threshold `alpha`.
@@ -196,9 +205,10 @@ class Sparsifier:
         there were.
         """
         keep = {}
+        priced = self._priced()
         for c in self.targets:
             exactly = n_inputs if c is self.counted else None
-            keep[c.name] = self._step(c, alpha, exactly)
+            keep[c.name] = self._step(c, priced[c.name], alpha, exactly)
         self._restore_what_fails(keep)
         inputs = self.network.inputs
         kept = keep.get(inputs.name, torch.ones(inputs.size, dtype=torch.bool))
@@ -248,7 +258,7 @@ class Sparsifier:
         each layer; on a logarithmic scale, but for the last few. Between two
         saliencies the result is interpolated; where enough are gone it is below all.
         """
-        priced = [self._priced(c).sort(descending=True).values for c in self.targets]
+        priced = [s.sort(descending=True).values for s in self._priced().values()]
         # The last of each stays whatever its saliency.
         free = torch.cat([s[1:] for s in priced]).sort(descending=True).values
         few = 10
@@ -280,47 +290,56 @@ class Sparsifier:
 
     def saliency(self, channels: Channels) -> Tensor:
         """Return the saliency of each channel, (channels,)."""
-        unbiased = 1 - DECAY ** max(self.n_steps, 1)
+        every = GATES_EVERY if self._is_gate(channels.name) else 1
+        n_told = math.ceil(max(self.n_steps, 1) / every)
+        unbiased = 1 - self._decay(channels.name) ** n_told
         # A batch's mean gradient has the batch's size times less variance than a row's.
         fisher = self.batch_size * self.squares[channels.name] / unbiased
         return (fisher / 2).sqrt()
 
-    def _priced(self, channels: Channels) -> Tensor:
-        """Return saliency over cost of each group of channels, (groups,)."""
-        s = self.saliency(channels)
-        if self._is_gate(channels.name):
-            return s / self._gate_cost(channels)
-        if channels is self.network.inputs:
-            # The sum of s ** 2 is what a group is worth, but also grows with noise; the
-            # mean is fair to noise, but not to a category, of which each row has one
-            # column. Their geometric mean is fair to both.
-            n = self.groups.bincount()
-            s = (_sum_by(s**2, self.groups) / n.sqrt()).sqrt()
-            return s / (_sum_by(self.costs, self.groups) / n)
-        return s / self._unit_cost(channels)
+    def _priced(self) -> dict[str, Tensor]:
+        """Return saliency over cost of each group that may go, (groups,), by name."""
+        costs = self._costs()
+        priced = {}
+        for c in self.targets:
+            s, cost = self.saliency(c), costs.get(c.name, 1.0)
+            if c is self.network.inputs:
+                # The sum of s ** 2 is what a group is worth, but also grows with noise;
+                # the mean is fair to noise, but not to a category, of which each row
+                # has one column. Their geometric mean is fair to both.
+                n = self.groups.bincount()
+                s = (_sum_by(s**2, self.groups) / n.sqrt()).sqrt()
+                cost = _sum_by(self.costs, self.groups) / n
+            priced[c.name] = s / cost
+        return priced
 
-    def _unit_cost(self, channels: Channels) -> float:
-        what = self.prices.unit_cost
-        if what == "constant":
-            return 1.0
-        mean = saved_by_the_mean_unit(self.network, what)
-        # A saliency is the root of a loss, so the root of what is saved is its price.
-        return math.sqrt(saved_by_a_unit(self.network, channels, what) / mean)
+    def _costs(self) -> dict[str, float | Tensor]:
+        """Return what a unit or an open gate costs, by name, where it is not 1.
 
-    def _gate_cost(self, channels: Channels) -> float:
-        """Return the price of a row, or another part of an image, that is open.
-
-        Cropping saves its share of all work. Left at the price of a unit, one of
-        hundreds of feature maps, it would never go before these.
+        A saliency is the root of a loss, so the root of what is saved is its price,
+        relative to the mean unit. Cropping a row, or another part of an image, saves
+        its share of all work: left at the price of a unit, one of hundreds of feature
+        maps, it would never go before these.
         """
-        if not self.network.hidden:
-            return 1.0
-        saved = macs_of_weights(self.network) / channels.size
-        return math.sqrt(saved / saved_by_the_mean_unit(self.network, "macs"))
+        network, what = self.network, self.prices.unit_cost
+        costs: dict[str, float | Tensor] = {}
+        if not network.hidden:
+            return costs
+        if what != "constant":
+            mean = saved_by_the_mean_unit(network, what)
+            for c in network.hidden:
+                costs[c.name] = math.sqrt(saved_by_a_unit(network, c, what) / mean)
+        gated = [] if self.gates is None else self.gates.channels
+        if gated:
+            mean = saved_by_the_mean_unit(network, "macs")
+            saved = macs_of_weights(network)
+            costs |= {c.name: math.sqrt(saved / c.size / mean) for c in gated}
+        return costs
 
-    def _step(self, channels: Channels, alpha: float, exactly: int | None) -> Tensor:
-        """Take the proximal step on one set of channels; return what stays."""
-        s = self._priced(channels)
+    def _step(
+        self, channels: Channels, s: Tensor, alpha: float, exactly: int | None
+    ) -> Tensor:
+        """Take the proximal step on channels of a priced saliency; tell what stays."""
         prox = self.prices.penalty.prox
         if exactly is not None:
             order = s.argsort(descending=True, stable=True)

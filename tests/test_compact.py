@@ -286,3 +286,15 @@ def test_the_question_what_is_exact_changes_no_buffers():
     keep = {"0": torch.tensor([True, False, True, True, False])}
     assert is_exact(network, keep, torch.randn(9, 6))
     assert module[3].calls == 0
+
+
+def test_maps_stay_in_the_layout_they_are_in():
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(4, 2)
+    )
+    network = find_groups(module.to(memory_format=torch.channels_last), (3, 5, 5))
+    small = compact(network, {network.hidden[0].name: torch.arange(8) % 3 > 0})
+    for layer in small.module:
+        if isinstance(layer, nn.Conv2d):
+            assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+            assert not layer.weight.is_contiguous()

@@ -354,6 +354,32 @@ def test_augmented_images_train_but_do_not_score(pictures):
     np.testing.assert_array_equal(clf.predict_proba(X), again.predict_proba(X))
 
 
+def test_a_batch_is_augmented_at_once_where_that_is_asked_for(pictures):
+    X, y = pictures
+    seen = []
+
+    def flip(images):
+        seen.append((images.dtype, tuple(images.shape[1:])))
+        mirrored = torch.rand(len(images), 1, 1, 1) < 0.5
+        return torch.where(mirrored, images.flip(3), images)
+
+    params = {"train_transform": flip, "transform_batches": True}
+    clf = make(**params, max_epochs=4, retrain_epochs=2, batch_size=50).fit(X, y)
+    assert set(seen) == {(torch.uint8, (3, 8, 9))}
+    steps = sum(clf.history_[:, "train_batch_count"])
+    assert steps <= len(seen) <= 2 * steps  # removals are checked on a few images
+    again = clone(clf).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), again.predict_proba(X))
+
+
+def test_batches_are_the_same_as_images_one_by_one():
+    X = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 6)).astype(np.uint8)
+    args = X, np.arange(5), torch.zeros(5), torch.ones(5), lambda x: x.flip(-1)
+    rows = np.array([3, 0, 4])
+    single, batched = Images(*args)[rows], Images(*args, True)[rows]
+    assert torch.equal(single[0], batched[0])
+
+
 @pytest.mark.parametrize("augmented", [False, True])
 def test_the_teacher_sees_whole_images_as_they_are_augmented(augmented):
     X = np.random.default_rng(0).normal(size=(6, 2, 3, 4)).astype(np.float32)
@@ -550,11 +576,11 @@ def test_the_price_of_a_row_is_the_root_of_its_work_relative_to_the_mean_unit():
     pruner = Sparsifier(network, optimizer, 32, prices, lambda: None, gates)
     for channels, size in zip(gates.channels, (8, 9), strict=True):
         expected = np.sqrt((conv1 + conv2 + head) / size / (units / 16))
-        assert pruner._gate_cost(channels) == pytest.approx(expected)
+        assert pruner._costs()[channels.name] == pytest.approx(expected)
     pruner.n_steps = 1
     pruner.squares["rows"] += torch.arange(1, 9)
-    dear = pruner._gate_cost(gates.channels[0])
-    priced = pruner._priced(gates.channels[0])
+    dear = pruner._costs()["rows"]
+    priced = pruner._priced()["rows"]
     torch.testing.assert_close(priced * dear, pruner.saliency(gates.channels[0]))
 
 
@@ -588,6 +614,40 @@ def test_closed_gates_let_nothing_through_and_have_no_derivative():
     gates.apply(X).sum().backward()
     assert gates.gradient("rows").tolist() == [10, 10]
     assert gates.support()[1, :, 2].tolist() == [False, False, True, True]
+
+
+def test_gates_that_do_not_listen_let_through_the_same_at_no_cost():
+    gates = InputGates(("row", "column"), (2, 4, 5), 2, torch.device("cpu"))
+    X = torch.randn(3, 2, 4, 5)
+    gates.listening = False
+    assert gates.apply(X) is X
+    gates.close("rows", torch.tensor([True, False, True, True]))
+    deaf = gates.apply(X)
+    assert not deaf.requires_grad
+    gates.listening = True
+    assert torch.equal(gates.apply(X), deaf)
+
+
+def test_the_saliency_of_a_gate_is_of_the_steps_it_listened_to():
+    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
+    gates = InputGates(("row",), (3, 8, 9), 4, torch.device("cpu"))
+    optimizer = torch.optim.SGD(network.module.parameters(), lr=0.0)
+    pruner = Sparsifier(
+        network, optimizer, 1.0, Prices(PENALTIES["group_l0"]()), lambda: None, gates
+    )
+    X = torch.randn(2, 3, 8, 9)
+    listened, found = [], []
+    for _ in range(9):
+        listened.append(gates.listening)
+        network.module.zero_grad()
+        network.module.eval()(gates.apply(X)).sum().backward()
+        pruner.watch()
+        found.append(pruner.saliency(gates.channels[0]))
+    assert listened == [True, *[False] * 3, True, *[False] * 3, True]
+    # the same batch again and again: so is the mean of its squared derivatives
+    for again in found:
+        torch.testing.assert_close(again, found[0])
+    assert (found[0] > 0).all()
 
 
 def test_cropped_images_hold_what_is_retained():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -62,13 +63,18 @@ def stand_in(tmp_path_factory):
     return folder
 
 
+def from_paper(name):
+    """A module that stands beside the table."""
+    spec = importlib.util.spec_from_file_location(f"paper{name}", PAPER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def load():
     """The function that reads a data set."""
-    spec = importlib.util.spec_from_file_location("paper_data", PAPER / "_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.load
+    return from_paper("_data").load
 
 
 def cells(section, measure):
@@ -110,6 +116,41 @@ def test_smoke_budget_prints_three_networks_for_each_row_with_data(stand_in):
         inputs = cells(rows[name], "inputs kept")
         assert inputs[0] == inputs[1] >= inputs[2]
         assert len(set(cells(rows[name], "optimiser steps"))) == 1
+
+
+def test_networks_that_are_trained_at_a_time_are_the_same(stand_in):
+    command = [sys.executable, "table.py", "--data", stand_in, "--repeats", "1"]
+    command += ["--only", "mlp_mnist", "--seeds", "2", "--set", "max_epochs=2"]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    one, two = (
+        subprocess.run(
+            [*command, "--jobs", jobs],
+            cwd=PAPER,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for jobs in ("1", "2")
+    )
+    for measure in ("inputs kept", "parameters", "test accuracy", "optimiser steps"):
+        lines = [
+            re.search(rf"^{measure} .*$", said, re.M).group() for said in (one, two)
+        ]
+        assert lines[0].split() == lines[1].split()
+
+
+def test_each_image_of_a_batch_is_shifted_and_mirrored_on_its_own():
+    augment = from_paper("_augment").CropAndFlip(1)
+    X = torch.arange(1, 2 * 3 * 4 + 1, dtype=torch.uint8).view(1, 2, 3, 4)
+    found = augment(X.expand(200, 2, 3, 4))
+    assert found.dtype == torch.uint8
+    padded = torch.nn.functional.pad(X[0], [1] * 4)
+    possible = [padded[:, i : i + 3, j : j + 4] for i in range(3) for j in range(3)]
+    possible += [image.flip(2) for image in possible]
+    counts = [int((found == image).all((1, 2, 3)).sum()) for image in possible]
+    assert sum(counts) == 200
+    assert min(counts) > 0
 
 
 def test_caltech_trains_on_30_images_a_class_and_tests_on_the_others(load, stand_in):

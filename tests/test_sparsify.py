@@ -236,7 +236,7 @@ def test_the_saliency_of_a_group_is_between_that_of_its_mean_and_of_its_sum():
     pruner = trained()
     s = pruner.saliency(pruner.network.inputs)
     groups = torch.zeros(6, dtype=torch.long)
-    got = priced(pruner, groups=groups)._priced(pruner.network.inputs)
+    got = priced(pruner, groups=groups)._priced()["inputs"]
     mean, total = (s**2).mean().sqrt(), (s**2).sum().sqrt()
     torch.testing.assert_close(got, (mean * total).sqrt()[None])
 
@@ -258,16 +258,17 @@ def test_the_threshold_of_an_input_is_alpha_times_its_cost():
 def test_unit_costs_are_the_root_of_what_a_unit_saves_relative_to_the_mean_unit(what):
     pruner = untrained((5, 3), norm=None)
     network = pruner.network
-    costs = [priced(pruner, unit_cost=what)._unit_cost(c) for c in network.hidden]
+    of_unit = priced(pruner, unit_cost=what)._costs()
+    costs = [of_unit[c.name] for c in network.hidden]
     first, second = {"macs": (6 + 3, 5 + 2), "params": (6 + 1 + 3, 5 + 1 + 2)}[what]
     mean = (5 * first + 3 * second) / 8
     assert costs == pytest.approx([(first / mean) ** 0.5, (second / mean) ** 0.5])
 
 
-def test_constant_unit_cost_is_one():
-    pruner = untrained((5, 3))
-    network = pruner.network
-    assert priced(pruner)._unit_cost(network.hidden[1]) == 1
+def test_constant_unit_cost_leaves_saliencies_as_they_are():
+    pruner = priced(trained())
+    (unit,) = pruner.network.hidden
+    assert torch.equal(pruner._priced()[unit.name], pruner.saliency(unit))
 
 
 def test_alpha_for_removes_the_share_of_inputs_and_units_asked_for():
