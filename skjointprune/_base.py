@@ -96,6 +96,7 @@ class JointPruneEstimator(
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "train_transform": [callable, None],
         "transform_batches": ["boolean"],
+        "num_workers": [Interval(Integral, 0, None, closed="left")],
         "amp": ["boolean"],
         "compile": ["boolean", str],
     }

@@ -102,6 +102,9 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
     transform_batches : bool, default=False
         Whether `train_transform` is given the images of a step at once, (n, channels,
         height, width), on the device; which is faster, above all on a GPU.
+    num_workers : int, default=0
+        Processes that read images, and augment them one by one, ahead of the network,
+        as those of torch's `DataLoader`. 0 reads each batch when it is due.
     amp : bool, default=False
         Whether training steps use bfloat16 where torch finds that safe.
     compile : bool or str, default=False
@@ -215,6 +218,7 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         patch_size=4,
         train_transform=None,
         transform_batches=False,
+        num_workers=0,
         amp=False,
         compile=False,
         module=None,
@@ -250,6 +254,7 @@ class JointPruneClassifierCV(PathCV, JointPruneClassifier):
         self.patch_size = patch_size
         self.train_transform = train_transform
         self.transform_batches = transform_batches
+        self.num_workers = num_workers
         self.amp = amp
         self.compile = compile
         self.module = module

@@ -72,6 +72,7 @@ def prepare_images(
     gates: InputGates,
     transform: Callable[[Tensor], Tensor] | None,
     transform_batches: bool,
+    num_workers: int,
     validation_fraction: float | None,
     standardize: bool,
     scale_targets: bool,
@@ -86,16 +87,18 @@ def prepare_images(
     parts = {"train": ~held_out, "valid": held_out}
     target_scaling, ys = _scale(y, parts, weight, scale_targets)
 
-    def images(name: str) -> Images:
+    def images(name: str, **transform) -> Images:
         at = parts[name]
         targets, w = _on_device(y, ys[name], weight[at], device)
-        return Images(source, rows[at], targets, w)
+        return Images(
+            source, rows[at], targets, w, num_workers=num_workers, **transform
+        )
 
-    train = images("train")
+    train = images("train", transform=transform, transform_batches=transform_batches)
     valid = images("valid") if held_out.any() else None
     scaling = None
     if standardize:
-        mean, scale = channel_statistics(train)
+        mean, scale = channel_statistics(images("train"))
         scaling = Scaling(*(torch.from_numpy(s)[:, None, None] for s in (mean, scale)))
     data = Data(train, valid, scaling, target_scaling, gates)
     for table in data.tables:
@@ -104,7 +107,6 @@ def prepare_images(
             table.mean, table.scale = (
                 s.to(device, torch.float32) for s in (scaling.mean, scaling.scale)
             )
-    train.transform, train.transform_batches = transform, transform_batches
     return data
 
 

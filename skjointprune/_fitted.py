@@ -7,7 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._context import kind_of_rows
-from ._images import Box, Images, cropped
+from ._images import Box, read_cropped
 from ._names import input_names
 from ._sklearn import _check_feature_names_in
 from ._training import PruningNet
@@ -22,6 +22,7 @@ class FittedNetwork:
     feature_groups_: list[np.ndarray]
     net_: PruningNet
     _box: Box
+    num_workers: int
     _check_images: Any
 
     @property
@@ -43,18 +44,11 @@ class FittedNetwork:
         if len(self.input_shape_) == 1:
             return self.net_.predict_proba(self._retained(X))
         X = self._check_images(X)
-        size = Images.batch_size_to_score
-        starts = range(0, len(X), size)
         dtype = kind_of_rows(self.module_)["dtype"]
-        parts = [
-            self.net_.predict_proba(
-                cropped(
-                    X, np.arange(i, min(i + size, len(X))), self.support_, self._box
-                ).to(dtype)
-            )
-            for i in starts
-        ]
-        return np.concatenate(parts)
+        read = read_cropped(X, self.support_, self._box, self.num_workers)
+        return np.concatenate(
+            [self.net_.predict_proba(images.to(dtype)) for images in read]
+        )
 
     def get_support(self, indices=False):
         """Get which inputs are retained.

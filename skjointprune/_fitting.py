@@ -188,7 +188,7 @@ class Trainer:
             with torch.no_grad(), torch.autocast(kind, torch.bfloat16, self.amp):
                 return module(X).float()
 
-        if isinstance(rows, Images) and rows.transform is not None:
+        if isinstance(rows, Images) and rows.augmented:
             data.train.teacher = says  # of each image as it is augmented then
             return
         batches = Batches(rows, rows.batch_size_to_score)

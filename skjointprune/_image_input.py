@@ -8,7 +8,8 @@ from torch.utils.data import Dataset, Subset
 
 from ._context import warn_caller
 from ._data import Data, prepare_images
-from ._images import DEFAULT_KINDS, KINDS, InputGates, as_tensor
+from ._images import DEFAULT_KINDS, KINDS, InputGates
+from ._reading import as_tensor
 from ._sklearn import _safe_indexing
 
 
@@ -21,6 +22,7 @@ class ImageInput:
     prune: str
     train_transform: Any
     transform_batches: bool
+    num_workers: int
     n_features_to_select: Any
     validation_fraction: Any
     standardize: bool
@@ -66,6 +68,7 @@ class ImageInput:
             gates=gates,
             transform=self.train_transform,
             transform_batches=self.transform_batches,
+            num_workers=self.num_workers,
             validation_fraction=self.validation_fraction,
             standardize=self.standardize,
             scale_targets=self._y_numeric,

@@ -6,17 +6,18 @@ sparsified they have a gate each, a factor that is 1 or 0; afterwards the images
 cropped, and retraining adapts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from ._channels import Channels, Network
 from ._compact import compact_
 from ._context import evaluating, kind_of_rows, warn_caller
+from ._reading import Reader, slices
 
 KINDS = ("channel", "row", "column", "patch", "pixel", "feature")
 DEFAULT_KINDS = ("channel", "row", "column")
@@ -155,6 +156,8 @@ class Images(Dataset):
         Given one image as a tensor, returns another of the same shape.
     transform_batches : bool
         Whether it is given all images of a batch, on the device.
+    num_workers : int
+        Processes that read images, and augment them one by one, ahead of time.
     """
 
     batch_size_to_score = 512
@@ -167,11 +170,15 @@ class Images(Dataset):
         weight: Tensor,
         transform: Callable[[Tensor], Tensor] | None = None,
         transform_batches: bool = False,
+        num_workers: int = 0,
     ):
-        self.source, self.rows = source, rows
+        of_images, of_batches = transform, None
+        if transform_batches:
+            of_images, of_batches = None, transform
+        self.reader = Reader(source, rows, of_images)
+        self.transform = of_batches
         self.y, self.weight = y, weight
-        self.transform = transform
-        self.transform_batches = transform_batches
+        self.num_workers = num_workers
         # its outputs, (rows, outputs), or where images are augmented what gives them
         self.teacher: Tensor | Callable[[Tensor], Tensor] | None = None
         self.gates: InputGates | None = None
@@ -181,29 +188,41 @@ class Images(Dataset):
         self.mask: Tensor | None = None  # of what is left, (channels, height, width)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.reader.rows)
 
     def __getitem__(self, index):
-        return self._left(self._whole(index)), (self.y[index], self.weight[index])
+        return self._with_targets(self.reader[index], index)
 
-    def taught(self, index):
-        """Return images with the outputs of the teacher, which sees the whole ones."""
-        X = self._whole(index)
+    def batches(self, at: Sequence[Any], taught: bool = False) -> Iterator[Any]:
+        """Return batches of some positions each; with the outputs of the teacher."""
+        finish = self._with_teacher if taught else self._with_targets
+        on_gpu = self.y.device.type == "cuda"
+        read = self.reader.ahead(at, self.num_workers, pin=on_gpu)
+        return (finish(X, index) for X, index in zip(read, at, strict=True))
+
+    @property
+    def augmented(self) -> bool:
+        """Whether images are others each time."""
+        return self.transform is not None or self.reader.transform is not None
+
+    def _with_targets(self, X: Tensor, index):
+        return self._left(self._whole(X)), (self.y[index], self.weight[index])
+
+    def _with_teacher(self, X: Tensor, index):
+        """Let the teacher see the whole images."""
+        X = self._whole(X)
         teacher = self.teacher
         assert teacher is not None
         outputs = teacher[index] if isinstance(teacher, Tensor) else teacher(X)
         return self._left(X), (self.y[index], self.weight[index], outputs)
 
-    def _whole(self, index) -> Tensor:
-        """Read images, augmented and standardised."""
-        X = read_images(self.source, self.rows[index])
-        if self.transform is not None and not self.transform_batches:
-            X = torch.stack([self.transform(image) for image in X])
+    def _whole(self, X: Tensor) -> Tensor:
+        """Put images on the device, augmented and standardised."""
         device = self.y.device
         on_gpu = device.type == "cuda"
         if on_gpu:
             X = X.pin_memory().to(device, non_blocking=True)
-        if self.transform is not None and self.transform_batches:
+        if self.transform is not None:
             X = self.transform(X)
         X = X.to(torch.float32)
         if on_gpu:
@@ -239,55 +258,29 @@ def smallest_box(support: np.ndarray) -> Box:
     )
 
 
-def cropped(source: Any, rows: np.ndarray, support: np.ndarray, box: Box) -> Tensor:
-    """Return some images, cropped to a box; what is in it but not retained is 0."""
-    X = read_images(source, rows)
-    for dim, kept in enumerate(box, start=1):
-        X = X.index_select(dim, torch.from_numpy(kept))
+def read_cropped(
+    source: Any, support: np.ndarray, box: Box, num_workers: int
+) -> Iterator[Tensor]:
+    """Return images cropped to a box, some at a time.
+
+    What is in the box but not retained is 0.
+    """
+    at = slices(len(source), Images.batch_size_to_score)
     inside = torch.from_numpy(support[np.ix_(*box)])
-    return X if bool(inside.all()) else X * inside.to(X.dtype)
-
-
-def read_images(source: Any, rows: np.ndarray) -> Tensor:
-    """Return the images at some positions, (n, channels, height, width)."""
-    if isinstance(source, Subset):  # read as fast as what it is of
-        of = np.asarray(source.indices)
-        return read_images(source.dataset, of[rows])
-    if isinstance(source, Dataset):
-        read = [source[int(i)] for i in np.atleast_1d(rows)]
-        parts = [r[0] if isinstance(r, tuple | list) else r for r in read]
-        images = [as_tensor(part) for part in parts]
-        sizes = {tuple(image.shape) for image in images}
-        if len(sizes) > 1:
-            raise ValueError(
-                f"A dataset must return images of one size. Got {sorted(sizes)[:2]}; "
-                "resize them in the dataset."
-            )
-        return torch.stack(images)
-    if isinstance(source, Tensor):
-        return source[torch.from_numpy(rows)]
-    return torch.from_numpy(np.ascontiguousarray(source[rows]))
-
-
-def as_tensor(image: Any) -> Tensor:
-    """Return one image, channels first, from a tensor, an array or a PIL image."""
-    if isinstance(image, Tensor):
-        return image
-    if isinstance(image, np.ndarray):
-        return torch.from_numpy(image)
-    array = np.array(image)  # PIL: height, width and, of colours, channels
-    array = array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
-    return torch.from_numpy(array)
+    for X in Reader(source, np.arange(len(source))).ahead(at, num_workers):
+        for dim, kept in enumerate(box, start=1):
+            X = X.index_select(dim, torch.from_numpy(kept))
+        yield X if bool(inside.all()) else X * inside.to(X.dtype)
 
 
 def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean and standard deviation of each channel, float64."""
     total = 0.0
     first, second = torch.zeros(2, 1, dtype=torch.float64)
-    for start in range(0, len(images), 512):
-        at = images.rows[start : start + 512]
-        X = read_images(images.source, at).double()
-        w = images.weight[start : start + 512].double().cpu()
+    at = slices(len(images), images.batch_size_to_score)
+    read = images.reader.ahead(at, images.num_workers)
+    for X, rows in zip(read, at, strict=True):
+        X, w = X.double(), images.weight[rows].double().cpu()
         first = first + torch.einsum("n,nchw->c", w, X)
         second = second + torch.einsum("n,nchw->c", w, X * X)
         total += float(w.sum()) * X[0, 0].numel()

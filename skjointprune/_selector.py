@@ -1,6 +1,7 @@
 """`InputFeatureSelector`: the inputs a pruned network keeps, as a transformer."""
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectorMixin
@@ -11,7 +12,7 @@ from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
 from ._default import default_estimator
 from ._html import ReportBelowDiagram
-from ._images import cropped, smallest_box
+from ._images import read_cropped, smallest_box
 from ._sklearn import HasMethods, _fit_context, _get_output_config
 
 
@@ -152,7 +153,8 @@ class InputFeatureSelector(
             )
         X = self._source._check_images(X)
         support = self.get_support()
-        return cropped(X, np.arange(len(X)), support, smallest_box(support)).numpy()
+        box, workers = smallest_box(support), self._source.num_workers
+        return torch.cat([*read_cropped(X, support, box, workers)]).numpy()
 
     def get_support(self, indices=False):
         """Get which inputs are retained.

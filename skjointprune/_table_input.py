@@ -39,7 +39,9 @@ class TableInput:
             y_numeric=self._y_numeric,
         )
         self.input_shape_: tuple[int, ...] = (self.n_features_in_,)
-        self._check_for("images", train_transform=None, input_groups=None)
+        self._check_for(
+            "images", train_transform=None, input_groups=None, num_workers=0
+        )
         names = getattr(self, "feature_names_in_", None)
         self.feature_groups_ = resolve_groups(self.feature_groups, X, names)
         self._check_inputs_asked_for()

@@ -1,7 +1,7 @@
 """Training on skorch: the net, a loader that slices whole batches, callbacks."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -51,8 +51,11 @@ class Table(Dataset):
             X = X.index_select(-1, self._columns)
         return X, (self.y[rows], self.weight[rows])
 
-    def taught(self, rows):
-        """Return rows with the outputs of the teacher."""
+    def batches(self, at: Sequence[Any], taught: bool = False) -> Iterator[Any]:
+        """Return batches of some rows each; with the outputs of the teacher."""
+        return map(self._with_teacher if taught else self.__getitem__, at)
+
+    def _with_teacher(self, rows):
         X, of = self[rows]
         assert self.teacher is not None
         return X, (*of, self.teacher[rows])
@@ -87,8 +90,7 @@ class Batches:
         taught: bool = False,
     ):
         self.dataset, self.batch_size = dataset, batch_size
-        self.shuffle, self.noise = shuffle, noise
-        self.read = dataset.taught if taught else dataset.__getitem__
+        self.shuffle, self.noise, self.taught = shuffle, noise, taught
 
     def __len__(self) -> int:
         n = len(self.dataset)
@@ -97,10 +99,15 @@ class Batches:
     def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)
         ends = np.linspace(0, n, len(self) + 1).astype(int)
-        order = torch.randperm(n).numpy() if self.shuffle else None
-        for start, end in pairwise(ends.tolist()):
-            rows = slice(start, end) if order is None else order[start:end]
-            X, of = self.read(rows)
+        at: list[Any] = [slice(start, end) for start, end in pairwise(ends.tolist())]
+        if self.shuffle:
+            order = torch.randperm(n).numpy()
+            at = [order[rows] for rows in at]
+        if isinstance(self.dataset, Table | Images):
+            batches = self.dataset.batches(at, self.taught)
+        else:  # what skorch makes to predict
+            batches = map(self.dataset.__getitem__, at)
+        for X, of in batches:
             if self.noise:
                 X = X + self.noise * torch.randn_like(X)
             yield X, of

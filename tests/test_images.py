@@ -16,7 +16,7 @@ from skjointprune import (
     JointPruneClassifier,
     JointPruneClassifierCV,
     JointPruneRegressor,
-    _images,
+    _reading,
     joint_prune_path,
 )
 from skjointprune._costs import macs_of_weights
@@ -25,10 +25,10 @@ from skjointprune._images import (
     Images,
     InputGates,
     crop_that_runs,
-    cropped,
-    read_images,
+    read_cropped,
     smallest_box,
 )
+from skjointprune._reading import read_images
 from skjointprune._sparsify import PENALTIES, Prices, Sparsifier
 
 
@@ -178,10 +178,55 @@ def test_no_more_than_a_batch_of_images_is_read_at_once(pictures, monkeypatch):
         read.append(len(rows))
         return read_images(source, rows)
 
-    monkeypatch.setattr(_images, "read_images", watched)
+    monkeypatch.setattr(_reading, "read_images", watched)
     make(max_epochs=1, retrain_epochs=1).fit(X, y).predict(X)
     assert sum(read) > 3 * len(X)
     assert max(read) <= 512
+
+
+def noisy(image):
+    return image + 20 * torch.rand(())
+
+
+@pytest.mark.parametrize("of_random", [False, True])
+def test_processes_that_read_ahead_change_nothing(pictures, of_random):
+    X, y = pictures
+    clf = make(max_epochs=3, retrain_epochs=2, train_transform=noisy, num_workers=2)
+    if not of_random:
+        clf.set_params(train_transform=None)
+    fitted = clf.fit(X, y)
+    same = clone(clf) if of_random else clone(clf).set_params(num_workers=0)
+    same.fit(X, y)
+    np.testing.assert_array_equal(fitted.support_, same.support_)
+    np.testing.assert_array_equal(fitted.predict_proba(X), same.predict_proba(X))
+
+
+def test_augmentation_in_processes_is_random(pictures):
+    X, _ = pictures
+    args = X, np.arange(40), torch.zeros(40), torch.ones(40)
+    images = Images(*args, lambda image: noisy(0 * image), num_workers=2)
+    at = [slice(0, 20), slice(20, 40)]
+    added = []
+    for _ in range(2):
+        torch.randperm(2)  # as before each epoch
+        added += [X[:, 0, 0, 0] for X, _ in images.batches(at)]
+    assert len(torch.cat(added).unique()) == 80
+
+
+class Broken(Labelled):
+    def __getitem__(self, i):
+        if i == 5:
+            raise OSError("truncated file")
+        return super().__getitem__(i)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_image_that_cannot_be_read_says_so(num_workers):
+    broken = Broken([(torch.zeros(3, 8, 9), i % 2) for i in range(40)])
+    clf = make(num_workers=num_workers)
+    with pytest.raises(OSError, match="truncated file"):
+        clf.fit(broken, np.arange(40) % 2)
+    assert not hasattr(clf, "support_")
 
 
 @pytest.mark.parametrize("kind", ["channel", "row", "column"])
@@ -383,19 +428,20 @@ def test_batches_are_the_same_as_images_one_by_one():
 @pytest.mark.parametrize("augmented", [False, True])
 def test_the_teacher_sees_whole_images_as_they_are_augmented(augmented):
     X = np.random.default_rng(0).normal(size=(6, 2, 3, 4)).astype(np.float32)
-    images = Images(X, np.arange(6), torch.zeros(6), torch.ones(6))
+    transform = (lambda image: image.flip(2)) if augmented else None
+    images = Images(X, np.arange(6), torch.zeros(6), torch.ones(6), transform)
+    assert images.augmented == augmented
     images.mean = torch.full((2, 1, 1), 0.5)
     images.scale = torch.full((2, 1, 1), 2.0)
     images.keep_inputs(torch.tensor([0, 2]), dim=2)
     seen = (torch.from_numpy(X) - 0.5) / 2
     if augmented:
-        images.transform = lambda image: image.flip(2)
         images.teacher = lambda X: X.flatten(1)
         seen = seen.flip(3)
     else:
         images.teacher = seen.flatten(1)
     rows = np.array([4, 1])
-    left, (_, _, outputs) = images.taught(rows)
+    ((left, (_, _, outputs)),) = images.batches([rows], taught=True)
     torch.testing.assert_close(outputs, seen[rows].flatten(1))
     torch.testing.assert_close(left, seen[rows][:, :, [0, 2]])
     assert torch.equal(images[rows][0], left)
@@ -500,7 +546,11 @@ def test_bad_parameters_are_refused_before_training(pictures, params, says):
 
 def test_parameters_for_images_are_refused_for_tables():
     X, y = np.zeros((10, 4)), np.arange(10) % 2
-    for params in ({"input_groups": "row"}, {"train_transform": lambda x: x}):
+    for params in (
+        {"input_groups": "row"},
+        {"train_transform": lambda x: x},
+        {"num_workers": 1},
+    ):
         with pytest.raises(ValueError, match="is for images"):
             JointPruneClassifier(**params).fit(X, y)
 
@@ -654,8 +704,8 @@ def test_cropped_images_hold_what_is_retained():
     X = np.arange(2 * 2 * 3 * 4).reshape(2, 2, 3, 4)
     support = np.zeros((2, 3, 4), dtype=bool)
     support[1, 0, 1] = support[1, 2, 3] = True
-    small = cropped(X, np.array([1]), support, smallest_box(support))
-    assert small.tolist() == [[[[X[1, 1, 0, 1], 0], [0, X[1, 1, 2, 3]]]]]
+    (small,) = read_cropped(X, support, smallest_box(support), 0)
+    assert small[1].tolist() == [[[X[1, 1, 0, 1], 0], [0, X[1, 1, 2, 3]]]]
 
 
 @pytest.mark.parametrize("kinds", ["row", "pixel", "feature", ("channel", "row")])

@@ -1,0 +1,86 @@
+"""Read images of arrays and datasets, ahead of time where that is asked for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+
+@dataclass(frozen=True)
+class Reader(Dataset):
+    """Some images of a source, read by whole batches and augmented one by one.
+
+    `source` is an array, a tensor, (n, channels, height, width), or a dataset that
+    returns an image, or a tuple that begins with one; `rows` are positions in it.
+    """
+
+    source: Any
+    rows: np.ndarray
+    transform: Callable[[Tensor], Tensor] | None = None
+
+    def __getitem__(self, index) -> Tensor:
+        X = read_images(self.source, self.rows[index])
+        if self.transform is None:
+            return X
+        return torch.stack([self.transform(image) for image in X])
+
+    def ahead(
+        self, batches: Sequence[Any], num_workers: int, pin: bool = False
+    ) -> Iterator[Tensor]:
+        """Return batches in their order, read by processes ahead of time.
+
+        Without processes, each is read when it is asked for.
+        """
+        if not num_workers:
+            return map(self.__getitem__, batches)
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=batches,
+            num_workers=num_workers,
+            pin_memory=pin,
+        )
+        # The processes are seeded by a draw: without it here, training is the same.
+        with torch.random.fork_rng(devices=[]):
+            return iter(loader)
+
+
+def slices(n: int, size: int) -> list[slice]:
+    """Return the first n positions in pieces of a size, the last of what is left."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def read_images(source: Any, rows: np.ndarray) -> Tensor:
+    """Return the images at some positions, (n, channels, height, width)."""
+    if isinstance(source, Subset):  # read as fast as what it is of
+        of = np.asarray(source.indices)
+        return read_images(source.dataset, of[rows])
+    if isinstance(source, Dataset):
+        read = [source[int(i)] for i in np.atleast_1d(rows)]
+        parts = [r[0] if isinstance(r, tuple | list) else r for r in read]
+        images = [as_tensor(part) for part in parts]
+        sizes = {tuple(image.shape) for image in images}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"A dataset must return images of one size. Got {sorted(sizes)[:2]}; "
+                "resize them in the dataset."
+            )
+        return torch.stack(images)
+    if isinstance(source, Tensor):
+        return source[torch.from_numpy(rows)]
+    return torch.from_numpy(np.ascontiguousarray(source[rows]))
+
+
+def as_tensor(image: Any) -> Tensor:
+    """Return one image, channels first, from a tensor, an array or a PIL image."""
+    if isinstance(image, Tensor):
+        return image
+    if isinstance(image, np.ndarray):
+        return torch.from_numpy(image)
+    array = np.array(image)  # PIL: height, width and, of colours, channels
+    array = array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
+    return torch.from_numpy(array)
