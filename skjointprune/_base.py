@@ -150,9 +150,11 @@ class JointPruneEstimator(
     def _check_for(self, what: str, **neutral) -> None:
         """Refuse parameters that would have no effect on this kind of X."""
         for name, value in neutral.items():
-            if getattr(self, name) is not value:
+            given = getattr(self, name)
+            same = isinstance(given, Integral) and given == value
+            if given is not value and not same:
                 raise ValueError(
-                    f"`{name}` is for {what}. Got {getattr(self, name)!r} with X of "
+                    f"`{name}` is for {what}. Got {given!r} with X of "
                     f"rows of shape {self.input_shape_}; leave it at {value}."
                 )
 

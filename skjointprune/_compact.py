@@ -68,16 +68,15 @@ TOLERANCE = 1e-4  # relative to the largest output
 def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool:
     """Tell whether the compact network computes what the zeroed one does, on rows."""
     small = compact(network, keep)
-    with full_precision():
-        expected = _outputs_of_zeroed(network, keep, rows)
     left = rows
     if "inputs" in keep:
         left = rows.index_select(network.input_dim, keep["inputs"].nonzero().flatten())
-    try:
-        with full_precision(), torch.no_grad():
+    with full_precision(rows.device), torch.no_grad():
+        expected = _outputs_of_zeroed(network, keep, rows)
+        try:
             got = small.module.eval()(left)
-    except Exception:  # sizes that do not fit: whatever the module raises
-        return False
+        except Exception:  # sizes that do not fit: whatever the module raises
+            return False
     if got.shape != expected.shape:
         return False
     difference = (got - expected).abs().max()
@@ -90,7 +89,7 @@ def _outputs_of_zeroed(
     """Return the outputs for rows with groups zeroed; the network stays as it is."""
     module = network.module
     tensors = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    with evaluating(module), torch.no_grad():
+    with evaluating(module):
         for name, dim, dead in _dead_slots(network, keep):
             if name not in tensors:
                 tensors[name] = get_tensor(module, name).clone()

@@ -67,25 +67,27 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
     """Multiply numbers of float32 as such for a while, where a GPU would round them.
 
     Convolutions there run in TF32 unless they are told not to: 10 bits of mantissa.
     """
-    cudnn = torch.backends.cudnn
-    matmul = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    backends = torch.backends
+    rounding: list[Any] = [backends.cudnn, backends.cuda.matmul]
+    name, exact = "allow_tf32", False  # type: str, Any
+    if hasattr(backends.cudnn, "conv"):  # torch 2.9: reading both kinds is an error
+        rounding = [backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul]
+        name, exact = "fp32_precision", "ieee"
+    if device.type != "cuda":
+        rounding = []
+    before = [getattr(of, name) for of in rounding]
+    for of in rounding:
+        setattr(of, name, exact)
     try:
-        with cudnn.flags(
-            enabled=cudnn.enabled,
-            benchmark=cudnn.benchmark,
-            benchmark_limit=cudnn.benchmark_limit,
-            deterministic=cudnn.deterministic,
-            allow_tf32=False,
-        ):
-            yield
+        yield
     finally:
-        torch.set_float32_matmul_precision(matmul)
+        for of, value in zip(rounding, before, strict=True):
+            setattr(of, name, value)
 
 
 @contextmanager

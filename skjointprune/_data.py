@@ -98,7 +98,7 @@ def prepare_images(
     valid = images("valid") if held_out.any() else None
     scaling = None
     if standardize:
-        mean, scale = channel_statistics(images("train"))
+        mean, scale = channel_statistics(train)
         scaling = Scaling(*(torch.from_numpy(s)[:, None, None] for s in (mean, scale)))
     data = Data(train, valid, scaling, target_scaling, gates)
     for table in data.tables:

@@ -22,7 +22,6 @@ class FittedNetwork:
     feature_groups_: list[np.ndarray]
     net_: PruningNet
     _box: Box
-    num_workers: int
     _check_images: Any
 
     @property
@@ -45,7 +44,7 @@ class FittedNetwork:
             return self.net_.predict_proba(self._retained(X))
         X = self._check_images(X)
         dtype = kind_of_rows(self.module_)["dtype"]
-        read = read_cropped(X, self.support_, self._box, self.num_workers)
+        read = read_cropped(X, self.support_, self._box)
         return np.concatenate(
             [self.net_.predict_proba(images.to(dtype)) for images in read]
         )

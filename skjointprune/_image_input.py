@@ -56,7 +56,7 @@ class ImageInput:
         weight, counted = self._check_weight(sample_weight, rows)
         kinds = resolve_kinds(self.input_groups)
         if self.prune in ("weights", "none"):
-            kinds = ("channel",)  # no gates: their gradients would cost each step
+            kinds = ("channel",)  # no gates: their gradients cost time
         gates = InputGates(kinds, shape, self.patch_size, device)
         self._check_images_asked_for(gates)
         targets, weight = self._encode(y[counted], weight[counted])

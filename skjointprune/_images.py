@@ -7,6 +7,7 @@ cropped, and retraining adapts.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,7 @@ class Images(Dataset):
         if transform_batches:
             of_images, of_batches = None, transform
         self.reader = Reader(source, rows, of_images)
-        self.transform = of_batches
+        self.augment = of_batches
         self.y, self.weight = y, weight
         self.num_workers = num_workers
         # its outputs, (rows, outputs), or where images are augmented what gives them
@@ -203,7 +204,7 @@ class Images(Dataset):
     @property
     def augmented(self) -> bool:
         """Whether images are others each time."""
-        return self.transform is not None or self.reader.transform is not None
+        return self.augment is not None or self.reader.transform is not None
 
     def _with_targets(self, X: Tensor, index):
         return self._left(self._whole(X)), (self.y[index], self.weight[index])
@@ -222,11 +223,10 @@ class Images(Dataset):
         on_gpu = device.type == "cuda"
         if on_gpu:
             X = X.pin_memory().to(device, non_blocking=True)
-        if self.transform is not None:
-            X = self.transform(X)
-        X = X.to(torch.float32)
-        if on_gpu:
-            X = X.to(memory_format=torch.channels_last)
+        if self.augment is not None:
+            X = self.augment(X)
+        layout = torch.channels_last if on_gpu else torch.preserve_format
+        X = X.to(torch.float32, memory_format=layout)
         if self.mean is not None and self.scale is not None:
             X = (X - self.mean) / self.scale
         return X
@@ -258,16 +258,15 @@ def smallest_box(support: np.ndarray) -> Box:
     )
 
 
-def read_cropped(
-    source: Any, support: np.ndarray, box: Box, num_workers: int
-) -> Iterator[Tensor]:
+def read_cropped(source: Any, support: np.ndarray, box: Box) -> Iterator[Tensor]:
     """Return images cropped to a box, some at a time.
 
     What is in the box but not retained is 0.
     """
     at = slices(len(source), Images.batch_size_to_score)
     inside = torch.from_numpy(support[np.ix_(*box)])
-    for X in Reader(source, np.arange(len(source))).ahead(at, num_workers):
+    reader = Reader(source, np.arange(len(source)))
+    for X in map(reader.__getitem__, at):
         for dim, kept in enumerate(box, start=1):
             X = X.index_select(dim, torch.from_numpy(kept))
         yield X if bool(inside.all()) else X * inside.to(X.dtype)
@@ -278,7 +277,7 @@ def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     total = 0.0
     first, second = torch.zeros(2, 1, dtype=torch.float64)
     at = slices(len(images), images.batch_size_to_score)
-    read = images.reader.ahead(at, images.num_workers)
+    read = replace(images.reader, transform=None).ahead(at, images.num_workers)
     for X, rows in zip(read, at, strict=True):
         X, w = X.double(), images.weight[rows].double().cpu()
         first = first + torch.einsum("n,nchw->c", w, X)

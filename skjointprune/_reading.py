@@ -1,5 +1,7 @@
 """Read images of arrays and datasets, ahead of time where that is asked for."""
 
+import multiprocessing
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,16 +35,22 @@ class Reader(Dataset):
     ) -> Iterator[Tensor]:
         """Return batches in their order, read by processes ahead of time.
 
-        Without processes, each is read when it is asked for.
+        Without processes, each is read when it is asked for; also within a process
+        that may start none, as those of a `multiprocessing.Pool`.
         """
-        if not num_workers:
+        num_workers = min(num_workers, len(batches) - 1)
+        if num_workers < 1 or multiprocessing.current_process().daemon:
             return map(self.__getitem__, batches)
+        # Of all ways to start a process this one alone works within joblib's, copies no
+        # images, and takes any `transform`. What is read touches no GPU.
+        linux = sys.platform == "linux"
         loader = DataLoader(
             self,
             batch_size=None,
             sampler=batches,
             num_workers=num_workers,
             pin_memory=pin,
+            multiprocessing_context="fork" if linux else None,
         )
         # The processes are seeded by a draw: without it here, training is the same.
         with torch.random.fork_rng(devices=[]):

@@ -95,14 +95,16 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
     patch_size : int, default=4
         Height and width of a patch of pixels.
     train_transform : callable or None, default=None
-        Augments images for training: given one as a tensor, (channels, height, width)
-        and not yet cropped or standardised, returns another of the same shape.
+        Augments images for training: given one as a tensor, (channels, height, width),
+        of the type of X and not yet cropped or standardised, returns another of the
+        same shape and range.
     transform_batches : bool, default=False
         Whether `train_transform` is given the images of a step at once, (n, channels,
         height, width), on the device; which is faster, above all on a GPU.
     num_workers : int, default=0
-        Processes that read images, and augment them one by one, ahead of the network,
-        as those of torch's `DataLoader`. 0 reads each batch when it is due.
+        Processes that read images, and augment them one by one, ahead of the network
+        in training, as those of torch's `DataLoader`. 0 reads each batch when it is
+        due.
     amp : bool, default=False
         Whether training steps use bfloat16 where torch finds that safe.
     compile : bool or str, default=False

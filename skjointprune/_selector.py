@@ -153,8 +153,7 @@ class InputFeatureSelector(
             )
         X = self._source._check_images(X)
         support = self.get_support()
-        box, workers = smallest_box(support), self._source.num_workers
-        return torch.cat([*read_cropped(X, support, box, workers)]).numpy()
+        return torch.cat([*read_cropped(X, support, smallest_box(support))]).numpy()
 
     def get_support(self, indices=False):
         """Get which inputs are retained.

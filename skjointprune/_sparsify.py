@@ -79,7 +79,8 @@ PENALTIES: dict[str, type[Penalty]] = {
 }
 
 DECAY = 0.999  # of the running mean: about the last thousand steps
-GATES_EVERY = 4  # steps of which one tells the gradients of an image's gates
+GATES_EVERY = 4  # steps of which one tells the gradients of an image's gates, after
+GATES_AT_FIRST = 100  # steps that all do
 
 
 def gate_gradient(network: Network, channels: Channels) -> Tensor:
@@ -176,26 +177,30 @@ class Sparsifier:
         # the running mean, over steps, of the squared derivative by each gate
         self.squares = {c.name: torch.zeros(c.size, device=device) for c in watched}
         self.n_steps = 0
+        # what is left of the zero that each mean began with
+        self.forgetting = dict.fromkeys(self.squares, 1.0)
+        if gates is not None:
+            gates.listening = True
         self.n_free = sum(len(s) - 1 for s in self._priced().values())
         self.starved: list[str] = []
 
     def watch(self) -> None:
         """Take the gradients of a training step into account."""
+        every = 1 if self.n_steps < GATES_AT_FIRST else GATES_EVERY
         self.n_steps += 1
         for name, mean in self.squares.items():
+            decay = DECAY
             if self.gates is None or not self._is_gate(name):
                 gradient = gate_gradient(self.network, self._by_name[name])
             elif self.gates.listening:
-                gradient = self.gates.gradient(name)
+                gradient, decay = self.gates.gradient(name), DECAY**every
             else:
                 continue
-            mean.lerp_(gradient**2, 1 - self._decay(name))
+            mean.lerp_(gradient**2, 1 - decay)
+            self.forgetting[name] *= decay
         if self.gates is not None:
-            self.gates.listening = self.n_steps % GATES_EVERY == 0
-
-    def _decay(self, name: str) -> float:
-        """Return what a step that tells a channel's gradient leaves of the mean."""
-        return DECAY**GATES_EVERY if self._is_gate(name) else DECAY
+            late = self.n_steps >= GATES_AT_FIRST
+            self.gates.listening = not late or self.n_steps % GATES_EVERY == 0
 
     def prune(self, alpha: float, n_inputs: int | None = None) -> Tensor:
         """Zero and remove what costs more than it is worth at the threshold `alpha`.
@@ -290,9 +295,7 @@ class Sparsifier:
 
     def saliency(self, channels: Channels) -> Tensor:
         """Return the saliency of each channel, (channels,)."""
-        every = GATES_EVERY if self._is_gate(channels.name) else 1
-        n_told = math.ceil(max(self.n_steps, 1) / every)
-        unbiased = 1 - self._decay(channels.name) ** n_told
+        unbiased = max(1 - self.forgetting[channels.name], 1 - DECAY)
         # A batch's mean gradient has the batch's size times less variance than a row's.
         fisher = self.batch_size * self.squares[channels.name] / unbiased
         return (fisher / 2).sqrt()
@@ -302,7 +305,8 @@ class Sparsifier:
         costs = self._costs()
         priced = {}
         for c in self.targets:
-            s, cost = self.saliency(c), costs.get(c.name, 1.0)
+            s = self.saliency(c)
+            cost: float | Tensor = costs.get(c.name, 1.0)
             if c is self.network.inputs:
                 # The sum of s ** 2 is what a group is worth, but also grows with noise;
                 # the mean is fair to noise, but not to a category, of which each row
@@ -313,7 +317,7 @@ class Sparsifier:
             priced[c.name] = s / cost
         return priced
 
-    def _costs(self) -> dict[str, float | Tensor]:
+    def _costs(self) -> dict[str, float]:
         """Return what a unit or an open gate costs, by name, where it is not 1.
 
         A saliency is the root of a loss, so the root of what is saved is its price,
@@ -322,7 +326,7 @@ class Sparsifier:
         maps, it would never go before these.
         """
         network, what = self.network, self.prices.unit_cost
-        costs: dict[str, float | Tensor] = {}
+        costs: dict[str, float] = {}
         if not network.hidden:
             return costs
         if what != "constant":

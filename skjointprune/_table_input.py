@@ -40,7 +40,11 @@ class TableInput:
         )
         self.input_shape_: tuple[int, ...] = (self.n_features_in_,)
         self._check_for(
-            "images", train_transform=None, input_groups=None, num_workers=0
+            "images",
+            train_transform=None,
+            transform_batches=False,
+            num_workers=0,
+            input_groups=None,
         )
         names = getattr(self, "feature_names_in_", None)
         self.feature_groups_ = resolve_groups(self.feature_groups, X, names)

@@ -1,10 +1,12 @@
 import re
 import warnings
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
@@ -17,6 +19,7 @@ from skjointprune import (
     JointPruneClassifierCV,
     JointPruneRegressor,
     _reading,
+    _sparsify,
     joint_prune_path,
 )
 from skjointprune._costs import macs_of_weights
@@ -211,6 +214,35 @@ def test_augmentation_in_processes_is_random(pictures):
         torch.randperm(2)  # as before each epoch
         added += [X[:, 0, 0, 0] for X, _ in images.batches(at)]
     assert len(torch.cat(added).unique()) == 80
+
+
+def test_folds_in_processes_may_read_ahead(pictures):
+    X, y = (a[:60] for a in pictures)
+    clf = make(max_epochs=1, retrain_epochs=1, alpha=1e-3)
+    scores = [
+        cross_val_score(
+            clone(clf).set_params(num_workers=n),
+            X,
+            y,
+            cv=2,
+            n_jobs=2,
+            error_score="raise",
+        )
+        for n in (0, 1)
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
+def fit_and_predict(clf, X, y):
+    return clf.fit(X, y).predict_proba(X)
+
+
+def test_a_process_that_may_start_none_reads_itself(pictures):
+    X, y = (a[:40] for a in pictures)
+    clf = make(max_epochs=1, retrain_epochs=1, num_workers=2)
+    with get_context("spawn").Pool(1) as pool:
+        there = pool.apply(fit_and_predict, (clf, X, y))
+    np.testing.assert_allclose(there, fit_and_predict(clf, X, y), rtol=1e-5)
 
 
 class Broken(Labelled):
@@ -549,6 +581,7 @@ def test_parameters_for_images_are_refused_for_tables():
     for params in (
         {"input_groups": "row"},
         {"train_transform": lambda x: x},
+        {"transform_batches": True},
         {"num_workers": 1},
     ):
         with pytest.raises(ValueError, match="is for images"):
@@ -627,7 +660,6 @@ def test_the_price_of_a_row_is_the_root_of_its_work_relative_to_the_mean_unit():
     for channels, size in zip(gates.channels, (8, 9), strict=True):
         expected = np.sqrt((conv1 + conv2 + head) / size / (units / 16))
         assert pruner._costs()[channels.name] == pytest.approx(expected)
-    pruner.n_steps = 1
     pruner.squares["rows"] += torch.arange(1, 9)
     dear = pruner._costs()["rows"]
     priced = pruner._priced()["rows"]
@@ -678,7 +710,8 @@ def test_gates_that_do_not_listen_let_through_the_same_at_no_cost():
     assert torch.equal(gates.apply(X), deaf)
 
 
-def test_the_saliency_of_a_gate_is_of_the_steps_it_listened_to():
+def test_the_saliency_of_a_gate_is_of_the_steps_it_listened_to(monkeypatch):
+    monkeypatch.setattr(_sparsify, "GATES_AT_FIRST", 6)
     network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
     gates = InputGates(("row",), (3, 8, 9), 4, torch.device("cpu"))
     optimizer = torch.optim.SGD(network.module.parameters(), lr=0.0)
@@ -687,13 +720,13 @@ def test_the_saliency_of_a_gate_is_of_the_steps_it_listened_to():
     )
     X = torch.randn(2, 3, 8, 9)
     listened, found = [], []
-    for _ in range(9):
+    for _ in range(14):
         listened.append(gates.listening)
         network.module.zero_grad()
         network.module.eval()(gates.apply(X)).sum().backward()
         pruner.watch()
         found.append(pruner.saliency(gates.channels[0]))
-    assert listened == [True, *[False] * 3, True, *[False] * 3, True]
+    assert [step for step, did in enumerate(listened) if did] == [*range(6), 8, 12]
     # the same batch again and again: so is the mean of its squared derivatives
     for again in found:
         torch.testing.assert_close(again, found[0])
@@ -704,7 +737,7 @@ def test_cropped_images_hold_what_is_retained():
     X = np.arange(2 * 2 * 3 * 4).reshape(2, 2, 3, 4)
     support = np.zeros((2, 3, 4), dtype=bool)
     support[1, 0, 1] = support[1, 2, 3] = True
-    (small,) = read_cropped(X, support, smallest_box(support), 0)
+    (small,) = read_cropped(X, support, smallest_box(support))
     assert small[1].tolist() == [[[X[1, 1, 0, 1], 0], [0, X[1, 1, 2, 3]]]]
 
 

@@ -65,6 +65,7 @@ def priced(pruner, *args, **kwargs):
     """The same network and gradients at other prices."""
     other = sparsifier(pruner.network, pruner.optimizer, price(*args, **kwargs))
     other.squares, other.n_steps = dict(pruner.squares), pruner.n_steps
+    other.forgetting = dict(pruner.forgetting)
     return other
 
 

@@ -234,7 +234,10 @@ def parse_args():
     parser.add_argument("--prune", nargs="+", choices=NETWORKS, help="which networks")
     parser.add_argument("--seeds", type=int)
     parser.add_argument(
-        "--jobs", type=int, default=1, help="networks that are trained at a time"
+        "--jobs",
+        type=int,
+        default=1,
+        help="networks that are trained at a time; seconds are then of shared cores",
     )
     parser.add_argument("--repeats", type=int, help="of a latency")
     parser.add_argument("--train-rows", type=int, help="at most so many, stratified")
@@ -262,7 +265,7 @@ def main():
     """Print the table, row by row."""
     args = parse_args()
     print_header()
-    print(f"budget: {args.budget}")
+    print(f"budget: {args.budget}; networks trained at a time: {args.jobs}")
     for name in args.only:
         run_row(name, BUDGETS[args.budget].rows[name], args)
 
