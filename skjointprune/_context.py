@@ -72,22 +72,25 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
     Convolutions there run in TF32 unless they are told not to: 10 bits of mantissa.
     """
-    backends = torch.backends
-    rounding: list[Any] = [backends.cudnn, backends.cuda.matmul]
-    name, exact = "allow_tf32", False  # type: str, Any
-    if hasattr(backends.cudnn, "conv"):  # torch 2.9: reading both kinds is an error
-        rounding = [backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul]
-        name, exact = "fp32_precision", "ieee"
     if device.type != "cuda":
-        rounding = []
-    before = [getattr(of, name) for of in rounding]
-    for of in rounding:
-        setattr(of, name, exact)
+        yield
+        return
+    exact: str | bool
+    cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
+    if hasattr(cudnn, "conv"):  # torch 2.9 and later, where one may not read both
+        name, exact = "fp32_precision", "ieee"
+        parts = [cudnn.conv, cudnn.rnn, cublas]
+    else:
+        name, exact = "allow_tf32", False
+        parts = [cudnn, cublas]
+    before = [getattr(part, name) for part in parts]
+    for part in parts:
+        setattr(part, name, exact)
     try:
         yield
     finally:
-        for of, value in zip(rounding, before, strict=True):
-            setattr(of, name, value)
+        for part, value in zip(parts, before, strict=True):
+            setattr(part, name, value)
 
 
 @contextmanager
