@@ -70,7 +70,8 @@ def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool
     small = compact(network, keep)
     left = rows
     if "inputs" in keep:
-        left = rows.index_select(network.input_dim, keep["inputs"].nonzero().flatten())
+        kept = keep["inputs"].nonzero().flatten().to(rows.device)
+        left = rows.index_select(network.input_dim, kept)
     with full_precision(rows.device), torch.no_grad():
         expected = _outputs_of_zeroed(network, keep, rows)
         try:

@@ -116,7 +116,7 @@ class InputGates:
         """Close the open gates that a mask, (open gates,), leaves out."""
         value = self.values[self.kind_of[name]]
         with torch.no_grad():
-            value[value > 0] = keep.to(value.dtype)
+            value[value > 0] = keep.to(value)
         next(c for c in self.channels if c.name == name).size = int(keep.sum())
 
     def spread(self, name: str, of_open: Tensor) -> Tensor:

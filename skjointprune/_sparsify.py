@@ -213,14 +213,15 @@ class Sparsifier:
         priced = self._priced()
         for c in self.targets:
             exactly = n_inputs if c is self.counted else None
-            keep[c.name] = self._step(c, priced[c.name], alpha, exactly)
+            # on the CPU: what follows asks masks for numbers all the time
+            keep[c.name] = self._step(c, priced[c.name], alpha, exactly).cpu()
         self._restore_what_fails(keep)
         inputs = self.network.inputs
         kept = keep.get(inputs.name, torch.ones(inputs.size, dtype=torch.bool))
         if inputs.name in keep:
             self.costs = self.costs[kept]
             self.groups = self.groups[kept].unique(return_inverse=True)[1]
-        self.support = self.support[kept.cpu()]
+        self.support = self.support[kept]
         for name, mask in keep.items():
             self.squares[name] = self.squares[name][mask]
             if self.gates is not None and self._is_gate(name):
