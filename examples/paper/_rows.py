@@ -90,7 +90,7 @@ SMOKE = Budget(
 
 TWO_CORES_CONVNET = COMMON | {
     "module__width": 0.25,
-    "alpha": 0.01,
+    "alpha": 0.006,
     "max_epochs": 10,
     "retrain_epochs": 10,
     "lr": 1e-3,
