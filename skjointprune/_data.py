@@ -87,11 +87,11 @@ def prepare_images(
     parts = {"train": ~held_out, "valid": held_out}
     target_scaling, ys = _scale(y, parts, weight, scale_targets)
 
-    def images(name: str, **transform) -> Images:
+    def images(name: str, **augmentation) -> Images:
         at = parts[name]
         targets, w = _on_device(y, ys[name], weight[at], device)
         return Images(
-            source, rows[at], targets, w, num_workers=num_workers, **transform
+            source, rows[at], targets, w, num_workers=num_workers, **augmentation
         )
 
     train = images("train", transform=transform, transform_batches=transform_batches)

@@ -186,7 +186,7 @@ class Sparsifier:
 
     def watch(self) -> None:
         """Take the gradients of a training step into account."""
-        every = 1 if self.n_steps < GATES_AT_FIRST else GATES_EVERY
+        every = self._gates_every
         self.n_steps += 1
         for name, mean in self.squares.items():
             decay = DECAY
@@ -199,8 +199,12 @@ class Sparsifier:
             mean.lerp_(gradient**2, 1 - decay)
             self.forgetting[name] *= decay
         if self.gates is not None:
-            late = self.n_steps >= GATES_AT_FIRST
-            self.gates.listening = not late or self.n_steps % GATES_EVERY == 0
+            self.gates.listening = self.n_steps % self._gates_every == 0
+
+    @property
+    def _gates_every(self) -> int:
+        """Of how many steps the gates of images are asked in one, by now."""
+        return 1 if self.n_steps < GATES_AT_FIRST else GATES_EVERY
 
     def prune(self, alpha: float, n_inputs: int | None = None) -> Tensor:
         """Zero and remove what costs more than it is worth at the threshold `alpha`.
