@@ -162,6 +162,7 @@ class Sparsifier:
         # the inputs that an exact number is of
         self.counted, *_ = prunable_inputs(network, gates)
         gated = [] if gates is None else gates.channels
+        self.n_gates = {c.name: c.size for c in gated}  # of whole images
         n = self.n_dense = network.inputs.size
         device = next(network.module.parameters()).device
         self.support = torch.arange(n)  # positions of the inputs that are left
@@ -328,7 +329,9 @@ class Sparsifier:
         A saliency is the root of a loss, so the root of what is saved is its price,
         relative to the mean unit. Cropping a row, or another part of an image, saves
         its share of all work: left at the price of a unit, one of hundreds of feature
-        maps, it would never go before these.
+        maps, it would never go before these. Its share of the whole image's: as a
+        share of what is left of the image, prices would rise as rows go, until the
+        last ones went too.
         """
         network, what = self.network, self.prices.unit_cost
         costs: dict[str, float] = {}
@@ -342,7 +345,9 @@ class Sparsifier:
         if gated:
             mean = saved_by_the_mean_unit(network, "macs")
             saved = macs_of_weights(network)
-            costs |= {c.name: math.sqrt(saved / c.size / mean) for c in gated}
+            costs |= {
+                c.name: math.sqrt(saved / self.n_gates[c.name] / mean) for c in gated
+            }
         return costs
 
     def _step(

@@ -84,7 +84,7 @@ QUICK = {
 
 
 def make(**params):
-    return JointPruneClassifier(**(QUICK | {"alpha": 0.2} | params))
+    return JointPruneClassifier(**(QUICK | {"alpha": 0.25} | params))
 
 
 @pytest.fixture(scope="module")
@@ -666,6 +666,17 @@ def test_the_price_of_a_row_is_the_root_of_its_work_relative_to_the_mean_unit():
     dear = pruner._costs()["rows"]
     priced = pruner._priced()["rows"]
     torch.testing.assert_close(priced * dear, pruner.saliency(gates.channels[0]))
+
+
+def test_rows_get_no_dearer_as_others_go():
+    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
+    gates = InputGates(("row", "column"), (3, 8, 9), 4, torch.device("cpu"))
+    optimizer = torch.optim.Adam(network.module.parameters())
+    prices = Prices(PENALTIES["group_l0"]())
+    pruner = Sparsifier(network, optimizer, 32, prices, lambda: None, gates)
+    of_whole_images = pruner._costs()
+    gates.close("rows", torch.arange(8) < 2)
+    assert pruner._costs() == of_whole_images
 
 
 def test_weighted_rows_count_as_often_as_they_weigh(pictures):
