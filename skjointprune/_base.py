@@ -69,6 +69,7 @@ class JointPruneEstimator(
         "feature_groups": ["array-like", StrOptions({"auto"}), None],
         "feature_costs": ["array-like", None],
         "unit_cost": [StrOptions({"constant", "macs", "params"})],
+        "round_units_to": [Interval(Integral, 1, None, closed="left")],
         "input_noise": [Interval(Real, 0, None, closed="left")],
         "distillation": [Interval(Real, 0, 1, closed="both")],
         "max_epochs": [
@@ -313,7 +314,12 @@ class JointPruneEstimator(
         if self.feature_costs is not None:
             costs = torch.tensor(np.asarray(self.feature_costs, dtype=np.float32))
         return Prices(
-            self._resolved_penalty(), self.prune, groups, costs, self.unit_cost
+            self._resolved_penalty(),
+            self.prune,
+            groups,
+            costs,
+            self.unit_cost,
+            int(self.round_units_to),
         )
 
     def _n_inputs(self) -> int | None:

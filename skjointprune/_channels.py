@@ -73,13 +73,12 @@ class Channels:
     counted_by: list[Axis] = field(default_factory=list)
     averaged_by: list[Axis] = field(default_factory=list)
 
-    def is_of_several(self) -> bool:
-        """Tell whether one group is of several units."""
+    @property
+    def n_units_each(self) -> int:
+        """Of how many units one channel is: 1, or more as a head of attention is."""
         mine = torch.ones(self.size, dtype=torch.bool)
-        return any(
-            axis.slots is not None and axis.where(mine).sum() > self.size
-            for axis in self.produced_by
-        )
+        n_slots = (int(axis.where(mine).sum()) for axis in self.produced_by)
+        return max(n_slots, default=self.size) // self.size
 
     def copy(self) -> "Channels":
         """Return channels with lists of their own."""

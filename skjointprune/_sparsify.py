@@ -101,7 +101,8 @@ class Prices:
     `groups`, (inputs,), numbers the groups of inputs that go together, and `costs`,
     (inputs,), multiply the threshold of each input; None is one each. `unit_cost`
     makes the threshold of a unit follow the root of what its removal saves, "macs" or
-    "params", relative to the mean unit of the network; "constant" does not.
+    "params", relative to the mean unit of the network; "constant" does not. In
+    layers that lose units, the number left is a multiple of `round_units_to`.
     """
 
     penalty: Penalty
@@ -109,6 +110,7 @@ class Prices:
     groups: Tensor | None = None
     costs: Tensor | None = None
     unit_cost: str = "constant"
+    round_units_to: int = 1
 
     def targets(
         self, network: Network, gates: InputGates | None = None
@@ -365,8 +367,10 @@ class Sparsifier:
             if not keep.any():
                 self.starved.append(channels.name)
                 keep[s.argmax()] = True
+            if any(channels is c for c in self.network.hidden):
+                keep = self._rounded_up(channels, s, keep)
         left = prox(s, alpha)
-        # Where ties or the last group are kept by rule, they stay as they are.
+        # What is kept by rule, as ties and the last group are, stays as it is.
         scale = torch.where(left > 0, left / s, 1.0)
         if channels is self.network.inputs:
             keep, scale = keep[self.groups], scale[self.groups]
@@ -375,6 +379,14 @@ class Sparsifier:
         if not bool((scale == 1).all()):
             self._scale_(channels, scale)
         return keep
+
+    def _rounded_up(self, channels: Channels, s: Tensor, keep: Tensor) -> Tensor:
+        """Keep the most salient of a priced saliency, a round number of units."""
+        multiple = self.prices.round_units_to
+        multiple //= math.gcd(multiple, channels.n_units_each)
+        more = -int(keep.sum()) % multiple
+        next_ones = torch.where(keep, -1, s).argsort(descending=True, stable=True)
+        return keep.index_fill(0, next_ones[: min(more, int((~keep).sum()))], True)
 
     def _scale_(self, channels: Channels, scale: Tensor) -> None:
         """Close gates in part: scale what reads the channels, and so their saliency."""

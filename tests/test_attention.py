@@ -6,6 +6,7 @@ from skjointprune._attention import MultiheadAttention
 from skjointprune._compact import compact, zero_groups_
 from skjointprune._groups import find_groups
 from skjointprune._prunable import with_prunable_layers
+from skjointprune._sparsify import PENALTIES, Prices, Sparsifier
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -72,3 +73,20 @@ def test_heads_go_whole_and_exactly():
     torch.testing.assert_close(got, module(X), rtol=1e-10, atol=1e-10)
     assert small.attention.num_heads == 2
     assert small.attention.query.weight.shape == (8, int(keep["embed"].sum()))
+
+
+def test_units_of_heads_are_what_makes_a_round_number():
+    network = find_groups(with_prunable_layers(Transformer()), (6, 5))
+    heads = next(c for c in network.hidden if c.name == "attention.query")
+    assert heads.n_units_each == 4
+    pruner = Sparsifier(
+        network,
+        torch.optim.Adam(network.module.parameters()),
+        8,
+        Prices(PENALTIES["group_l0"](), "weights", round_units_to=8),
+        rows=lambda: torch.ones(2, 6, 5),
+    )
+    pruner.squares["attention.query"] = torch.tensor([1.0, 100.0, 4.0])
+    pruner.prune(float(pruner.saliency(heads).max()) * 0.9)
+    assert heads.size == 2  # of 4 units each
+    assert all(c.size % 8 == 0 for c in network.hidden if c is not heads)

@@ -592,7 +592,13 @@ def test_dropout_falls_with_the_share_of_units_that_are_left(quick, planted, pru
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("input_noise", -1), ("distillation", 1.5), ("unit_cost", "x")]
+    ("name", "value"),
+    [
+        ("input_noise", -1),
+        ("distillation", 1.5),
+        ("unit_cost", "x"),
+        ("round_units_to", 0),
+    ],
 )
 def test_parameters_of_training_out_of_range_are_refused_by_name(
     quick, planted, name, value

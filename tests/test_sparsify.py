@@ -272,6 +272,28 @@ def test_constant_unit_cost_leaves_saliencies_as_they_are():
     assert torch.equal(pruner._priced()[unit.name], pruner.saliency(unit))
 
 
+@pytest.mark.parametrize("penalty", [GroupL0(), GroupLasso()])
+@pytest.mark.parametrize(("n_above", "n_left"), [(3, 4), (4, 4), (5, 8), (9, 10)])
+def test_as_many_of_the_most_salient_units_stay_as_make_a_round_number(
+    penalty, n_above, n_left
+):
+    pruner = untrained((10,), norm=None)
+    (unit,) = pruner.network.hidden
+    pruner = priced(pruner, penalty, round_units_to=4)
+    order = torch.randperm(10)
+    pruner.squares[unit.name] = (1.0 + order) ** 2  # the saliency of its place in order
+    pruner.squares["inputs"] += 1e9  # all of them stay, an odd number
+    s = pruner.saliency(unit).sort(descending=True).values
+    alpha = float(s[n_above - 1 : n_above + 1].mean())
+    before = pruner.network.module.output.weight.clone()
+    pruner.prune(alpha)
+    assert unit.size == n_left
+    assert pruner.network.inputs.size == 6
+    after, kept = pruner.network.module.output.weight, order >= 10 - n_left
+    below = order[kept] < 10 - n_above  # kept by rule: as they were
+    torch.testing.assert_close(after[:, below], before[:, kept][:, below])
+
+
 def test_alpha_for_removes_the_share_of_inputs_and_units_asked_for():
     pruner = trained()
     network = pruner.network
