@@ -125,7 +125,6 @@ FULL_MLP = COMMON | {
     "module__dropout": 0.4,
 }
 FULL_CONVNET = COMMON | {
-    "unit_cost": "macs",
     "distillation": 0.9,
     "lr": 0.05,  # retraining peaks at twice that
     "optimizer": "sgd",
@@ -136,17 +135,18 @@ FULL_CONVNET = COMMON | {
 }
 FULL_VGG16 = FULL_CONVNET | {
     "module": "vgg16",
-    "alpha": 0.012,
-    "max_epochs": 25,
-    "retrain_epochs": 25,
+    "alpha": 0.0325,
+    "max_epochs": 35,
+    "retrain_epochs": 50,  # and 50 of the teacher
     "batch_size": 256,
     **crop_and_flip(32),
 }
 FULL_RESNET18 = FULL_CONVNET | {
     "module": "resnet18",
-    "alpha": 0.016,
+    "alpha": 0.0165,
+    "unit_cost": "macs",
     "max_epochs": 40,
-    "retrain_epochs": 40,
+    "retrain_epochs": 60,  # and 60 of the teacher
     "batch_size": 64,
     **crop_and_flip(128),
 }
