@@ -223,8 +223,8 @@ class JointPruneEstimator(
         if counted.pinned and self.n_features_to_select is not None:
             raise ValueError(
                 f"`n_features_to_select`={self.n_features_to_select} cannot be met: "
-                f"the inputs are kept whole, as {counted.pinned}. Let a linear layer "
-                "or a convolution come first."
+                f"the inputs are kept whole, as {counted.pinned}. Let `module` do no "
+                "more with them than a linear layer or a convolution does."
             )
         return network
 

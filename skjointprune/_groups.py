@@ -33,7 +33,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         )
     there = set(vars(module))
     try:
-        graph = trace(module)
+        graph = trace(module, shape)
         n_outputs = run_shapes(module, graph, shape)
         labels = Labels(module)
         inputs, positions = walk(module, graph, labels, shape)

@@ -25,29 +25,26 @@ from ._labels import (
     varies,
 )
 from ._rules import PinnedParts, layer_rule
+from ._tracer import DECIDES, QUESTIONS, Tracer
 
 
-class _Tracer(fx.Tracer):
-    proxy_buffer_attributes = True  # or what comes of them is lost from the graph
+def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
+    """Return the graph of a module for rows of a shape.
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ruled = layer_rule(m) is not None
-        return ruled or super().is_leaf_module(m, module_qualified_name)
-
-
-def trace(module: nn.Module) -> fx.Graph:
-    """Return the graph of a module; tensors that its code makes are left in it."""
+    Tensors that its code makes are left in it.
+    """
     name = type(module).__name__
     try:
         _, *more = inspect.signature(module.forward).parameters.values()
         plain = (bool, int, float, str, type(None))
         defaults = {p.name: p.default for p in more if isinstance(p.default, plain)}
-        graph = _Tracer().trace(module, concrete_args=defaults)
+        tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
+        graph = tracer.trace(module, concrete_args=defaults)
     except Exception as error:
         raise ValueError(
             f"`module` {name} could not be traced ({error}). Its forward must not "
-            "branch on values or sizes, nor assign to elements; register a rule for "
-            "the layer that does (skjointprune.register_rule)."
+            "branch on values, nor assign to elements; register a rule for the layer "
+            "that does (skjointprune.register_rule)."
         ) from error
     _, *others = (n for n in graph.nodes if n.op == "placeholder")
     for node, parameter in zip(others, more, strict=True):
@@ -152,6 +149,9 @@ def walk(
                 "return one label for each number of the output."
             )
         at[node] = out
+        if DECIDES in node.meta:
+            why = f"the code decides by their number at {node.name!r}"
+            labels.pin(_counted_behind(node, at), why)
     assert inputs is not None
     return inputs, positions
 
@@ -226,7 +226,13 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
     return out
 
 
-QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_device")
+def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
+    """Return what comes of how many channels there are in a number, or a question."""
+    value = at[node]
+    if isinstance(value, Counted):
+        return [value]
+    asked = node.all_input_nodes if isinstance(value, bool) else []
+    return [number for n in asked for number in _counted_behind(n, at)]
 
 
 def _is_question(node: fx.Node) -> bool:

@@ -105,16 +105,6 @@ class Scaled(nn.Module):
         return self.layer(X * scale)
 
 
-class Asserting(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(4, 2)
-
-    def forward(self, X):
-        assert X.shape[1] == 4
-        return self.layer(X)
-
-
 class WithDefaults(nn.Module):
     def __init__(self):
         super().__init__()
@@ -187,7 +177,6 @@ def test_inputs_that_are_read_one_by_one_are_kept_whole():
         (Branching(), "Branching could not be traced"),
         (Pair(), "logits alone"),
         (Scaled(), "takes a second input, scale. Give it a default"),
-        (Asserting(), "Asserting could not be traced"),
         (nn.Sequential(nn.Linear(4, 2), nn.Unflatten(1, (1, 2))), r"\(2, 1, 2\)"),
         (nn.Sequential(nn.Linear(3, 2)), "does not run on 4 inputs"),
         (nn.Sequential(nn.ReLU()), "no parameters to train"),

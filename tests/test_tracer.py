@@ -1,0 +1,153 @@
+import math
+from copy import deepcopy
+
+import pytest
+import torch
+from _networks import Net, assert_cuts_are_exact
+from torch import nn
+from torch.nn import functional as F
+
+from skjointprune._groups import find_groups
+
+DECIDES = "the code decides by their number at "
+
+
+def net(forward):
+    """A function of layers a, b and c, and of rows of 12 numbers."""
+    layers = {"a": nn.Linear(12, 8), "b": nn.Linear(8, 6), "c": nn.Linear(6, 2)}
+    return Net(forward, norm=nn.BatchNorm1d(8), **layers)
+
+
+def of_dimensions(m, x):
+    assert x.ndim == 2
+    assert len(x.shape) == 2
+    assert not x.is_cuda
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_the_type(m, x):
+    x = x.float() if x.dtype == torch.float16 else x
+    return m.c(m.b(m.norm(m.a(x)).relu()))
+
+
+def of_the_number_of_rows(m, x):
+    for _ in range(x.shape[0]):
+        x = x + 1
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_parts(m, x):
+    x = torch.cat([part.relu() for part in m.a(x).chunk(2, 1)], 1)
+    return m.c(m.b(x))
+
+
+def of_all_sizes(m, x):
+    product = 1
+    for n in m.norm(m.a(x)).shape[:1]:
+        product = product * n
+    return m.c(m.b(m.a(x).relu())) if product > 0 else x
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [of_dimensions, of_the_type, of_the_number_of_rows, of_parts, of_all_sizes],
+)
+def test_code_that_asks_for_what_pruning_leaves_alone_loses_nothing(forward):
+    network = find_groups(net(forward), (12,))
+    assert network.kept_whole == {}
+    assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
+def of_an_assertion(m, x):
+    assert x.shape[1] == 12
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_an_error(m, x):
+    if x.size(-1) != m.a.in_features:
+        raise ValueError("no such columns")
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_two_questions(m, x):
+    assert (x.shape[1] == 12) & (x.shape[0] > 1)
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_a_loop(m, x):
+    for _ in range(x.shape[1] // 4):
+        x = x + 1
+    return m.c(m.b(m.a(x)).relu())
+
+
+@pytest.mark.parametrize(
+    "forward", [of_an_assertion, of_an_error, of_two_questions, of_a_loop]
+)
+def test_what_the_code_counts_to_decide_is_kept_whole(forward):
+    network = find_groups(net(forward), (12,))
+    assert list(network.kept_whole) == ["inputs"]
+    assert network.kept_whole["inputs"].startswith(DECIDES)
+    assert_cuts_are_exact(lambda: net(forward), (12,))  # of the units
+
+
+def test_a_number_that_the_code_makes_of_units_keeps_these_whole():
+    def forward(m, x):
+        x = m.a(x)
+        return m.c(m.b(x / int(x.shape[1])) * float(x.shape[1]))
+
+    network = find_groups(net(forward), (12,))
+    assert list(network.kept_whole) == ["a"]
+    assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
+@pytest.mark.parametrize(("size", "layer"), [(4, "small"), (9, "large")])
+def test_the_branch_that_is_taken_is_that_for_the_shape_of_the_rows(size, layer):
+    def forward(m, x):
+        x = m.stem(x)
+        if min(x.shape[2:]) < 5:
+            x = m.small(x)
+        else:
+            x = m.large(F.max_pool2d(x, int(math.sqrt(x.shape[-1]))))
+        return m.head(x.mean((2, 3)))
+
+    layers = {name: nn.Conv2d(4, 4, 3, padding=1) for name in ("small", "large")}
+    module = Net(forward, stem=nn.Conv2d(3, 4, 1), head=nn.Linear(4, 2), **layers)
+    network = find_groups(module, (3, size, size))
+    assert [c.name for c in network.channels] == ["inputs", "stem", layer]
+    assert network.kept_whole == {}
+    assert_cuts_are_exact(lambda: module, (3, size, size))
+
+
+@pytest.mark.parametrize(
+    "decide",
+    [
+        lambda x: x.sum() > 0,
+        lambda x: x.sum().item() > 0,
+        lambda x: (x > 0).nonzero().shape[0] > x.max(),
+        lambda x: x.tolist(),
+    ],
+)
+def test_code_that_decides_by_numbers_is_refused(decide):
+    def forward(m, x):
+        return m.c(m.b(m.a(x + 1 if decide(x) else x)))
+
+    with pytest.raises(ValueError, match=r"numbers of a tensor.* branch on values"):
+        find_groups(net(forward), (12,))
+
+
+def test_rows_are_not_gone_through_one_by_one():
+    with pytest.raises(ValueError, match=r"could not be traced"):
+        find_groups(net(lambda m, x: m.c(torch.stack([m.b(m.a(r)) for r in x]))), (12,))
+
+
+def test_asking_leaves_the_module_as_it_was():
+    def forward(m, x):
+        x = m.norm(m.a(x))
+        return m.c(m.b(x if x.shape[0] > 1 else -x))
+
+    module = net(forward).train()
+    before = deepcopy(module.state_dict())
+    find_groups(module, (12,))
+    assert module.training
+    assert module.norm.training
+    torch.testing.assert_close(module.state_dict(), before)
