@@ -25,7 +25,7 @@ from ._labels import (
     varies,
 )
 from ._rules import PinnedParts, layer_rule
-from ._tracer import DECIDES, QUESTIONS, Tracer
+from ._tracer import DECIDES, Tracer
 
 
 def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
@@ -41,10 +41,11 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
         tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
         graph = tracer.trace(module, concrete_args=defaults)
     except Exception as error:
+        _refuse_what_does_not_run(module, shape)
         raise ValueError(
             f"`module` {name} could not be traced ({error}). Its forward must not "
-            "branch on values, nor assign to elements; register a rule for the layer "
-            "that does (skjointprune.register_rule)."
+            "branch on values or the number of rows, nor assign to elements; register "
+            "a rule for the layer that does (skjointprune.register_rule)."
         ) from error
     _, *others = (n for n in graph.nodes if n.op == "placeholder")
     for node, parameter in zip(others, more, strict=True):
@@ -56,6 +57,32 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
                 "default, or let `forward` take the rows alone."
             )
     return graph
+
+
+def _refuse_what_does_not_run(module: nn.Module, shape: tuple[int, ...]) -> None:
+    try:
+        with torch.no_grad():
+            deepcopy(module).eval()(torch.zeros(2, *shape, **kind_of_rows(module)))
+    except Exception as error:
+        raise _does_not_run(module, shape, error) from error
+
+
+def _does_not_run(module: nn.Module, shape: tuple[int, ...], error: Exception):
+    size = " x ".join(map(str, shape))
+    says = str(error).partition("\n")[0] or type(error).__name__
+    if "type" in says or "Double" in says:
+        remedy = "Let it compute in float32, which it is made to have here."
+    elif len(shape) == 1:
+        remedy = (
+            "Make its first layer accept as many inputs as X has columns, or take "
+            "them as a parameter `n_features_in`."
+        )
+    else:
+        remedy = "Let it take the shape of a row as a parameter `input_shape`."
+    return ValueError(
+        f"`module` {type(module).__name__} does not run on {size} inputs "
+        f"({says}). {remedy}"
+    )
 
 
 class _Shapes(fx.Interpreter):
@@ -81,21 +108,7 @@ def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> in
         with torch.no_grad():
             out = _Shapes(traced).run(rows)
     except Exception as error:
-        size = " x ".join(map(str, shape))
-        says = str(error).partition("\n")[0]
-        if "type" in says or "Double" in says:
-            remedy = "Let it compute in float32, which it is made to have here."
-        elif len(shape) == 1:
-            remedy = (
-                "Make its first layer accept as many inputs as X has columns, or take "
-                "them as a parameter `n_features_in`."
-            )
-        else:
-            remedy = "Let it take the shape of a row as a parameter `input_shape`."
-        raise ValueError(
-            f"`module` {type(module).__name__} does not run on {size} inputs "
-            f"({says}). {remedy}"
-        ) from error
+        raise _does_not_run(module, shape, error) from error
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
         got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise ValueError(
@@ -149,7 +162,7 @@ def walk(
                 "return one label for each number of the output."
             )
         at[node] = out
-        if DECIDES in node.meta:
+        if DECIDES in node.meta or node.target is torch._assert:
             why = f"the code decides by their number at {node.name!r}"
             labels.pin(_counted_behind(node, at), why)
     assert inputs is not None
@@ -227,12 +240,20 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
 
 
 def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
-    """Return what comes of how many channels there are in a number, or a question."""
-    value = at[node]
-    if isinstance(value, Counted):
-        return [value]
-    asked = node.all_input_nodes if isinstance(value, bool) else []
-    return [number for n in asked for number in _counted_behind(n, at)]
+    """Return the numbers of channels that a number, or an answer, comes of."""
+    found, todo, seen = [], [node], set()
+    while todo:
+        seen.add(of := todo.pop())
+        value = at[of]
+        values = value if isinstance(value, tuple | list) else [value]
+        numbers = [v for v in values if isinstance(v, Counted)]
+        found += numbers
+        if not numbers and of.target is not operator.getitem:  # of what has one more
+            todo += [n for n in of.all_input_nodes if n not in seen]
+    return found
+
+
+QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_device")
 
 
 def _is_question(node: fx.Node) -> bool:

@@ -2,8 +2,8 @@
 
 The code is run on proxies, which have no numbers. But how many numbers a tensor has is
 known once rows have a shape. So where the code asks for a size, to branch or to loop,
-as much of the graph as that takes is run on two rows. The answer holds for this size:
-what it counts must stay as many.
+the graph so far is run on tensors that have a shape alone. The answer holds for this
+size: what it counts must stay as many.
 """
 
 import operator
@@ -18,11 +18,15 @@ from torch.fx.proxy import Attribute, TraceError
 from ._context import kind_of_rows
 
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
-QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_device")
+ROWS = 2  # that shapes are noted of; branches are to be the same for these:
+OTHER_ROWS = (1, 1000)
 
 
 class Tracer(fx.Tracer):
     """Looks into all layers but those that `is_leaf` tells to be of one piece.
+
+    Where the code decides by numbers of a tensor, or branches by the number of rows,
+    tracing ends in a `TraceError`.
 
     Parameters
     ----------
@@ -43,8 +47,8 @@ class Tracer(fx.Tracer):
     ):
         super().__init__()
         self.module, self.shape, self.is_leaf = module, shape, is_leaf
-        self.running = False
-        self.values: dict[fx.Node, Any] = {}
+        self.runs: dict[int, _Run] = {}
+        self.running = False  # or what is run would be traced
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a layer is one node of the graph."""
@@ -56,86 +60,105 @@ class Tracer(fx.Tracer):
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Let the code branch on sizes."""
-        return bool(self.decide(obj.node))
+        answer = bool(self.decide(obj.node))
+        for n_rows in OTHER_ROWS:
+            try:
+                other = bool(self.value(obj.node, n_rows))
+            except Exception:  # does not run on so many: nor would it predict
+                continue
+            if other != answer:
+                raise TraceError(f"{obj.node.name!r} decides by the number of rows")
+        return answer
 
     def iter(self, obj: fx.Proxy) -> Iterator:
         """Let the code go through sizes, or through the parts of a tensor."""
-        self.run(obj.node)
-        if not isinstance(self.values[obj.node], tuple | list):
-            return super().iter(obj)
-        return (operator.getitem(obj, i) for i in range(len(self.values[obj.node])))
+        return (operator.getitem(obj, i) for i in range(self.length(obj.node)))
+
+    def length(self, node: fx.Node) -> int:
+        """Return how many sizes or parts there are; it says nothing of channels."""
+        value = self.value(node)
+        if not isinstance(value, tuple | list):
+            raise TraceError(f"{node.name!r} is gone through one by one")
+        return len(value)
 
     def decide(self, node: fx.Node) -> Any:
         """Return the value of a node, if sizes tell it, and note that it mattered."""
-        self.run(node)
-        if self._is_of_numbers(node):
+        value = self.value(node)
+        if isinstance(value, Tensor):
             raise TraceError(f"{node.name!r} decides by numbers of a tensor")
         node.meta[DECIDES] = True
-        return self.values[node]
+        return value
 
-    def run(self, node: fx.Node) -> None:
-        """Compute the value of a node for two rows, and what it takes."""
-        if self.running:
-            return
-        self.running = True  # or what is run would be traced
+    def value(self, node: fx.Node, n_rows: int = ROWS) -> Any:
+        """Return the value of a node for some rows; of tensors the shape alone."""
+        from torch._subclasses.fake_tensor import (
+            DataDependentOutputException,
+            DynamicOutputShapeException,
+        )
+
+        self.running = True
         try:
-            with torch.no_grad():
-                self._run(node)
+            if not self.runs:
+                self.copy = deepcopy(self.module).eval()
+            if n_rows not in self.runs:
+                shape = (n_rows, *self.shape)
+                self.runs[n_rows] = _Run(self.module, self.copy, shape)
+            return self.runs[n_rows].value(node)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            raise TraceError(f"{error.func} decides by numbers of a tensor") from error
         finally:
             self.running = False
 
-    def _run(self, node: fx.Node) -> None:
-        todo = [node]
-        while todo:
-            missing = [n for n in todo[-1].all_input_nodes if n not in self.values]
-            if missing:
-                todo += missing
-            else:
-                last = todo.pop()
-                self.values[last] = self._value(last)
-
-    def _value(self, node: fx.Node) -> Any:
-        if node.op == "placeholder":
-            kind = kind_of_rows(self._copy)
-            return node.args[0] if node.args else torch.zeros(2, *self.shape, **kind)
-        target: Any = node.target
-        if node.op == "get_attr":
-            return operator.attrgetter(target)(self._copy)
-        given = (node.args, node.kwargs)
-        args, kwargs = fx.node.map_arg(given, lambda n: self.values[n])
-        if node.op == "call_function":
-            return target(*args, **kwargs)
-        if node.op == "call_module":
-            return self._copy.get_submodule(target)(*args, **kwargs)
-        return getattr(args[0], target)(*args[1:], **kwargs)
-
-    @property
-    def _copy(self) -> nn.Module:
-        if "_copied" not in vars(self):
-            self._copied = deepcopy(self.module).eval()
-        return self._copied
-
-    def _is_of_numbers(self, node: fx.Node) -> bool:
-        """Tell whether a value comes of what is in tensors, and not of their sizes."""
-        if isinstance(self.values[node], Tensor):
-            return True
-        asks = node.target in QUESTIONS or node.target is getattr
-        return any(
-            not (asks and isinstance(self.values[n], Tensor)) and self._is_of_numbers(n)
-            for n in node.all_input_nodes
-        )
-
     def call_module(self, m: nn.Module, forward: Callable, args, kwargs) -> Any:
-        """Trace a layer, or run it where it is the copy's."""
+        """Trace a layer, or run it."""
         if self.running:
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache) -> Any:
-        """Return a parameter as a node of the graph, or the copy's as it is."""
+        """Return a parameter as a node of the graph, or to run it as it is."""
         if self.running:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+class _Run:
+    """Runs a graph, as far as it is traced, on rows of a shape that have no numbers.
+
+    With the layers of a copy of the module.
+    """
+
+    def __init__(self, module: nn.Module, copy: nn.Module, shape: tuple[int, ...]):
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        self.module, self.copy, self.shape = module, copy, shape
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self.values: dict[fx.Node, Any] = {}
+        self.last: fx.Node | None = None
+
+    def value(self, node: fx.Node) -> Any:
+        with self.mode:
+            while node not in self.values:  # in order: some nodes change tensors
+                first = next(iter(node.graph.nodes))
+                run = first if self.last is None else self.last.next
+                self.values[run] = self._value(run)
+                self.last = run
+        return self.values[node]
+
+    def _value(self, node: fx.Node) -> Any:
+        if node.op == "placeholder":
+            kind = kind_of_rows(self.copy)
+            return node.args[0] if node.args else torch.empty(self.shape, **kind)
+        target: Any = node.target
+        if node.op == "get_attr":  # of the module: constants get there while tracing
+            return operator.attrgetter(target)(self.module)
+        given = (node.args, node.kwargs)
+        args, kwargs = fx.node.map_arg(given, lambda n: self.values[n])
+        if node.op == "call_function":
+            return target(*args, **kwargs)
+        if node.op == "call_module":
+            return self.copy.get_submodule(target)(*args, **kwargs)
+        return getattr(args[0], target)(*args[1:], **kwargs)
 
 
 class _Proxy(fx.Proxy):
@@ -155,12 +178,11 @@ class _Proxy(fx.Proxy):
     def __float__(self) -> float:
         return float(self.tracer.decide(self.node))
 
+    def __round__(self, n_digits: int | None = None) -> float:
+        return round(self.tracer.decide(self.node), n_digits)
+
     def __len__(self) -> int:
-        self.tracer.run(self.node)
-        value = self.tracer.values[self.node]
-        if not isinstance(value, tuple | list):
-            raise TraceError(f"{self.node.name!r} is asked for its length")
-        return len(value)
+        return self.tracer.length(self.node)
 
 
 class _Attribute(_Proxy, Attribute):

@@ -70,7 +70,17 @@ def of_an_error(m, x):
 
 
 def of_two_questions(m, x):
-    assert (x.shape[1] == 12) & (x.shape[0] > 1)
+    assert (x.shape[1] == 12) & (x.ndim == 2)
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_all_but_rows(m, x):
+    assert x.shape[1:] == (12,)
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_an_assertion_of_torch(m, x):
+    torch._assert(x.shape[1] == 12, "twelve columns")
     return m.c(m.b(m.a(x)).relu())
 
 
@@ -81,7 +91,15 @@ def of_a_loop(m, x):
 
 
 @pytest.mark.parametrize(
-    "forward", [of_an_assertion, of_an_error, of_two_questions, of_a_loop]
+    "forward",
+    [
+        of_an_assertion,
+        of_an_error,
+        of_two_questions,
+        of_all_but_rows,
+        of_an_assertion_of_torch,
+        of_a_loop,
+    ],
 )
 def test_what_the_code_counts_to_decide_is_kept_whole(forward):
     network = find_groups(net(forward), (12,))
@@ -123,8 +141,10 @@ def test_the_branch_that_is_taken_is_that_for_the_shape_of_the_rows(size, layer)
     [
         lambda x: x.sum() > 0,
         lambda x: x.sum().item() > 0,
-        lambda x: (x > 0).nonzero().shape[0] > x.max(),
         lambda x: x.tolist(),
+        lambda x: (x > 0).nonzero().shape[0] > 0,
+        lambda x: x[x > 0].numel() > 0,
+        lambda x: x.unique().shape[0] > 0,
     ],
 )
 def test_code_that_decides_by_numbers_is_refused(decide):
@@ -135,15 +155,58 @@ def test_code_that_decides_by_numbers_is_refused(decide):
         find_groups(net(forward), (12,))
 
 
+@pytest.mark.parametrize("n_rows", [1, 100])
+def test_code_that_branches_by_the_number_of_rows_is_refused(n_rows):
+    def forward(m, x):
+        x = m.norm(m.a(x))
+        return m.c(m.b(x if x.shape[0] > n_rows else -x))
+
+    with pytest.raises(ValueError, match="'gt' decides by the number of rows"):
+        find_groups(net(forward), (12,))
+
+
 def test_rows_are_not_gone_through_one_by_one():
-    with pytest.raises(ValueError, match=r"could not be traced"):
+    with pytest.raises(ValueError, match="'x' is gone through one by one"):
         find_groups(net(lambda m, x: m.c(torch.stack([m.b(m.a(r)) for r in x]))), (12,))
+
+
+@pytest.mark.parametrize("rule", [lambda x: x.ndim == 2, lambda x: x.shape[1] == 13])
+def test_a_module_that_does_not_run_is_told_so_and_not_that_it_cannot_be_traced(rule):
+    def forward(m, x):
+        assert rule(m.b(x))
+        return m.b(x)
+
+    with pytest.raises(ValueError, match=r"Net does not run on 12 inputs \(\w+"):
+        find_groups(net(forward), (12,))
+
+
+def test_what_the_code_made_and_changed_before_it_asks_is_known():
+    def forward(m, x):
+        assert x.ndim == 2
+        x = m.a(x) * m.c.bias.sum() * torch.tensor([2.0])
+        x.unsqueeze_(1)
+        layer = m.b if x.ndim == 3 else m.c
+        x = x.flatten(1) + torch.tensor([1.0])
+        assert x.is_contiguous()
+        assert round(x.nelement() / 3) > 0
+        return m.c(layer(x))
+
+    assert find_groups(net(forward), (12,)).hidden[-1].name == "b"
+
+
+def test_defaults_of_forward_are_known():
+    class Pooled(nn.Conv2d):
+        def forward(self, x, size=(2, 3)):
+            x = super().forward(x)
+            return x.mean((2, 3)) if size[0] < size[1] and x.ndim == 4 else x
+
+    assert find_groups(Pooled(3, 2, 3), (3, 6, 6)).n_outputs == 2
 
 
 def test_asking_leaves_the_module_as_it_was():
     def forward(m, x):
         x = m.norm(m.a(x))
-        return m.c(m.b(x if x.shape[0] > 1 else -x))
+        return m.c(m.b(x if x.shape[0] > 0 else -x))
 
     module = net(forward).train()
     before = deepcopy(module.state_dict())
