@@ -74,11 +74,14 @@ class Channels:
     averaged_by: list[Axis] = field(default_factory=list)
 
     @property
-    def n_units_each(self) -> int:
-        """Of how many units one channel is: 1, or more as a head of attention is."""
+    def units_each(self) -> set[int]:
+        """Of how many units one channel is, in the layers that make it.
+
+        1, or more, as a head of attention or a group of a grouped convolution is.
+        """
         mine = torch.ones(self.size, dtype=torch.bool)
-        n_slots = (int(axis.where(mine).sum()) for axis in self.produced_by)
-        return max(n_slots, default=self.size) // self.size
+        counts = (int(axis.where(mine).sum()) for axis in self.produced_by)
+        return {count // self.size for count in counts}
 
     def copy(self) -> "Channels":
         """Return channels with lists of their own."""

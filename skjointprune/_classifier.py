@@ -49,8 +49,8 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         Whether the threshold of a unit is multiplied by the root of the MACs or
         parameters that its removal saves, relative to the mean unit of the network.
     round_units_to : int, default=1
-        What numbers of units and feature maps are multiples of, in layers that lose
-        some: the most salient of those that would go stay. GPUs run convolutions of
+        In layers that lose units or feature maps, the number left is a multiple of
+        this: of those that would go, the most salient stay. GPUs run convolutions of
         multiples of 8 faster.
     input_noise : float, default=0.0
         Standard deviation of Gaussian noise on the standardised inputs while

@@ -97,7 +97,7 @@ class Trainer:
             names = ", ".join(map(repr, starved))
             warn_caller(
                 f"`alpha`={schedule.alpha:g} is so large that none of the channels "
-                f"{names} would survive; the most salient one was kept. Lower `alpha`."
+                f"{names} would survive; the most salient are kept. Lower `alpha`."
             )
         return self._sparsified(sparsifier, schedule.alpha, data, scores)
 

@@ -101,7 +101,7 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
         found = _channels(name, members, some)
         if reason is None and not found.read_by:
             reason = "no weights read them"
-        if reason is None and len(members) == 1 and found.n_units_each > 1:
+        if reason is None and len(members) == 1 and max(found.units_each) > 1:
             reason = "they all hang together"
         found.pinned = reason
         channels.append(found)

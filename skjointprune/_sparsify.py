@@ -367,7 +367,7 @@ class Sparsifier:
             if not keep.any():
                 self.starved.append(channels.name)
                 keep[s.argmax()] = True
-            if any(channels is c for c in self.network.hidden):
+            if channels is not self.network.inputs:
                 keep = self._rounded_up(channels, s, keep)
         left = prox(s, alpha)
         # What is kept by rule, as ties and the last group are, stays as it is.
@@ -382,11 +382,12 @@ class Sparsifier:
 
     def _rounded_up(self, channels: Channels, s: Tensor, keep: Tensor) -> Tensor:
         """Keep the most salient of a priced saliency, a round number of units."""
-        multiple = self.prices.round_units_to
-        multiple //= math.gcd(multiple, channels.n_units_each)
+        to = self.prices.round_units_to
+        # so many channels that all layers that make them have round numbers of units
+        multiple = math.lcm(*(to // math.gcd(to, n) for n in channels.units_each))
         more = -int(keep.sum()) % multiple
         next_ones = torch.where(keep, -1, s).argsort(descending=True, stable=True)
-        return keep.index_fill(0, next_ones[: min(more, int((~keep).sum()))], True)
+        return keep.index_fill(0, next_ones[:more], True)
 
     def _scale_(self, channels: Channels, scale: Tensor) -> None:
         """Close gates in part: scale what reads the channels, and so their saliency."""

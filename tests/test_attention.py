@@ -78,7 +78,7 @@ def test_heads_go_whole_and_exactly():
 def test_units_of_heads_are_what_makes_a_round_number():
     network = find_groups(with_prunable_layers(Transformer()), (6, 5))
     heads = next(c for c in network.hidden if c.name == "attention.query")
-    assert heads.n_units_each == 4
+    assert heads.units_each == {4}
     pruner = Sparsifier(
         network,
         torch.optim.Adam(network.module.parameters()),

@@ -282,16 +282,48 @@ def test_as_many_of_the_most_salient_units_stay_as_make_a_round_number(
     pruner = priced(pruner, penalty, round_units_to=4)
     order = torch.randperm(10)
     pruner.squares[unit.name] = (1.0 + order) ** 2  # the saliency of its place in order
-    pruner.squares["inputs"] += 1e9  # all of them stay, an odd number
     s = pruner.saliency(unit).sort(descending=True).values
     alpha = float(s[n_above - 1 : n_above + 1].mean())
+    pruner.squares["inputs"][1:] = 1e9  # five of six stay
     before = pruner.network.module.output.weight.clone()
     pruner.prune(alpha)
     assert unit.size == n_left
-    assert pruner.network.inputs.size == 6
+    assert pruner.network.inputs.size == 5
     after, kept = pruner.network.module.output.weight, order >= 10 - n_left
     below = order[kept] < 10 - n_above  # kept by rule: as they were
     torch.testing.assert_close(after[:, below], before[:, kept][:, below])
+
+
+def test_numbers_of_inputs_are_not_rounded_even_where_units_are_added_to_them():
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.head = nn.Linear(6, 6), nn.Linear(6, 2)
+
+        def forward(self, x):
+            return self.head(x + self.layer(x))
+
+    network = find_groups(Residual(), (6,))
+    assert network.inputs.units_each == {1}
+    optimizer = torch.optim.Adam(network.module.parameters())
+    pruner = sparsifier(network, optimizer, price(round_units_to=4))
+    pruner.squares["inputs"][1:] = 1.0
+    pruner.prune(0.01)
+    assert network.inputs.size == 5
+
+
+def test_all_layers_whose_units_go_together_are_left_with_round_numbers():
+    first, second = nn.Conv2d(3, 24, 1), nn.Conv2d(24, 48, 1, groups=12)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 2)]
+    network = find_groups(nn.Sequential(first, second, *head), (3, 4, 4))
+    (groups,) = (c for c in network.hidden if not c.pinned)
+    assert groups.units_each == {2, 4}
+    optimizer = torch.optim.Adam(network.module.parameters())
+    pruner = sparsifier(network, optimizer, price(prune="weights", round_units_to=8))
+    pruner.rows = lambda: torch.ones(2, 3, 4, 4)
+    pruner.squares[groups.name] = torch.arange(12.0)
+    pruner.prune(float(pruner.saliency(groups).max()) * 0.99)
+    assert (len(network.module[0].weight), len(network.module[1].weight)) == (8, 16)
 
 
 def test_alpha_for_removes_the_share_of_inputs_and_units_asked_for():
