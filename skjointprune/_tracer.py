@@ -8,7 +8,9 @@ size: what it counts must stay as many.
 
 import operator
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from functools import wraps
 from typing import Any
 
 import torch
@@ -49,6 +51,11 @@ class Tracer(fx.Tracer):
         self.module, self.shape, self.is_leaf = module, shape, is_leaf
         self.runs: dict[int, _Run] = {}
         self.running = False  # or what is run would be traced
+
+    def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        """Return the graph of a module."""
+        with _sizes_one_by_one():
+            return super().trace(root, concrete_args)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a layer is one node of the graph."""
@@ -120,6 +127,30 @@ class Tracer(fx.Tracer):
         if self.running:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+@contextmanager
+def _sizes_one_by_one() -> Iterator[None]:
+    """Let the code call `torch.zeros(x.shape[0], 3)`; torch has proxies in a tuple."""
+
+    def packed(make: Callable) -> Callable:
+        @wraps(make)
+        def of_sizes(*sizes, **options):
+            if any(isinstance(n, fx.Proxy) for n in sizes):
+                sizes = (sizes,)
+            return make(*sizes, **options)
+
+        return of_sizes
+
+    names = ("empty", "ones", "rand", "randn", "zeros")
+    there = {name: getattr(torch, name) for name in names}
+    try:
+        for name, make in there.items():
+            setattr(torch, name, packed(make))
+        yield
+    finally:
+        for name, make in there.items():
+            setattr(torch, name, make)
 
 
 class _Run:

@@ -118,6 +118,21 @@ def test_a_number_that_the_code_makes_of_units_keeps_these_whole():
     assert_cuts_are_exact(lambda: net(forward), (12,))
 
 
+@pytest.mark.parametrize("make", ["empty", "ones", "rand", "randn", "zeros"])
+def test_the_code_makes_tensors_of_sizes_that_it_asks_for(make):
+    def forward(m, x):
+        x = m.a(x)
+        one_by_one = getattr(torch, make)(x.shape[0], 1, device=x.device)
+        at_once = getattr(torch, make)((x.shape[0], 1), dtype=x.dtype)
+        return m.c(m.b(x + 0 * (one_by_one + at_once).nan_to_num()))
+
+    there = getattr(torch, make)
+    network = find_groups(net(forward), (12,))
+    assert network.kept_whole == {}
+    assert [c.size for c in network.channels] == [12, 8, 6]
+    assert getattr(torch, make) is there
+
+
 @pytest.mark.parametrize(("size", "layer"), [(4, "small"), (9, "large")])
 def test_the_branch_that_is_taken_is_that_for_the_shape_of_the_rows(size, layer):
     def forward(m, x):
