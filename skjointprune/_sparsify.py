@@ -367,7 +367,8 @@ class Sparsifier:
             if not keep.any():
                 self.starved.append(channels.name)
                 keep[s.argmax()] = True
-            if channels is not self.network.inputs:
+            rounds = self.prices.round_units_to > 1
+            if rounds and channels is not self.network.inputs:
                 keep = self._rounded_up(channels, s, keep)
         left = prox(s, alpha)
         # What is kept by rule, as ties and the last group are, stays as it is.
