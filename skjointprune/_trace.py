@@ -34,18 +34,19 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
     Tensors that its code makes are left in it.
     """
     name = type(module).__name__
+    tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
     try:
         _, *more = inspect.signature(module.forward).parameters.values()
         plain = (bool, int, float, str, type(None))
         defaults = {p.name: p.default for p in more if isinstance(p.default, plain)}
-        tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
         graph = tracer.trace(module, concrete_args=defaults)
     except Exception as error:
         _refuse_what_does_not_run(module, shape)
+        where = f" in its layer {tracer.failed_in}" if tracer.failed_in else ""
         raise ValueError(
-            f"`module` {name} could not be traced ({error}). Its forward must not "
-            "branch on values or the number of rows, nor assign to elements; register "
-            "a rule for the layer that does (skjointprune.register_rule)."
+            f"`module` {name} could not be traced{where} ({error}). Its forward must "
+            "not branch on values or the number of rows, nor assign to elements; "
+            "register a rule for the layer that does (skjointprune.register_rule)."
         ) from error
     _, *others = (n for n in graph.nodes if n.op == "placeholder")
     for node, parameter in zip(others, more, strict=True):

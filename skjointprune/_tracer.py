@@ -37,6 +37,11 @@ class Tracer(fx.Tracer):
         Of one row.
     is_leaf : callable
         Given a layer.
+
+    Attributes
+    ----------
+    failed_in : str or None
+        The innermost layer that could not be traced.
     """
 
     proxy_buffer_attributes = True  # or what comes of them is lost from the graph
@@ -50,6 +55,7 @@ class Tracer(fx.Tracer):
         super().__init__()
         self.module, self.shape, self.is_leaf = module, shape, is_leaf
         self.runs: dict[int, _Run] = {}
+        self.failed_in: str | None = None
         self.running = False  # or what is run would be traced
 
     def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
@@ -120,7 +126,12 @@ class Tracer(fx.Tracer):
         """Trace a layer, or run it."""
         if self.running:
             return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:
+            if self.failed_in is None:
+                self.failed_in = f"{type(m).__name__} {self.path_of_module(m)!r}"
+            raise
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache) -> Any:
         """Return a parameter as a node of the graph, or to run it as it is."""

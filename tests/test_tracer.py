@@ -180,6 +180,17 @@ def test_code_that_branches_by_the_number_of_rows_is_refused(n_rows):
         find_groups(net(forward), (12,))
 
 
+def test_the_layer_that_cannot_be_traced_is_named():
+    class Positive(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    layers = [nn.Linear(12, 8), nn.Sequential(nn.ReLU(), Positive()), nn.Linear(8, 2)]
+    says = r"Sequential could not be traced in its layer Positive '1\.1' \('gt' decides"
+    with pytest.raises(ValueError, match=says):
+        find_groups(nn.Sequential(*layers), (12,))
+
+
 def test_rows_are_not_gone_through_one_by_one():
     with pytest.raises(ValueError, match="'x' is gone through one by one"):
         find_groups(net(lambda m, x: m.c(torch.stack([m.b(m.a(r)) for r in x]))), (12,))
