@@ -20,6 +20,7 @@ from ._html import ReportBelowDiagram
 from ._image_input import ImageInput, is_images
 from ._images import KINDS, crop_, prunable_inputs
 from ._params import PassedOnParams
+from ._penalties import PENALTIES, Penalty
 from ._prunable import with_prunable_layers
 from ._report import NetworkSize, PruningReport
 from ._rules import layer_rule
@@ -31,7 +32,7 @@ from ._sklearn import (
     StrOptions,
     _check_sample_weight,
 )
-from ._sparsify import PENALTIES, Penalty, Prices
+from ._sparsify import Prices
 from ._table_input import TableInput
 from ._task import Task
 from .modules import MLP, NAMED_MODULES, build_module, check_names

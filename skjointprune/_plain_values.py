@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._sparsify import PENALTIES
+from ._penalties import PENALTIES
 from .modules import MLP, NAMED_MODULES
 
 COLLECTIONS: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}

@@ -5,8 +5,9 @@ from torch import nn
 from skjointprune._attention import MultiheadAttention
 from skjointprune._compact import compact, zero_groups_
 from skjointprune._groups import find_groups
+from skjointprune._penalties import PENALTIES
 from skjointprune._prunable import with_prunable_layers
-from skjointprune._sparsify import PENALTIES, Prices, Sparsifier
+from skjointprune._sparsify import Prices, Sparsifier
 
 
 @pytest.mark.parametrize("batch_first", [True, False])

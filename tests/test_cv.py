@@ -19,7 +19,7 @@ from skjointprune import (
 )
 from skjointprune._context import draw_seed
 from skjointprune._cv import choose
-from skjointprune._sparsify import GroupL0
+from skjointprune._penalties import GroupL0
 
 QUICK = {
     "hidden_layer_sizes": (16,),

@@ -31,8 +31,9 @@ from skjointprune._images import (
     read_cropped,
     smallest_box,
 )
+from skjointprune._penalties import PENALTIES
 from skjointprune._reading import read_images
-from skjointprune._sparsify import PENALTIES, Prices, Sparsifier
+from skjointprune._sparsify import Prices, Sparsifier
 
 
 class SmallConvNet(nn.Module):
