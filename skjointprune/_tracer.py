@@ -226,6 +226,11 @@ class _Proxy(fx.Proxy):
     def __len__(self) -> int:
         return self.tracer.length(self.node)
 
+    def __hash__(self) -> int:  # of a size that is looked up in a set or dict
+        if isinstance(self.tracer.value(self.node), Tensor):
+            return id(self)
+        return hash(self.tracer.decide(self.node))
+
 
 class _Attribute(_Proxy, Attribute):
     """An attribute of one, such as `shape`, or a method."""

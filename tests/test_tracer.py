@@ -84,6 +84,12 @@ def of_an_assertion_of_torch(m, x):
     return m.c(m.b(m.a(x)).relu())
 
 
+def of_a_set(m, x):
+    assert x.shape[1] in {12, 13}
+    assert {12: True}[x.shape[1]]
+    return m.c(m.b(m.a(x)).relu())
+
+
 def of_a_loop(m, x):
     for _ in range(x.shape[1] // 4):
         x = x + 1
@@ -98,6 +104,7 @@ def of_a_loop(m, x):
         of_two_questions,
         of_all_but_rows,
         of_an_assertion_of_torch,
+        of_a_set,
         of_a_loop,
     ],
 )
