@@ -335,7 +335,7 @@ class Sparsifier:
         return keep
 
     def _rounded_up(self, channels: Channels, s: Tensor, keep: Tensor) -> Tensor:
-        """Keep the most salient of a priced saliency, a round number of units."""
+        """Keep the most salient of what would go, up to a round number of units."""
         to = self.prices.round_units_to
         # so many channels that all layers that make them have round numbers of units
         multiple = math.lcm(*(to // math.gcd(to, n) for n in channels.units_each))

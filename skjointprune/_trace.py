@@ -68,7 +68,9 @@ def _refuse_what_does_not_run(module: nn.Module, shape: tuple[int, ...]) -> None
         raise _does_not_run(module, shape, error) from error
 
 
-def _does_not_run(module: nn.Module, shape: tuple[int, ...], error: Exception):
+def _does_not_run(
+    module: nn.Module, shape: tuple[int, ...], error: Exception
+) -> ValueError:
     size = " x ".join(map(str, shape))
     says = str(error).partition("\n")[0] or type(error).__name__
     if "type" in says or "Double" in says:
@@ -249,7 +251,8 @@ def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
         values = value if isinstance(value, tuple | list) else [value]
         numbers = [v for v in values if isinstance(v, Counted)]
         found += numbers
-        if not numbers and of.target is not operator.getitem:  # of what has one more
+        # a size that is taken from several comes of none of the others
+        if not numbers and of.target is not operator.getitem:
             todo += [n for n in of.all_input_nodes if n not in seen]
     return found
 

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any
 
 import torch
@@ -20,8 +20,8 @@ from torch.fx.proxy import Attribute, TraceError
 from ._context import kind_of_rows
 
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
-ROWS = 2  # that shapes are noted of; branches are to be the same for these:
-OTHER_ROWS = (1, 1000)
+ROWS = 2  # how many rows the graph is run on
+OTHER_ROWS = (1, 1000)  # for which a branch must be the same
 
 
 class Tracer(fx.Tracer):
@@ -111,8 +111,6 @@ class Tracer(fx.Tracer):
 
         self.running = True
         try:
-            if not self.runs:
-                self.copy = deepcopy(self.module).eval()
             if n_rows not in self.runs:
                 shape = (n_rows, *self.shape)
                 self.runs[n_rows] = _Run(self.module, self.copy, shape)
@@ -121,6 +119,11 @@ class Tracer(fx.Tracer):
             raise TraceError(f"{error.func} decides by numbers of a tensor") from error
         finally:
             self.running = False
+
+    @cached_property
+    def copy(self) -> nn.Module:
+        """What layers are run of, in place of the module."""
+        return deepcopy(self.module).eval()
 
     def call_module(self, m: nn.Module, forward: Callable, args, kwargs) -> Any:
         """Trace a layer, or run it."""

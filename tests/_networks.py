@@ -20,6 +20,18 @@ class Net(nn.Module):
         return self.run(self, x)
 
 
+class Residual(nn.Module):
+    """A layer whose outputs are added to its inputs, and a head."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.body = nn.Linear(n_features_in, n_features_in)
+        self.head = nn.Linear(n_features_in, n_outputs)
+
+    def forward(self, X):
+        return self.head(X + self.body(X))
+
+
 def shaken(module):
     """Make every parameter and running statistic non-trivial."""
     with torch.no_grad():

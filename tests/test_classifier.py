@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from _helpers import RELEVANT, assert_same_fit, assert_unfitted
+from _networks import Residual
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import recall_score
@@ -515,16 +516,6 @@ def test_instance_takes_no_module_parameters(quick, planted):
 def test_factory_must_return_a_module(quick, planted):
     with pytest.raises(TypeError, match="Module"):
         quick(module=lambda n_features_in, n_outputs: 3).fit(*planted)
-
-
-class Residual(nn.Module):
-    def __init__(self, n_features_in, n_outputs):
-        super().__init__()
-        self.body = nn.Linear(n_features_in, n_features_in)
-        self.head = nn.Linear(n_features_in, n_outputs)
-
-    def forward(self, X):
-        return self.head(X + self.body(X))
 
 
 def test_a_network_that_adds_its_inputs_is_pruned_with_them(quick, planted):

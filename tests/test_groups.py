@@ -2,7 +2,7 @@ from contextlib import suppress
 
 import pytest
 import torch
-from _networks import Net, assert_cuts_are_exact
+from _networks import Net, Residual, assert_cuts_are_exact
 from torch import nn
 from torch.nn import functional as F
 
@@ -65,16 +65,6 @@ def test_functional_activations_in_a_custom_module_are_followed():
 def test_something_before_the_first_linear_layer_is_not_a_first_layer():
     network = find_groups(nn.Sequential(nn.Tanh(), nn.Linear(5, 2)), (5,))
     assert network.first_layers == []
-
-
-class Residual(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Linear(4, 4)
-        self.last = nn.Linear(4, 2)
-
-    def forward(self, X):
-        return self.last(X + self.first(X))
 
 
 class Branching(nn.Module):
@@ -189,13 +179,10 @@ def test_what_cannot_be_a_network_is_refused_with_the_reason(module, says):
 
 
 def test_what_is_added_to_the_inputs_goes_with_them():
-    network = find_groups(Residual(), (4,))
+    network = find_groups(Residual(4, 2), (4,))
     (inputs,) = network.channels
-    assert set(inputs.produced_by) == {
-        Axis("first.weight", 0),
-        Axis("first.bias", 0),
-    }
-    assert set(inputs.read_by) == {Axis("first.weight", 1), Axis("last.weight", 1)}
+    assert set(inputs.produced_by) == {Axis("body.weight", 0), Axis("body.bias", 0)}
+    assert set(inputs.read_by) == {Axis("body.weight", 1), Axis("head.weight", 1)}
 
 
 def test_what_has_no_rule_is_kept_whole_and_says_so():

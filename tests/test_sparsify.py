@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from _networks import Residual
 from torch import nn
 
 from skjointprune import register_rule
@@ -270,15 +271,7 @@ def test_as_many_of_the_most_salient_units_stay_as_make_a_round_number(
 
 
 def test_numbers_of_inputs_are_not_rounded_even_where_units_are_added_to_them():
-    class Residual(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer, self.head = nn.Linear(6, 6), nn.Linear(6, 2)
-
-        def forward(self, x):
-            return self.head(x + self.layer(x))
-
-    network = find_groups(Residual(), (6,))
+    network = find_groups(Residual(6, 2), (6,))
     assert network.inputs.units_each == {1}
     optimizer = torch.optim.Adam(network.module.parameters())
     pruner = sparsifier(network, optimizer, price(round_units_to=4))
