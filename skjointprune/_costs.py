@@ -25,7 +25,9 @@ def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:
 
 
 def saved_by_the_mean_unit(network: Network, what: str) -> float:
-    """Return the mean of `saved_by_a_unit` over all units."""
+    """Return the mean of `saved_by_a_unit` over all units, 0 where none is known."""
+    if not network.hidden:
+        return 0.0
     saved = sum(c.size * saved_by_a_unit(network, c, what) for c in network.hidden)
     return saved / sum(c.size for c in network.hidden)
 

@@ -66,11 +66,12 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
     why = labels.why()
     roots = labels.roots(inputs.flatten()).view(inputs.shape)
     dims = [d for d in range(inputs.ndim) if varies(roots, d)]
-    dim = dims[0] if dims else 0
+    # the inputs of an image are its channels, whatever the code reads
+    dim = dims[0] if dims and inputs.ndim < 3 else 0
     own = roots.movedim(dim, 0).reshape(roots.shape[dim], -1)[:, 0].tolist()
     pinned = next((why[r] for r in set(roots.flatten().tolist()) if r in why), None)
-    if len(dims) > 1:
-        pinned = "they are read one by one, not by channels"
+    if set(dims) - {dim}:
+        pinned = pinned or "they are read one by one, not by channels"
     elif len(set(own)) < len(own):
         pinned = pinned or "they are read in groups"
     of_inputs = set(roots.flatten().tolist())

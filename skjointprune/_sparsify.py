@@ -290,15 +290,13 @@ class Sparsifier:
         """
         network, what = self.network, self.prices.unit_cost
         costs: dict[str, float] = {}
-        if not network.hidden:
-            return costs
         if what != "constant":
             mean = saved_by_the_mean_unit(network, what)
-            for c in network.hidden:
+            for c in network.hidden if mean else []:
                 costs[c.name] = math.sqrt(saved_by_a_unit(network, c, what) / mean)
         gated = [] if self.gates is None else self.gates.channels
-        if gated:
-            mean = saved_by_the_mean_unit(network, "macs")
+        mean = saved_by_the_mean_unit(network, "macs") if gated else 0
+        if mean:  # or there is no unit to compare with
             saved = macs_of_weights(network)
             costs |= {
                 c.name: math.sqrt(saved / self.n_gates[c.name] / mean) for c in gated

@@ -544,6 +544,92 @@ def test_instance_is_copied_and_left_alone(pictures):
     assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
 
 
+class OfRows(nn.Module):
+    """Takes each row of an image for a step of time, and its columns for features."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.steps = nn.GRU(input_shape[2], 8, batch_first=True)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        return self.head(self.steps(X.mean(1))[0][:, -1])
+
+
+class OfColumns(nn.Module):
+    """Convolves along the columns of an image, with its rows for channels."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.along = nn.Conv1d(input_shape[1], 8, 3)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        return self.head(self.along(X[:, 1]).relu().mean(2))
+
+
+class Padded(nn.Conv2d):
+    """Has a forward of its own, and so no rule."""
+
+    def forward(self, X):
+        return super().forward(nn.functional.pad(X, (1, 1, 1, 1), mode="reflect"))
+
+
+class NoUnits(nn.Module):
+    """Has no units that may go."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.conv = Padded(input_shape[0], 8, 3)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        return self.head(self.conv(X).relu().mean((2, 3)))
+
+
+@pytest.mark.filterwarnings("ignore:.*none of the channels", "ignore:.*is given")
+@pytest.mark.parametrize(
+    "kinds", [None, "channel", "row", "column", "pixel", "feature"]
+)
+@pytest.mark.parametrize("module", [OfRows, OfColumns, NoUnits])
+def test_what_a_module_reads_otherwise_is_zeroed_where_it_cannot_be_cut(
+    pictures, module, kinds
+):
+    X, y = pictures
+    clf = make(module=module, input_groups=kinds).fit(X, y)
+    assert "inputs" in clf.report_.kept_whole
+    support = clf.get_support()
+    assert support.shape == X.shape[1:]
+    assert support.any(axis=(1, 2)).all() or kinds == "feature"
+    assert support.all() == (kinds == "channel")
+    other = np.where(support, X, np.random.default_rng(1).integers(0, 256, X.shape))
+    probabilities = clf.predict_proba(X)
+    np.testing.assert_allclose(clf.predict_proba(other), probabilities, atol=1e-6)
+    assert probabilities.std(axis=0).min() > 0
+
+
+class Spread(nn.Module):
+    """Reads the standard deviation of each map, of which one pixel has none."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.conv = nn.Conv2d(input_shape[0], 8, 3, padding=1)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        return self.head(self.conv(X).std((2, 3)))
+
+
+def test_images_stay_as_large_as_gives_numbers(pictures):
+    X, y = pictures
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clf = make(module=Spread, alpha=10.0, max_epochs=2).fit(X, y)
+    assert np.isfinite(clf.predict_proba(X)).all()
+    assert any("1 x 1 images, so it is given 2 x 1" in str(w.message) for w in caught)
+    assert not any("degrees of freedom" in str(w.message) for w in caught)
+
+
 class Blind(nn.Module):
     """Changes the number of rows."""
 
@@ -555,11 +641,28 @@ class Blind(nn.Module):
         return self.head(X).reshape(-1, 2)
 
 
+class Squeezed(SmallConvNet):
+    """Drops the dimension of rows where there is one."""
+
+    def forward(self, X):
+        return super().forward(X).squeeze()
+
+
+class Averaged(SmallConvNet):
+    """Fails where the dimension of rows was dropped."""
+
+    def forward(self, X):
+        logits = super().forward(X).squeeze()
+        return logits.softmax(1)
+
+
 @pytest.mark.parametrize(
     ("params", "says"),
     [
         ({"module": None}, "Images need a network for images"),
         ({"module": Blind}, r"\(rows, outputs\)"),
+        ({"module": Squeezed}, r"Got \(2,\) from 1 row; return the logits"),
+        ({"module": Averaged}, "runs on 2 rows, but not on 1"),
         ({"input_groups": ("row", "pixels")}, "`input_groups`"),
         ({"input_groups": ("row", "feature")}, "'feature' is each number"),
         ({"input_groups": ()}, "`input_groups`"),
