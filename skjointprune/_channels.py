@@ -106,7 +106,8 @@ class Network:
     they come; empty where something else stands before. `last_layer` is the linear
     layer whose outputs leave as they are, None where something else comes after.
     `positions` is how often each layer's weights are used for one row. `speaking` are
-    the axes of weights that read a constant of units that are zero.
+    the axes of weights that read a constant of units that are zero. `without_rule` are
+    layers whose own parameters no rule tells of.
     """
 
     module: nn.Module
@@ -118,6 +119,7 @@ class Network:
     last_layer: str | None = None
     positions: dict[str, int] = field(default_factory=dict)
     speaking: set[Axis] = field(default_factory=set)
+    without_rule: dict[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Channels:
@@ -131,8 +133,9 @@ class Network:
 
     @property
     def kept_whole(self) -> dict[str, str]:
-        """Channels that are never pruned, and why."""
-        return {c.name: c.pinned for c in self.channels if c.pinned}
+        """Channels, and layers without a rule, that are never pruned, and why."""
+        pinned = {c.name: c.pinned for c in self.channels if c.pinned}
+        return pinned | self.without_rule
 
     def zeroed(self, channels: Channels) -> list[Axis]:
         """Return what is zero in a dead group: what makes a unit, or uses an input."""

@@ -81,6 +81,10 @@ def _reduce(labels: Labels, x: Tensor, dim=None, *args, axis=None, **kwargs) -> 
     return x if x.ndim == len(labels.shape) else x.squeeze(dims)
 
 
+def _norm(labels: Labels, x: Tensor, p: Any = 2, dim=None, *args, **kwargs) -> Tensor:
+    return _reduce(labels, x, dim)
+
+
 class Extremes(NamedTuple):
     """Labels of what `torch.max` returns."""
 
@@ -182,6 +186,12 @@ def _view(labels: Labels, x: Tensor, *shape) -> Any:
     return reshape(labels, x, _fixed(labels, x, sizes), counted)
 
 
+def _view_as(labels: Labels, x: Tensor, other: Tensor) -> Tensor:
+    out = reshape(labels, x)
+    labels.tie(out, other)
+    return out
+
+
 def unflatten(labels: Labels, x: Tensor, dim, sizes) -> Any:
     if isinstance(dim, str):
         return NotImplemented
@@ -213,6 +223,17 @@ def _split(labels: Labels, x: Tensor, split_size_or_sections, dim: int = 0) -> A
     if labels.vary(x, dim):
         labels.pin(x, f"{labels.node!r} cuts them at positions written in the code")
     return x.split(split_size_or_sections, dim)
+
+
+def _taken(function: Callable) -> Callable:
+    """Keep whole what is taken by its position along the first argument."""
+
+    def rule(labels: Labels, x: Tensor, dim: int = 0, *args, **kwargs) -> Any:
+        if labels.vary(x, dim):
+            labels.pin(x, f"{labels.node!r} takes them by their positions")
+        return function(x, dim, *args, **kwargs)
+
+    return rule
 
 
 def _index(labels: Labels, x: Tensor, key: Any) -> Tensor:
@@ -274,9 +295,9 @@ def _squeeze(labels: Labels, x: Tensor, dim=None) -> Tensor:
 
 def _expand(labels: Labels, x: Tensor, *shape) -> Tensor:
     sizes = shape[0] if isinstance(shape[0], tuple | list) else shape
+    if (x == CONSTANT).all() and any(n > 1 for n in sizes):
+        return labels.made(sizes)
     fixed = _fixed(labels, x, sizes)
-    if (x == CONSTANT).all() and any(sizes[d] > 1 for d in fixed):
-        return labels.made()
     out = x.expand(labels.shape)
     _pin_fixed(labels, out, fixed)
     return out
@@ -284,14 +305,13 @@ def _expand(labels: Labels, x: Tensor, *shape) -> Tensor:
 
 def _repeat(labels: Labels, x: Tensor, *sizes) -> Tensor:
     if (x == CONSTANT).all():
-        return _made(labels, x, *sizes)
+        return labels.made(sizes)
     labels.pin(sizes, f"their number is a size at {labels.node!r}")
     return x.repeat(*sizes)
 
 
 def _made(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
-    labels.pin([args, kwargs], f"their number is a size at {labels.node!r}")
-    return labels.made()
+    return labels.made([*args, *kwargs.values()])
 
 
 def pixel_shuffle(labels: Labels, x: Tensor, upscale_factor: int) -> Tensor:
@@ -322,20 +342,28 @@ def _native(function: Callable) -> Callable:
 
 
 ELEMENTWISE = (
-    "abs", "add", "addcdiv", "addcmul", "alpha_dropout", "bernoulli", "bool", "celu",
-    "clamp", "clamp_max", "clamp_min", "clip", "clone", "contiguous", "cos", "detach",
-    "div", "divide", "double", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu",
-    "eq", "erf", "exp", "expand_as", "expm1", "feature_alpha_dropout", "float", "floor",
-    "floordiv", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "iadd", "imul", "int", "isub", "itruediv", "le", "leaky_relu", "lerp",
-    "log", "log1p", "logsigmoid", "long", "lt", "masked_fill", "maximum", "minimum",
-    "mish", "mod", "mul", "multiply", "nan_to_num", "ne", "neg", "pow", "reciprocal",
-    "relu", "relu6", "round", "rrelu", "rsqrt", "selu", "sigmoid", "sign", "silu",
-    "sin", "softplus", "softshrink", "softsign", "sqrt", "square", "sub", "subtract",
-    "tanh", "tanhshrink", "threshold", "truediv", "where",
+    "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul",
+    "alpha_dropout", "and", "asin", "asinh", "atan", "atan2", "atanh", "bernoulli",
+    "bool", "ceil", "celu", "clamp", "clamp_max", "clamp_min", "clip", "clone",
+    "contiguous", "copysign", "cos", "cosh", "detach", "div", "divide", "double",
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "eq", "erf", "erfc",
+    "exp", "exp2", "expand_as", "expm1", "feature_alpha_dropout", "float",
+    "float_power", "floor", "floordiv", "fmod", "frac", "ge", "gelu", "greater",
+    "greater_equal", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "heaviside", "hypot", "iadd", "imul", "int", "invert", "isfinite",
+    "isinf", "isnan", "isub", "itruediv", "le", "leaky_relu", "lerp", "less",
+    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
+    "logsigmoid", "long", "lt", "masked_fill", "maximum", "minimum", "mish", "mod",
+    "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "not_equal", "or",
+    "positive", "pow", "reciprocal", "relu", "relu6", "remainder", "round", "rrelu",
+    "rsqrt", "rsub", "selu", "sgn", "sigmoid", "sign", "silu", "sin", "sinc",
+    "sinh", "softplus", "softshrink", "softsign", "sqrt", "square", "sub",
+    "subtract", "tan", "tanh", "tanhshrink", "_threshold", "threshold",
+    "true_divide", "truediv", "trunc", "where", "xlogy", "xor",
 )  # fmt: skip
 SAME = (
-    "empty_like", "full_like", "ones_like", "rand_like", "randn_like",
+    "empty_like", "full_like", "normalize", "ones_like", "rand_like", "randn_like",
     "stochastic_depth", "to", "type", "type_as", "zeros_like",
 )  # fmt: skip
 MOVES = (
@@ -348,6 +376,11 @@ POOLS = (
     "avg_pool2d", "avg_pool3d", "interpolate", "max_pool1d", "max_pool2d", "max_pool3d",
     "upsample",
 )  # fmt: skip
+REDUCTIONS = (
+    "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "mean", "nanmean",
+    "nansum", "prod", "std", "sum", "var",
+)  # fmt: skip
+FILLED = ("empty", "full", "ones", "rand", "randn", "zeros")  # alike everywhere
 
 # Rules by the name of a function (of operator, torch or torch.nn.functional) or of a
 # tensor's method: in all of these places a name means the same.
@@ -355,14 +388,18 @@ FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(ELEMENTWISE, together),
     **dict.fromkeys(SAME, _same),
     **dict.fromkeys(POOLS, each_channel),
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), _reduce),
-    **dict.fromkeys(("max", "min"), _extreme),
+    **dict.fromkeys(REDUCTIONS, _reduce),
+    **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), _norm),
+    **dict.fromkeys(("max", "median", "min"), _extreme),
     **dict.fromkeys(("layer_norm", "rms_norm"), _normalised),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concatenate),
     **dict.fromkeys(("view", "reshape"), _view),
     **dict.fromkeys(("new_empty", "new_full", "new_ones", "new_zeros"), _made),
     **{name: _native(getattr(Tensor, name)) for name in MOVES},
+    **{name: _taken(getattr(Tensor, name)) for name in ("narrow", "select", "unbind")},
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), _softmax),
+    **dict.fromkeys(("cumprod", "cumsum"), _softmax),
+    **dict.fromkeys(("reshape_as", "view_as"), _view_as),
     "stack": _stack,
     "flatten": _flatten_function,
     "unflatten": unflatten,

@@ -50,6 +50,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         _first_layers(module, graph) if len(shape) == 1 else [],
         _last_layer(module, graph),
         positions,
+        without_rule=labels.without_rule,
     )
     note_what_speaks_(network)
     pin_what_has_no_gradient_(network)

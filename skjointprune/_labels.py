@@ -90,6 +90,7 @@ class Labels:
     node: str = ""
     bound: dict[tuple[str, int], Bound] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
+    without_rule: dict[str, str] = field(default_factory=dict)  # layers, and why
     _outputs: list[int] = field(default_factory=list)
     _parent: list[int] = field(default_factory=list)
     _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
@@ -251,18 +252,37 @@ class Labels:
         """Return labels, in the shape of the node's output, that are kept whole."""
         label = self.fresh(1)
         self.pin(label, why)
-        return label.expand(self.shape)
+        return label[0].expand(self.shape)
 
     def leave(self, x: Tensor) -> None:
         """Say that these are the outputs."""
         self._outputs = self.members(x)
 
-    def made(self) -> Tensor:
-        """Return labels of what the code makes out of nothing."""
+    def made(self, given: Any = (), alike: bool = True) -> Tensor:
+        """Return labels of what the code makes out of nothing, given sizes.
+
+        What is `alike` everywhere, and as long as there are channels because the code
+        asks for their number, is of these channels.
+        """
+        sizes: Any = next((s for s in (given, *given) if self._is_shape(s) & alike), ())
+        counted = [
+            (d, *n.of[0])
+            for d, n in enumerate(sizes)
+            if isinstance(n, Counted) and [x.shape[at] for x, at in n.of] == [n]
+        ]
+        if len(counted) == 1:
+            more = [] if sizes is given else [g for g in given if g is not sizes]
+            self.pin(more, f"their number is part of what {self.node!r} computes")
+            ((dim, x, along),) = counted
+            return self.spread(self.channels(x, along), dim)
+        self.pin(given, f"their number is a size at {self.node!r}")
         per_row = self.shape[1:] or self.shape
         if torch.Size(per_row).numel() == 1:  # it fits whatever it meets
             return torch.full(self.shape, CONSTANT)
-        return self.pinned(f"the size of {self.node!r} is written in the code")
+        return self.pinned(f"the size of {self.node!r} does not follow them")
+
+    def _is_shape(self, sizes: Any) -> bool:
+        return isinstance(sizes, tuple | list) and tuple(sizes) == self.shape
 
     def why(self) -> dict[int, str]:
         """Return the reason of each root that is pinned."""

@@ -6,7 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from ._channels import Axis, Network
+from ._channels import Axis, Channels, Network
 from ._context import kind_of_rows
 from ._labels import get_tensor, owner
 
@@ -34,35 +34,58 @@ def absorbs_constants(layer: nn.Module) -> bool:
 def note_what_speaks_(network: Network) -> None:
     """Note what units say when they are zeroed.
 
-    Those that say what no bias can take up are kept whole.
+    Those that say what no bias can take up are kept whole. Statistics and parameters
+    are drawn anew, both larger and smaller, as a ReLU lets only one of these through.
     """
-    probe = deepcopy(network.module).eval()
-    generator = torch.Generator().manual_seed(0)
-    for name, statistic in probe.named_buffers():
-        if name.endswith(("running_mean", "running_var")):
-            random = torch.rand(statistic.shape, generator=generator) + 0.5
-            statistic.copy_(random)
-    with torch.no_grad():
-        for p in probe.parameters():  # zeros, as some begin with, would silence them
-            if p.is_floating_point():
-                p.add_(0.1 * torch.rand(p.shape, generator=generator).to(p))
     silent = [c for c in network.hidden if not c.pinned]
-    layers_of = holders(probe)
+    for sign in (1, -1):
+        probe = deepcopy(network.module).eval()
+        generator = torch.Generator().manual_seed(0)
+        _redraw_(probe, sign, generator)
+        _silence_(probe, silent)
+        rows = torch.rand(2, *network.input_shape, generator=generator)
+        axes = [a for c in silent for a in c.read_by + c.averaged_by]
+        heard = listen(probe, axes, rows)
+        if sign > 0 or all(said.isfinite().all() for said in heard.values()):
+            _note_(network, silent, heard, holders(network.module))
+
+
+def _redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
+    """Change what a network has learnt: zeros, as some begin with, would silence it."""
+    with torch.no_grad():
+        for name, statistic in module.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                random = torch.rand(statistic.shape, generator=generator) + 0.5
+                statistic.copy_(sign * random if name.endswith("mean") else random)
+        for p in module.parameters():
+            if p.is_floating_point():
+                p.add_(sign * 0.1 * torch.rand(p.shape, generator=generator).to(p))
+
+
+def _silence_(module: nn.Module, silent: list[Channels]) -> None:
+    """Zero all of some channels."""
     with torch.no_grad():
         for channels in silent:
             for axis in channels.produced_by:
-                t = get_tensor(probe, axis.tensor)
+                t = get_tensor(module, axis.tensor)
                 all_dead = torch.ones(channels.size, dtype=torch.bool, device=t.device)
                 t.index_fill_(axis.dim, axis.where(all_dead).nonzero().flatten(), 0)
-    rows = torch.rand(2, *network.input_shape, generator=generator)
-    heard = listen(probe, [a for c in silent for a in c.read_by + c.averaged_by], rows)
+
+
+def _note_(
+    network: Network,
+    silent: list[Channels],
+    heard: dict[Axis, Tensor],
+    layers_of: dict[int, list[nn.Module]],
+) -> None:
+    """Note what was heard of channels that are zero."""
     for channels in silent:
+        everywhere = torch.ones(channels.size, dtype=torch.bool)
         for axis in channels.read_by:
             if axis not in heard:
                 continue
-            mine = axis.where(torch.ones(channels.size, dtype=torch.bool))
-            said = heard[axis][:, mine]  # (positions, slots)
-            layers = layers_of[id(get_tensor(probe, axis.tensor))]
+            said = heard[axis][:, axis.where(everywhere)]  # (positions, slots)
+            layers = layers_of[id(get_tensor(network.module, axis.tensor))]
             constant = torch.allclose(said, said[:1]) and said[:1].isfinite().all()
             if said.any():
                 network.speaking.add(axis)
@@ -74,8 +97,7 @@ def note_what_speaks_(network: Network) -> None:
                     f"{axis.tensor.rpartition('.')[0]!r} cannot take up"
                 )
         for axis in channels.averaged_by:
-            mine = axis.where(torch.ones(channels.size, dtype=torch.bool))
-            if axis in heard and heard[axis][:, mine].any():
+            if axis in heard and heard[axis][:, axis.where(everywhere)].any():
                 layer = axis.tensor.rpartition(".")[0]
                 channels.pinned = f"zeroed, they still add to means of {layer!r}"
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ._context import kind_of_rows
-from ._function_rules import function_rule, together
+from ._function_rules import FILLED, function_rule, together
 from ._labels import (
     CONSTANT,
     Counted,
@@ -113,12 +113,33 @@ def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> in
     except Exception as error:
         raise _does_not_run(module, shape, error) from error
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
-        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(
-            "`module` must map rows to a tensor of shape (rows, outputs). Got "
-            f"{got} from 2 rows; return the logits alone."
-        )
+        raise _not_logits(out, "2 rows")
+    _refuse_what_one_row_breaks(module, rows[:1], out.shape[1])
     return out.shape[1]
+
+
+def _refuse_what_one_row_breaks(module: nn.Module, row: Tensor, n: int) -> None:
+    """Refuse a head that drops the dimension of rows where there is one."""
+    try:
+        with torch.no_grad():
+            out = deepcopy(module).eval()(row)
+    except Exception as error:
+        says = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"`module` {type(module).__name__} runs on 2 rows, but not on 1 ({says}). "
+            "Name the dimensions that are squeezed or averaged."
+        ) from error
+    if not isinstance(out, Tensor) or out.shape != (1, n):
+        raise _not_logits(out, "1 row")
+
+
+def _not_logits(out: Any, rows: str) -> ValueError:
+    kind = type(out).__name__.removeprefix("immutable_")
+    got = tuple(out.shape) if isinstance(out, Tensor) else kind
+    return ValueError(
+        "`module` must map rows to a tensor of shape (rows, outputs). Got "
+        f"{got} from {rows}; return the logits alone."
+    )
 
 
 def walk(
@@ -157,7 +178,7 @@ def walk(
         else:
             out = _call(node, args, dict(kwargs), labels)
         if isinstance(out, PinnedParts) and "shape" in node.meta:
-            out = out.label.expand(labels.shape)
+            out = out.label[0].expand(labels.shape)
         if isinstance(out, Tensor) and tuple(out.shape) != labels.shape:
             raise ValueError(
                 f"The rule for {node.target} returned labels of shape "
@@ -203,6 +224,8 @@ def _call_layer(
         if out is not NotImplemented:
             return out
     what = f"{type(layer).__name__} {name!r}" + " with hooks" * bool(hooked)
+    if any(True for _ in layer.parameters()):
+        labels.without_rule[name] = f"there is no rule for {what}"
     return _no_rule(labels, [args, kwargs], what)
 
 
@@ -220,8 +243,8 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
     if not any(isinstance(a, Tensor | PinnedParts) for a in flat):
         numbers = [a for a in flat if isinstance(a, Counted)]
         if "shape" in node.meta:
-            labels.pin(numbers, f"their number is a size at {node.name!r}")
-            return labels.made()
+            alike = getattr(node.target, "__name__", None) in FILLED
+            return labels.made([*args, *kwargs.values()], alike)
         return _number(node.meta["value"], [of for n in numbers for of in n.of])
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])

@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute, TraceError
 
 from ._context import kind_of_rows
+from ._function_rules import FILLED
 
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
 ROWS = 2  # how many rows the graph is run on
@@ -65,7 +66,8 @@ class Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a layer is one node of the graph."""
-        return self.is_leaf(m) or super().is_leaf_module(m, module_qualified_name)
+        whole = self.is_leaf(m) or isinstance(m, torch.jit.ScriptModule)
+        return whole or super().is_leaf_module(m, module_qualified_name)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Return what the code gets in place of a tensor or a size."""
@@ -91,7 +93,10 @@ class Tracer(fx.Tracer):
         """Return how many sizes or parts there are; it says nothing of channels."""
         value = self.value(node)
         if not isinstance(value, tuple | list):
-            raise TraceError(f"{node.name!r} is gone through one by one")
+            raise TraceError(
+                f"{node.name!r} is gone through one by one, or asked for its length, "
+                "which `shape` tells"
+            )
         return len(value)
 
     def decide(self, node: fx.Node) -> Any:
@@ -145,19 +150,28 @@ class Tracer(fx.Tracer):
 
 @contextmanager
 def _sizes_one_by_one() -> Iterator[None]:
-    """Let the code call `torch.zeros(x.shape[0], 3)`; torch has proxies in a tuple."""
+    """Let the code call `torch.zeros(x.shape[0], 3)`, or give it `x.shape`.
+
+    torch takes proxies for sizes in a tuple of several alone.
+    """
 
     def packed(make: Callable) -> Callable:
         @wraps(make)
         def of_sizes(*sizes, **options):
-            if any(isinstance(n, fx.Proxy) for n in sizes):
-                sizes = (sizes,)
-            return make(*sizes, **options)
+            flat: list[Any] = []
+            fx.node.map_aggregate(sizes, flat.append)
+            tracer = next((a.tracer for a in flat if isinstance(a, _Proxy)), None)
+            if tracer is None:
+                return make(*sizes, **options)
+            first = sizes[0]
+            if isinstance(first, _Proxy):
+                first = tracer.value(first.node)
+            given = sizes if isinstance(first, tuple | list) else (sizes,)
+            return tracer.create_proxy("call_function", make, given, options)
 
         return of_sizes
 
-    names = ("empty", "ones", "rand", "randn", "zeros")
-    there = {name: getattr(torch, name) for name in names}
+    there = {name: getattr(torch, name) for name in FILLED}
     try:
         for name, make in there.items():
             setattr(torch, name, packed(make))

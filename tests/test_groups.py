@@ -190,7 +190,7 @@ def test_what_has_no_rule_is_kept_whole_and_says_so():
     layers = [nn.Linear(4, 5), none, nn.Linear(5, 6), nn.Linear(6, 2)]
     network = find_groups(nn.Sequential(*layers), (4,))
     reason = "there is no rule for TransformerEncoderLayer '1'"
-    assert network.kept_whole == {"0": reason}
+    assert network.kept_whole == {"0": reason, "1": reason}
 
 
 def test_what_no_weight_reads_is_kept_whole():

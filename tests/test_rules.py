@@ -351,6 +351,28 @@ PRUNED = {
         I3,
     ),
     "std": (flat(lambda m, x: x.std((2, 3)), 3), I3),
+    "norm": (flat(lambda m, x: x.norm(2, (2, 3)), 3), I3),
+    "vector_norm": (flat(lambda m, x: torch.linalg.vector_norm(x, 1, (2, 3)), 3), I3),
+    "logsumexp": (flat(lambda m, x: x.logsumexp((2, 3)), 3), I3),
+    "prod": (sequence(lambda m, x: x.prod(1)), A8),
+    "median": (sequence(lambda m, x: x.median(1).values), A8),
+    "cumsum": (sequence(lambda m, x: x.cumsum(1).mean(1)), A8),
+    "normalize": (row(lambda m, x: F.normalize(x, dim=1)), A8),
+    "view_as": (
+        sequence(lambda m, x: x.flatten(1).view_as(x).relu().mean(1)),
+        A8,
+    ),
+    "select": (sequence(lambda m, x: x.select(1, 2) + x.narrow(1, 3, 1)[:, 0]), A8),
+    "unbind": (sequence(lambda m, x: torch.stack(x.unbind(1), 1).mean(1)), A8),
+    "where a number is missing": (
+        (
+            ROW,
+            lambda m, x: m.b(torch.where(~torch.isnan(x), x, 0)),
+            {"b": linear(6, 2)},
+        ),
+        {"inputs": 6},
+    ),
+    "negative": (row(lambda m, x: torch.threshold(x, 0.1, 0).negative().atan()), A8),
     "max over positions": (sequence(lambda m, x: torch.max(x, 1)[0]), A8),
     "max over positions, values": (sequence(lambda m, x: x.max(dim=1).values), A8),
     "squeeze": (
@@ -364,6 +386,32 @@ PRUNED = {
     "interpolate": (image(lambda m, x: F.interpolate(x, scale_factor=2)), I8),
     "pad": (row(lambda m, x: F.pad(x, (1, 1), value=3.0), 10), A8),
     "pad of positions": (sequence(lambda m, x: F.pad(x, (0, 0, 1, 1)).mean(1)), A8),
+    "ones of all sizes": (row(lambda m, x: x * torch.ones(x.shape)), A8),
+    "ones of all sizes, for each": (row(lambda m, x: x - x.new_ones(x.size())), A8),
+    "ones for each unit": (
+        row(lambda m, x: x * torch.full((x.shape[1],), 2.0)),
+        A8,
+    ),
+    "one for each unit of another layer": (
+        two(lambda x, y: x * torch.ones(y.shape)),
+        A8,
+    ),
+    "one number, expanded": (
+        row(lambda m, x: x * x.new_ones(1).expand(x.size(1))[None]),
+        A8,
+    ),
+    "BatchNorm1d, no scale, then ReLU": (
+        row(lambda m, x: m.l(x).relu(), l=lambda: nn.BatchNorm1d(8, affine=False)),
+        A8,
+    ),
+    "BatchNorm2d, no scale, then ReLU": (
+        image(lambda m, x: m.l(x).relu(), l=lambda: nn.BatchNorm2d(8, affine=False)),
+        I8,
+    ),
+    "a threshold that is learnt": (
+        row(lambda m, x: (x - m.p).relu(), p=lambda: nn.Parameter(torch.tensor(0.02))),
+        A8,
+    ),
     "squeeze and excitation": (
         image(excited, down=linear(8, 3), up=linear(3, 8)),
         I8 | {"down": 3},
@@ -539,7 +587,7 @@ KEPT = {
     ),
     "literal repetition": (
         row(lambda m, x: x * m.p.repeat(1, 8), p=parameter(1, 1)),
-        whole("the size of 'repeat' is written in the code"),
+        whole("the size of 'repeat' does not follow them"),
     ),
     "largest of all": (row(lambda m, x: x * x.max()), whole(TOGETHER)),
     "reflected units": (
@@ -568,13 +616,13 @@ KEPT = {
     ),
     "zeros of the code": (
         row(lambda m, x: x + x.new_zeros(8)),
-        whole("the size of 'new_zeros' is written in the code"),
+        whole("the size of 'new_zeros' does not follow them"),
     ),
     "zeros of the code, before a sequence": (
         sequence(
             lambda m, x: torch.cat([x.new_zeros(x.size(0), 1, 8), x], 1).flatten(1), 48
         ),
-        whole("the size of 'new_zeros' is written in the code"),
+        whole("the size of 'new_zeros' does not follow them"),
     ),
     "divided by their number": (
         row(lambda m, x: x / x.size(1)),
@@ -585,7 +633,7 @@ KEPT = {
         whole("their number is part of what 'mul' computes"),
     ),
     "squeeze of all": (
-        flat(lambda m, x: F.adaptive_avg_pool2d(x, 1).squeeze(), 3),
+        flat(lambda m, x: F.adaptive_avg_pool2d(x, 1).squeeze((1, 2, 3)), 3),
         whole("'squeeze' would drop a last one with its dimension", 4),
     ),
     "roll": (
@@ -787,8 +835,31 @@ KEPT = {
     ),
     "sort": (row(lambda m, x: x.sort(1)[0]), no_rule("sort at 'sort'")),
     "stack of what has no rule": (
-        sequence(lambda m, x: torch.stack(x.unbind(1), 1).mean(1)),
-        no_rule("unbind at 'unbind'"),
+        sequence(lambda m, x: torch.stack(x.tensor_split(5, 1), 1).mean(1)[:, 0]),
+        no_rule("tensor_split at 'tensor_split'"),
+    ),
+    "one number without a rule": (
+        row(lambda m, x: x / x.new_tensor(2.0)),
+        no_rule("new_tensor at 'new_tensor'"),
+    ),
+    "norm of all": (row(lambda m, x: x / (1 + x.norm())), whole(TOGETHER)),
+    "numbers of units": (
+        row(lambda m, x: x * torch.arange(x.shape[1])),
+        whole("the size of 'arange' does not follow them"),
+    ),
+    "filled with their number": (
+        row(lambda m, x: x * torch.full((x.shape[0], x.shape[1]), x.shape[1] * 1.0)),
+        whole("their number is part of what 'full' computes"),
+    ),
+    "as many as half of the units": (
+        row(
+            lambda m, x: torch.cat([x, torch.ones(x.shape[0], x.shape[1] // 2)], 1), 12
+        ),
+        whole("their number is a size at 'ones'"),
+    ),
+    "select": (
+        row(lambda m, x: x.select(1, 2)[:, None], 1),
+        whole(why := "'select' takes them by their positions", **{"a#2": why}),
     ),
     "linear": (
         row(lambda m, x: F.linear(x, m.p), p=parameter(8, 8)),
@@ -857,10 +928,28 @@ def test_layers_say_their_new_size(name):
             assert shapes == {k: v.shape for k, v in layer.state_dict().items()}
 
 
+def test_layers_without_a_rule_are_named_themselves():
+    for name in ("weight_norm", "hooks", "MaxPool2d, indices"):
+        module, shape = made(name)
+        network = find_groups(module, shape)
+        found = "l" in network.kept_whole
+        assert found == any(True for _ in module.l.parameters())
+        assert network.kept_whole.get("l", "there is no rule").startswith("there is no")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+def test_a_scripted_layer_is_of_one_piece():
+    layers = nn.Linear(6, 8), torch.jit.script(nn.Linear(8, 8)), nn.Linear(8, 2)
+    network = find_groups(nn.Sequential(*layers), (6,))
+    why = "there is no rule for RecursiveScriptModule '1'"
+    assert network.kept_whole == {"0": why, "1": why}
+
+
 def test_names_of_functions_are_those_of_functions():
-    homes = (torch, F, torch.Tensor, operator, torchvision.ops)
+    homes = (torch, F, torch.Tensor, operator, torchvision.ops, torch._C._linalg)
     for name in FUNCTION_RULES:
-        assert any(hasattr(home, name) for home in homes), name
+        found = [h for h in homes for n in (name, f"{name}_") if hasattr(h, n)]
+        assert found, name
 
 
 class Scale(nn.Module):
@@ -1001,7 +1090,8 @@ def test_a_rule_may_decline():
     register_rule(Scale, lambda layer, name, x, labels: NotImplemented)
     try:
         network = find_groups(*net(*SCALED["once"]))
-        assert network.kept_whole == {"a": "there is no rule for Scale 'l'"}
+        why = "there is no rule for Scale 'l'"
+        assert network.kept_whole == {"a": why, "l": why}
     finally:
         del LAYER_RULES[Scale]
 
