@@ -15,7 +15,7 @@ from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data
 from ._fitted import FittedNetwork
 from ._fitting import Sparsified, Trainer
-from ._groups import find_groups
+from ._groups import find_groups, let_inputs_go
 from ._html import ReportBelowDiagram
 from ._image_input import ImageInput, is_images
 from ._images import KINDS, crop_, prunable_inputs
@@ -220,12 +220,20 @@ class JointPruneEstimator(
                 f"target of y. Got {network.n_outputs} outputs; let it take "
                 "`n_outputs` as a parameter."
             )
+        tells = data.gates is None and self.prune in ("joint", "inputs")
+        if tells and network.inputs.pinned:
+            network = let_inputs_go(network)
         counted, *_ = prunable_inputs(network, data.gates)
         if counted.pinned and self.n_features_to_select is not None:
             raise ValueError(
                 f"`n_features_to_select`={self.n_features_to_select} cannot be met: "
-                f"the inputs are kept whole, as {counted.pinned}. Let `module` do no "
-                "more with them than a linear layer or a convolution does."
+                f"the inputs are kept whole, as {counted.pinned}. "
+                + (
+                    "Let gradients reach all of them through `module`, as they reach "
+                    "one-hot columns."
+                    if tells
+                    else "Let `module` do no more with them than a convolution does."
+                )
             )
         return network
 

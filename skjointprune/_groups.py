@@ -4,14 +4,21 @@ The graph comes from `torch.fx`; `_rules` says how the channels of each kind of 
 hang together, `_labels` keeps what they say.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, fx, nn
 
 from ._channels import Axis, Channels, Network
+from ._context import kind_of_rows
 from ._labels import CONSTANT, OUTPUT, Bound, Labels, varies
-from ._probes import note_what_speaks_, pin_what_has_no_gradient_
+from ._probes import (
+    moves_without_gradient,
+    note_what_speaks_,
+    pin_what_has_no_gradient_,
+)
+from ._put_back import PutBack
 from ._trace import run_shapes, trace, walk
 
 
@@ -55,6 +62,40 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
     note_what_speaks_(network)
     pin_what_has_no_gradient_(network)
     return network
+
+
+def let_inputs_go(network: Network) -> Network:
+    """Return a network over a table that can lose inputs, which are pinned in this one.
+
+    It is the same behind a layer that puts inputs in place. Or it is the one given,
+    where gradients do not tell what inputs are worth, as of those that are looked up.
+    """
+    (width,) = network.input_shape
+    layer = PutBack(width).to(**kind_of_rows(network.module))
+    module = nn.Sequential(OrderedDict(places=layer, network=network.module))
+    found = find_groups(module, network.input_shape)
+    if found.inputs.pinned or moves_without_gradient(module):
+        network.inputs.pinned = (
+            f"{network.inputs.pinned}, and gradients do not tell what they are worth"
+        )
+        return network
+    _name_as_within_(found, "network.")
+    return found
+
+
+def _name_as_within_(network: Network, prefix: str) -> None:
+    """Call layers what they are called in the module whose names have a prefix here."""
+    for channels in network.hidden:
+        path, *number = channels.name.split("#")
+        if f"{path}." == prefix:  # a parameter of the module itself
+            path = channels.produced_by[0].tensor
+        channels.name = "#".join([path.removeprefix(prefix), *number])
+        if channels.pinned:
+            channels.pinned = channels.pinned.replace(f"'{prefix}", "'")
+    network.without_rule = {
+        name.removeprefix(prefix): why.replace(f"'{prefix}", "'")
+        for name, why in network.without_rule.items()
+    }
 
 
 def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:

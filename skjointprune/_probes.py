@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ._channels import Axis, Channels, Network
 from ._context import kind_of_rows
 from ._labels import get_tensor, owner
+from ._put_back import PutBack
 
 
 def holders(module: nn.Module) -> dict[int, list[nn.Module]]:
@@ -139,6 +140,30 @@ def pin_what_has_no_gradient_(network: Network) -> None:
                 channels.pinned = (
                     f"{axis.tensor!r}, which reads them, is frozen or has no gradient"
                 )
+
+
+def moves_without_gradient(module: nn.Sequential) -> bool:
+    """Tell whether inputs change outputs that gradients do not trace back to them.
+
+    The first layer is one that puts inputs back.
+    """
+    probe = deepcopy(module).cpu().eval()
+    first = probe[0]
+    assert isinstance(first, PutBack)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(64, first.width, generator=generator)
+    rows = rows.to(**kind_of_rows(probe))
+    with torch.enable_grad():
+        out = probe(rows)
+        (out * torch.rand(out.shape, generator=generator).to(out)).sum().backward()
+    assert first.weight.grad is not None
+    silent = first.weight.grad == 0
+    try:
+        with torch.no_grad():
+            moved = probe(torch.where(silent, rows + 1, rows))
+    except Exception:  # a number that is not there to look up: it was looked up
+        return True
+    return not torch.equal(moved, out)
 
 
 def _matters(module: nn.Module, tensor: str, rows: Tensor) -> bool:

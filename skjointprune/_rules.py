@@ -25,6 +25,7 @@ from ._function_rules import (
 )
 from ._labels import Labels
 from ._norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
+from ._put_back import PutBack
 
 LayerRule = Callable[[Any, str, Tensor, Labels], Any]
 
@@ -178,6 +179,12 @@ def _attention(layer: MultiheadAttention, name: str, x: Any, labels: Labels) -> 
     return out.expand(*given[0].shape[:-1], -1), PinnedParts(label)
 
 
+def _put_back(layer: PutBack, name: str, x: Tensor, labels: Labels) -> Tensor:
+    v = labels.read(f"{name}.weight", 0, x, of=-1)
+    labels.carry(f"{name}.places", 0, v)
+    return labels.pinned("they meet the inputs at their places")
+
+
 class PinnedParts:
     """What a layer returns in parts of any shape, all of it kept whole."""
 
@@ -193,6 +200,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.Embedding: _embedding,
     nn.GLU: _glu,
     MultiheadAttention: _attention,
+    PutBack: _put_back,
     **dict.fromkeys(
         (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
          nn.ConvTranspose3d),

@@ -17,6 +17,7 @@ from ._compact import names_of_tensors
 from ._context import kind_of_rows, seeded
 from ._labels import get_tensor, owner
 from ._plain_values import is_known
+from ._put_back import PutBack
 from ._scaling import Affine
 
 GOLDEN = 0.6180339887498949  # its multiples modulo 1 are spread evenly
@@ -44,9 +45,9 @@ def describe_network(estimator) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "estimator with joblib or pickle instead."
         )
     tensors = {"check": _outputs(module, _input_shape(estimator))}
-    inner, scalings = _unwrap(module)
-    for place, affine in scalings.items():
-        tensors |= {f"{place}.{k}": t for k, t in affine.named_buffers()}
+    inner, around = _unwrap(module)
+    for place, layer in around.items():
+        tensors |= {f"{place}.{k}": t for k, t in layer.state_dict().items()}
     shared = {}
     for name, (first, *_) in names_of_tensors(inner).items():
         if name == first:
@@ -60,7 +61,7 @@ def describe_network(estimator) -> tuple[dict[str, Any], dict[str, Tensor]]:
         changed = {k: v for k, v in _numbers(layer).items() if before.get(k) != v}
         if changed:
             numbers[path] = changed
-    description = {"numbers": numbers, "shared": shared, "scaled": list(scalings)}
+    description = {"numbers": numbers, "shared": shared, "scaled": list(around)}
     # A copy each: what shares memory, or is not contiguous, cannot be written.
     plain = {
         name: t.clone(memory_format=torch.contiguous_format)
@@ -88,8 +89,8 @@ def rebuild_network(
     _set_tensors_(module, saved, description["shared"])
     _set_numbers_(module, description["numbers"])
     for place in description["scaled"]:
-        affine = Affine(tensors[f"{place}.scale"], tensors[f"{place}.shift"])
-        module = _wrap(module, place, affine)
+        own = {k: tensors[f"{place}.{k}"] for k in AROUND[place]}
+        module = _wrap(module, place, _layer_of(estimator, own))
     module.eval()
     expected = tensors["check"]
     with _blaming(estimator.module):
@@ -150,25 +151,42 @@ def _outputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
         return module(rows.to(**kind_of_rows(module))).detach()
 
 
-def _unwrap(module: nn.Module) -> tuple[nn.Module, dict[str, Affine]]:
-    """Return the user's network, and what `fold_scaling` put around it, inner first."""
-    found: list[tuple[str, Affine]] = []
+# What a fit puts around the user's network, and the tensors of each.
+AROUND = {
+    "places": ("weight", "places"),
+    "inputs": ("scale", "shift"),
+    "targets": ("scale", "shift"),
+}
+
+
+def _unwrap(module: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
+    """Return the user's network, and what a fit put around it, inner first."""
+    found: list[tuple[str, nn.Module]] = []
     while isinstance(module, nn.Sequential):
         children = dict(module.named_children())
-        place = next((n for n, c in children.items() if isinstance(c, Affine)), None)
-        if place is None:
+        around = [n for n, c in children.items() if isinstance(c, Affine | PutBack)]
+        if not around:
             break
-        found.append((place, children[place]))  # type: ignore[arg-type]
+        found.append((around[0], children[around[0]]))
         module = children["network"]
     return module, dict(reversed(found))
 
 
-def _wrap(module: nn.Module, place: str, affine: Affine) -> nn.Module:
+def _layer_of(estimator, tensors: dict[str, Tensor]) -> nn.Module:
+    """Return a layer that a fit put around the user's network."""
+    if "scale" in tensors:
+        return Affine(**tensors)
+    layer = PutBack(estimator.n_features_in_)
+    layer.weight, layer.places = nn.Parameter(tensors["weight"]), tensors["places"]
+    return layer
+
+
+def _wrap(module: nn.Module, place: str, layer: nn.Module) -> nn.Module:
     """Undo a step of `_unwrap`."""
     wrapped = nn.Sequential()
-    parts = [("inputs", affine), ("network", module)]
+    parts = [(place, layer), ("network", module)]
     if place == "targets":
-        parts = [("network", module), ("targets", affine)]
+        parts = [("network", module), ("targets", layer)]
     for name, part in parts:
         wrapped.add_module(name, part)
     return wrapped

@@ -43,7 +43,8 @@ def gate_gradient(network: Network, channels: Channels) -> Tensor:
         p = get_tensor(network.module, axis.tensor)
         if p.grad is not None:
             product = (p.detach() * p.grad).movedim(axis.dim, 0)
-            total = axis.sum(product.flatten(1).sum(dim=1), channels.size) + total
+            of_slots = product.reshape(len(product), -1).sum(dim=1)
+            total = axis.sum(of_slots, channels.size) + total
     return total
 
 
