@@ -61,8 +61,20 @@ class Tracer(fx.Tracer):
 
     def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Return the graph of a module."""
-        with _sizes_one_by_one():
-            return super().trace(root, concrete_args)
+        layers = [
+            (f"{type(layer).__name__} {name!r}", held, dict(held))
+            for name, layer in root.named_modules()
+            for held in (vars(layer), layer._buffers)
+        ]
+        try:
+            with _sizes_one_by_one():
+                graph = super().trace(root, concrete_args)
+        finally:
+            assigned = _restore_(layers)
+        if assigned:
+            self.failed_in, name = assigned[0]
+            raise TraceError(f"{name!r} is assigned: change it in place")
+        return graph
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a layer is one node of the graph."""
@@ -146,6 +158,17 @@ class Tracer(fx.Tracer):
         if self.running:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+def _restore_(layers: list[tuple[str, dict, dict]]) -> list[tuple[str, str]]:
+    """Take proxies out of layers that the code left there; tell where they were."""
+    found = []
+    for layer, held, before in layers:
+        for name in [k for k, v in held.items() if isinstance(v, fx.Proxy)]:
+            found.append((layer, name))
+            del held[name]
+            held |= {name: before[name]} if name in before else {}
+    return found
 
 
 @contextmanager

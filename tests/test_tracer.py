@@ -198,6 +198,28 @@ def test_the_layer_that_cannot_be_traced_is_named():
         find_groups(nn.Sequential(*layers), (12,))
 
 
+@pytest.mark.parametrize("registered", [False, True])
+def test_a_layer_that_assigns_what_it_computes_is_named_and_left_alone(registered):
+    class Following(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(8))
+            if registered:
+                self.register_buffer("mean", torch.zeros(8))
+            else:
+                self.mean = torch.zeros(8)
+
+        def forward(self, x):
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+            return self.weight * (x - self.mean)
+
+    module = nn.Sequential(nn.Linear(12, 8), Following(), nn.Linear(8, 2))
+    says = r"in its layer Following '1' \('mean' is assigned: change it in place\)"
+    with pytest.raises(ValueError, match=says):
+        find_groups(module, (12,))
+    assert torch.equal(module[1].mean, torch.zeros(8))
+
+
 def test_rows_are_not_gone_through_one_by_one():
     with pytest.raises(ValueError, match="'x' is gone through one by one"):
         find_groups(net(lambda m, x: m.c(torch.stack([m.b(m.a(r)) for r in x]))), (12,))
