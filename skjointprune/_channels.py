@@ -105,9 +105,10 @@ class Network:
     holds the inputs. `first_layers` are the linear layers that read a table's inputs as
     they come; empty where something else stands before. `last_layer` is the linear
     layer whose outputs leave as they are, None where something else comes after.
-    `positions` is how often each layer's weights are used for one row. `speaking` are
+    `positions` is how often each weight is used for one row. `speaking` are
     the axes of weights that read a constant of units that are zero. `without_rule` are
-    layers whose own parameters no rule tells of.
+    layers whose own parameters no rule tells of, `by_function` weights that a function
+    in the code reads with, whatever their layer does.
     """
 
     module: nn.Module
@@ -120,6 +121,7 @@ class Network:
     positions: dict[str, int] = field(default_factory=dict)
     speaking: set[Axis] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
+    by_function: set[str] = field(default_factory=set)
 
     @property
     def inputs(self) -> Channels:

@@ -17,10 +17,8 @@ def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:
             if axis.slots is not None:
                 mine = torch.ones(channels.size, dtype=torch.bool)
                 share = float(axis.where(mine).float().mean())
-            layer = axis.tensor.rpartition(".")[0]
-            times = 1 if what == "params" else network.positions.get(layer, 0)
-            if what == "params" or tensor.ndim > 1:
-                saved += share * tensor.numel() * times
+            times = 1 if what == "params" else network.positions.get(axis.tensor, 0)
+            saved += share * tensor.numel() * times
     return saved / channels.size
 
 
@@ -33,13 +31,8 @@ def saved_by_the_mean_unit(network: Network, what: str) -> float:
 
 
 def macs_of_weights(network: Network) -> int:
-    """Return the MACs for one row of all layers that multiply by weights."""
-    layers = (
-        (network.module.get_submodule(n), k) for n, k in network.positions.items()
-    )
+    """Return the MACs for one row of all that multiplies by weights."""
     return sum(
-        times * p.numel()
-        for layer, times in layers
-        for p in layer.parameters(recurse=False)
-        if p.ndim > 1
+        times * get_tensor(network.module, weight).numel()
+        for weight, times in network.positions.items()
     )

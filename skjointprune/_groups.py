@@ -58,6 +58,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         _last_layer(module, graph),
         positions,
         without_rule=labels.without_rule,
+        by_function=labels.by_function,
     )
     note_what_speaks_(network)
     pin_what_has_no_gradient_(network)

@@ -91,6 +91,7 @@ class Labels:
     bound: dict[tuple[str, int], Bound] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     without_rule: dict[str, str] = field(default_factory=dict)  # layers, and why
+    by_function: set[str] = field(default_factory=set)  # weights no layer reads with
     _outputs: list[int] = field(default_factory=list)
     _parent: list[int] = field(default_factory=list)
     _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
@@ -155,6 +156,10 @@ class Labels:
         self._bind(attribute, 0, "average", labels, of)
         return labels
 
+    def canonical(self, tensor: str) -> str:
+        """Return the first name of a tensor that has several."""
+        return self._canonical.get(tensor, tensor)
+
     def has(self, tensor: str) -> bool:
         """Tell whether there is a parameter or buffer of this name."""
         return tensor in self._canonical
@@ -162,7 +167,7 @@ class Labels:
     def _bind(
         self, tensor: str, dim: int, role: str, labels: Tensor | None, of: int = 1
     ) -> Tensor:
-        tensor = self._canonical.get(tensor, tensor)
+        tensor = self.canonical(tensor)
         there = self.bound.get((tensor, dim))
         if there is not None:  # used before: the same slots, the same channels
             if labels is not None:

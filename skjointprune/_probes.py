@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ._channels import Axis, Channels, Network
 from ._context import kind_of_rows
 from ._labels import get_tensor, owner
+from ._own_weights import listening
 from ._put_back import PutBack
 
 
@@ -92,10 +93,14 @@ def _note_(
                 network.speaking.add(axis)
             if not constant:
                 channels.pinned = "they are not silent when they are zero"
-            elif said.any() and (len(layers) > 1 or not absorbs_constants(layers[0])):
+            elif said.any() and not (
+                len(layers) == 1
+                and absorbs_constants(layers[0])
+                and axis.tensor not in network.by_function
+            ):
                 channels.pinned = (
                     "a constant is left of them that the bias of "
-                    f"{axis.tensor.rpartition('.')[0]!r} cannot take up"
+                    f"{axis.tensor.rpartition('.')[0] or axis.tensor!r} cannot take up"
                 )
         for axis in channels.averaged_by:
             if axis in heard and heard[axis][:, axis.where(everywhere)].any():
@@ -182,40 +187,47 @@ def _matters(module: nn.Module, tensor: str, rows: Tensor) -> bool:
 def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, Tensor]:
     """Run rows through a module; return what is read, or averaged, through some axes.
 
-    A tensor (positions, channels) for each axis: all rows, calls and layers, and all
-    that a layer is given that is as long.
+    A tensor (positions, channels) for each axis: of all rows and calls. It is what
+    functions multiply by the weight of the axis. Where none does, it is all that its
+    layers are given that is as long.
     """
-    heard: dict[Axis, list[Tensor]] = {}
+    axes = list(dict.fromkeys(axes))  # one that several channels share, once
     layers_of = holders(module)
+    given: dict[Axis, list[Tensor]] = {axis: [] for axis in axes}
+    weights: dict[Axis, Tensor] = {}
+    sizes: dict[Axis, int] = {}
 
-    def find(axis: Axis) -> tuple[list[nn.Module], int]:
-        """Return the layers that an axis is of, and how long it is."""
-        layer, attribute = owner(module, axis.tensor)
-        held = getattr(layer, attribute)
-        if isinstance(held, Tensor):
-            return layers_of[id(held)], held.shape[axis.dim]
-        return [layer], held
-
-    def hook_of(axis: Axis, size: int):
+    def hook_of(axis: Axis):
         def hook(layer, args, kwargs):
-            for given in (*args, *kwargs.values()):
-                if isinstance(given, Tensor) and given.shape[axis.of :][:1] == (size,):
-                    said = given.movedim(axis.of, -1).reshape(-1, size)
-                    heard.setdefault(axis, []).append(said)
+            given[axis] += [x for x in (*args, *kwargs.values()) if torch.is_tensor(x)]
 
         return hook
 
     hooks = []
-    for axis in dict.fromkeys(axes):  # one that several channels share, once
-        layers, size = find(axis)
+    for axis in axes:
+        layer, attribute = owner(module, axis.tensor)
+        held, layers = getattr(layer, attribute), [layer]
+        if isinstance(held, Tensor):
+            weights[axis], layers = held, layers_of[id(held)]
+        sizes[axis] = weights[axis].shape[axis.dim] if axis in weights else held
         hooks += [
-            layer.register_forward_pre_hook(hook_of(axis, size), with_kwargs=True)
+            layer.register_forward_pre_hook(hook_of(axis), with_kwargs=True)
             for layer in layers
         ]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), listening(list(weights.values())) as multiplied:
             module(rows.to(**kind_of_rows(module)))
     finally:
         for handle in hooks:
             handle.remove()
-    return {axis: torch.cat(said) for axis, said in heard.items()}
+    heard = {}
+    for axis, size in sizes.items():
+        by_function = multiplied[id(weights[axis])] if axis in weights else []
+        said = [
+            x.movedim(axis.of, -1).reshape(-1, size)
+            for x in by_function or given[axis]
+            if x.shape[axis.of :][:1] == (size,)
+        ]
+        if said:
+            heard[axis] = torch.cat(said)
+    return heard

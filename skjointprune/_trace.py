@@ -24,6 +24,7 @@ from ._labels import (
     get_tensor,
     varies,
 )
+from ._own_weights import label_product, product_at
 from ._rules import PinnedParts, layer_rule
 from ._tracer import DECIDES, Tracer
 
@@ -147,21 +148,34 @@ def walk(
 ) -> tuple[Tensor, dict[str, int]]:
     """Send labels through the graph.
 
-    Returns those of the inputs, and how often a row uses the weights of each layer.
+    Returns those of the inputs, and how often a row uses each weight.
     """
     at: dict[fx.Node, Any] = {}
     positions: dict[str, int] = {}
     inputs = None
+
+    def used(weight: str, times: int) -> None:
+        if times:
+            weight = labels.canonical(weight)
+            positions[weight] = positions.get(weight, 0) + times
+
     for node in graph.nodes:
+        product = product_at(module, node)
+        if product is not None and not isinstance(at[product.given], Tensor):
+            product = None
         for held in node.all_input_nodes:
             # With its first user, when more is known of what it meets.
-            if held.op == "get_attr" and held not in at:
+            if held.op == "get_attr" and held not in at and product is None:
                 labels.shape, labels.node = held.meta.get("shape", ()), held.name
                 at[held] = _attribute(module, held, labels, at)
         if node.op == "get_attr":
             continue
         labels.shape, labels.node = node.meta.get("shape", ()), node.name
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
+        args: Any = ()
+        kwargs: Any = {}
+        if product is None:
+            given = (node.args, node.kwargs)
+            args, kwargs = fx.node.map_arg(given, lambda n: at[n])
         if node.op == "placeholder":
             if inputs is None:
                 inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
@@ -174,7 +188,13 @@ def walk(
         elif node.op == "call_module":
             out = _call_layer(module, node, args, kwargs, labels)
             name = str(node.target)
-            positions[name] = positions.get(name, 0) + _per_row(module, node)
+            times = _per_row(module, node)
+            for own, p in module.get_submodule(name).named_parameters(recurse=False):
+                used(f"{name}.{own}", times * (p.ndim > 1))
+        elif product is not None:
+            out = label_product(product, module, at[product.given], labels)
+            spread = torch.Size(labels.shape).numel() // labels.shape[product.of]
+            used(product.weight, spread // 2)
         else:
             out = _call(node, args, dict(kwargs), labels)
         if isinstance(out, PinnedParts) and "shape" in node.meta:
@@ -352,7 +372,7 @@ def _attribute(
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
     if len(set(long)) != 1:
-        why = f"{name!r} is used by itself"
+        why = labels.without_rule[name] = f"{name!r} is used by itself"
         for d in range(held.ndim):
             whole = labels.fresh(held.shape[d])
             labels.pin(whole, why)

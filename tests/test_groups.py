@@ -144,7 +144,8 @@ def test_positions_say_how_often_a_row_uses_a_weight():
     }
     forward = lambda m, x: m.b(m.up(m.a(m.a(x)[:, :3])).mean((2, 3)))  # noqa: E731
     network = find_groups(Net(forward, **layers), (3, 6, 6))
-    assert network.positions == {"a": 4 * 4 + 2 * 2, "up": 2 * 2, "b": 1}
+    times = {"a": 4 * 4 + 2 * 2, "up": 2 * 2, "b": 1}
+    assert network.positions == {f"{layer}.weight": n for layer, n in times.items()}
 
 
 def test_a_layer_that_reads_tokens_has_the_inputs_last():

@@ -125,6 +125,13 @@ class Plain(nn.Linear):
     """Inherits the forward of a layer that has a rule."""
 
 
+class Framed(nn.Conv2d):
+    """Has a forward of its own, which calls that of the layer."""
+
+    def forward(self, x):
+        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+
 class Doubled(nn.Linear):
     """Has a forward of its own."""
 
@@ -412,6 +419,49 @@ PRUNED = {
         row(lambda m, x: (x - m.p).relu(), p=lambda: nn.Parameter(torch.tensor(0.02))),
         A8,
     ),
+    "linear": (row(lambda m, x: F.linear(x, m.p), p=parameter(8, 8)), A8 | {"p": 8}),
+    "linear with bias": (
+        row(
+            lambda m, x: F.linear(x, weight=m.p, bias=m.q).relu(),
+            7,
+            p=parameter(7, 8),
+            q=parameter(7),
+        ),
+        A8 | {"p": 7},
+    ),
+    "linear of positions": (
+        sequence(lambda m, x: F.linear(x, m.p).relu().mean(1), 7, p=parameter(7, 8)),
+        A8 | {"p": 7},
+    ),
+    "matmul by a parameter": (
+        row(lambda m, x: (x @ m.p + m.q).relu(), 7, p=parameter(8, 7), q=parameter(7)),
+        A8 | {"p": 7},
+    ),
+    "matmul by a parameter, method": (
+        row(lambda m, x: x.matmul(m.p), 7, p=parameter(8, 7)),
+        A8 | {"p": 7},
+    ),
+    "parameters in a list": (
+        row(
+            lambda m, x: (x @ m.l[0]).relu() @ m.l[1],
+            l=lambda: nn.ParameterList([torch.ones(8, 7), torch.ones(7, 8)]),
+        ),
+        A8 | {"l": 7, "l#2": 8},
+    ),
+    "conv2d by a parameter": (
+        image(lambda m, x: F.conv2d(x, m.p, None, 1, 1), 7, p=parameter(7, 8, 3, 3)),
+        I8 | {"p": 7},
+    ),
+    "conv1d by a parameter": (
+        sequence(
+            lambda m, x: F.conv1d(x.mT, m.p, padding=1).mean(2), 7, p=parameter(7, 8, 3)
+        ),
+        A8 | {"p": 7},
+    ),
+    "weight read by a layer and by a function": (
+        row(lambda m, x: F.linear(m.l(x).relu(), m.l.weight), l=linear(8, 8)),
+        A8,
+    ),
     "squeeze and excitation": (
         image(excited, down=linear(8, 3), up=linear(3, 8)),
         I8 | {"down": 3},
@@ -549,6 +599,10 @@ PRUNED = {
         I8,
     ),
     "list of positions": (sequence(lambda m, x: x[:, [0, 2]].mean(1)), A8),
+    "subclass with a forward of its own": (
+        image_through(lambda: Framed(8, 7, 3), 7),
+        I8 | {"l": 7},
+    ),
     "subclass of a layer": (row_through(lambda: Plain(8, 7), 7), A8 | {"l": 7}),
 }
 
@@ -861,9 +915,21 @@ KEPT = {
         row(lambda m, x: x.select(1, 2)[:, None], 1),
         whole(why := "'select' takes them by their positions", **{"a#2": why}),
     ),
-    "linear": (
-        row(lambda m, x: F.linear(x, m.p), p=parameter(8, 8)),
-        no_rule("linear at 'linear'"),
+    "linear, sigmoid": (
+        row(lambda m, x: F.linear(x.sigmoid(), m.p), p=parameter(8, 8)),
+        whole(CONSTANT.format("p"), p=8),
+    ),
+    "linear by the weight of a layer, sigmoid": (
+        row(lambda m, x: F.linear(m.l(x).sigmoid(), m.l.weight), l=linear(8, 8)),
+        whole("they are not silent when they are zero"),
+    ),
+    "conv2d in groups": (
+        image(lambda m, x: F.conv2d(x, m.p, groups=4), p=parameter(8, 2, 1, 1)),
+        no_rule("conv2d at 'conv2d'", 4),
+    ),
+    "matmul from the left": (
+        sequence(lambda m, x: (m.p @ x).mean(1), p=parameter(3, 5)),
+        no_rule("matmul at 'matmul'"),
     ),
     "weight used by itself": (
         row(lambda m, x: F.linear(x, m.a.weight.t()), 6),
@@ -880,6 +946,10 @@ KEPT = {
         sequence(lambda m, x: (m.p.relu() + x).mean(1), p=parameter(5, 8)),
         whole("'p' is used by itself"),
     ),
+    "weight that is changed before": (
+        row_through(lambda: Doubled(8, 8)),
+        no_rule("linear at 'linear'", l="there is no rule for linear at 'linear'"),
+    ),
     "hooks": (
         row_through(lambda: hooked(nn.Linear(8, 8))),
         no_rule("Linear 'l' with hooks"),
@@ -887,10 +957,6 @@ KEPT = {
     "weight_norm": (
         row_through(lambda: weight_norm(nn.Linear(8, 8))),
         no_rule("ParametrizedLinear 'l'"),
-    ),
-    "subclass with a forward of its own": (
-        row_through(lambda: Doubled(8, 8)),
-        no_rule("linear at 'linear'", l="there is no rule for linear at 'linear'"),
     ),
 }
 ALL = PRUNED | KEPT

@@ -1,0 +1,82 @@
+import pytest
+import torch
+from _networks import Net, random_masks
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from skjointprune._compact import compact
+from skjointprune._costs import macs_of_weights, saved_by_a_unit
+from skjointprune._groups import find_groups
+from skjointprune._own_weights import listening
+
+
+class Own(nn.Module):
+    """A network of parameters and functions alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Parameter(torch.randn(5, 3, 3, 3))
+        self.mix = nn.Parameter(torch.randn(5, 7))
+        self.head = nn.Parameter(torch.randn(2, 7))
+
+    def forward(self, x):
+        x = F.conv2d(x, self.maps, stride=2).relu()
+        x = (x.flatten(2).mT @ self.mix).relu()
+        return F.linear(x.mean(1), weight=self.head)
+
+
+class Framed(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+
+def flops(module, shape):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.zeros(1, *shape))
+    return counter.get_total_flops() // 2
+
+
+def test_work_is_counted_as_it_is_done():
+    network = find_groups(Own(), (3, 9, 9))
+    assert {c.name: c.size for c in network.channels} == {
+        "inputs": 3,
+        "maps": 5,
+        "mix": 7,
+    }
+    assert macs_of_weights(network) == flops(network.module, (3, 9, 9))
+    maps, mix = network.hidden
+    assert saved_by_a_unit(network, maps, "macs") == 16 * (27 + 7)
+    assert saved_by_a_unit(network, mix, "params") == 5 + 2
+    small = compact(network, random_masks(network))
+    assert macs_of_weights(small) == flops(small.module, small.input_shape)
+
+
+def test_a_layer_whose_forward_is_called_by_another_says_its_new_size():
+    layers = {"a": Framed(3, 6, 3), "b": nn.Linear(6, 2)}
+    network = find_groups(
+        Net(lambda m, x: m.b(m.a(x).mean((2, 3))), **layers), (3, 5, 5)
+    )
+    keep = {"a": torch.arange(6) < 4, "inputs": torch.arange(3) > 0}
+    small = compact(network, keep).module
+    assert (small.a.in_channels, small.a.out_channels) == (2, 4)
+    assert small.a.weight.shape == (4, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("read", "n_times"),
+    [
+        (lambda x, w: x @ w, 1),
+        (lambda x, w: x.matmul(w) + torch.matmul(x, w), 2),
+        (lambda x, w: F.linear(x, 2 * w.t()), 0),  # not the weight itself
+        (lambda x, w: torch.einsum("ni,io->no", x, w), 0),
+    ],
+)
+def test_what_is_multiplied_by_a_weight_is_heard(read, n_times):
+    weight, other = nn.Parameter(torch.ones(3, 2)), nn.Parameter(torch.ones(3, 2))
+    x = torch.rand(4, 3)
+    with listening([weight, other]) as heard:
+        read(x, weight)
+    assert heard[id(other)] == []
+    assert len(heard[id(weight)]) == n_times
+    assert all(given is x for given in heard[id(weight)])
