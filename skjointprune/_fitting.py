@@ -35,6 +35,7 @@ from ._training import (
 
 AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
 AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining
+LEAST_MEMORY = 100  # steps over which squared gradients are averaged
 CHECKED_ROWS = 16  # see whether a compact network gives the outputs of the zeroed one
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 
@@ -138,18 +139,20 @@ class Trainer:
                 note(event, pruning.sparsifier_, scores)
 
         n_batches = self._n_batches(data)
+        n_steps = epochs * n_batches
         pruning = Prune(
             lambda optimizer: Sparsifier(
                 network,
                 optimizer,
                 len(data.train) / n_batches,
                 prices,
+                memory=max(self.task.memory * n_steps, LEAST_MEMORY),
                 rows=lambda: data.train[:CHECKED_ROWS][0].detach(),
                 gates=data.gates,
             ),
             schedule,
             data.tables,
-            n_steps=epochs * n_batches,
+            n_steps=n_steps,
             on_start=on_start,
             on_event=on_event,
         )

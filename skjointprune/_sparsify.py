@@ -31,7 +31,6 @@ from ._images import InputGates, prunable_inputs
 from ._labels import get_tensor
 from ._penalties import Penalty
 
-DECAY = 0.999  # of the running mean: about the last thousand steps
 GATES_EVERY = 4  # steps of which one tells the gradients of an image's gates, after
 GATES_AT_FIRST = 100  # steps that all do
 
@@ -93,6 +92,8 @@ class Sparsifier:
         Rows of one of its steps, on average.
     prices : Prices
         What may go; channels that must be kept whole are passed over.
+    memory : float
+        Over how many steps, the last ones, squared gradients are averaged.
     rows : callable
         Returns some rows, with the columns that are left, to check outputs on.
     gates : InputGates or None
@@ -105,6 +106,7 @@ class Sparsifier:
         optimizer: Optimizer,
         batch_size: float,
         prices: Prices,
+        memory: float,
         rows: Callable[[], Tensor],
         gates: InputGates | None = None,
     ):
@@ -113,6 +115,7 @@ class Sparsifier:
         self.gates = gates
         self.optimizer = optimizer
         self.batch_size = batch_size
+        self.decay = 1 - 1 / memory
         self.prices = prices
         self.targets = prices.targets(network, gates)
         # the inputs that an exact number is of
@@ -146,11 +149,11 @@ class Sparsifier:
         every = self._gates_every
         self.n_steps += 1
         for name, mean in self.squares.items():
-            decay = DECAY
+            decay = self.decay
             if self.gates is None or not self._is_gate(name):
                 gradient = gate_gradient(self.network, self._by_name[name])
             elif self.gates.listening:
-                gradient, decay = self.gates.gradient(name), DECAY**every
+                gradient, decay = self.gates.gradient(name), decay**every
             else:
                 continue
             mean.lerp_(gradient**2, 1 - decay)
@@ -257,7 +260,7 @@ class Sparsifier:
 
     def saliency(self, channels: Channels) -> Tensor:
         """Return the saliency of each channel, (channels,)."""
-        unbiased = max(1 - self.forgetting[channels.name], 1 - DECAY)
+        unbiased = max(1 - self.forgetting[channels.name], 1 - self.decay)
         # A batch's mean gradient has the batch's size times less variance than a row's.
         fisher = self.batch_size * self.squares[channels.name] / unbiased
         return (fisher / 2).sqrt()

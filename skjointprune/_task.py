@@ -17,7 +17,10 @@ class Task:
     `criterion` is a loss of torch that takes `reduction`; `read` makes outputs
     predictions; `score` is of outputs, targets and the weights of rows. A history
     has the score on held-out rows as `column`. `distance`, (rows,), is a loss of
-    outputs that are to follow the outputs of a teacher.
+    outputs that are to follow the outputs of a teacher. `memory` is the share of the
+    steps of sparsifying over which squared gradients are averaged. As inputs and units
+    go, those that are left matter more, which a short memory is the first to see. But
+    where numbers are learnt to the last, gradients vanish, and it takes a long one.
     """
 
     criterion: type[nn.Module]
@@ -26,6 +29,7 @@ class Task:
     score_name: str
     column: str
     distance: Callable[[Tensor, Tensor], Tensor]
+    memory: float = 1 / 12
 
 
 def _softmax(outputs: Tensor) -> Tensor:
@@ -99,7 +103,7 @@ MULTILABEL = Task(
     _of_labels,
 )
 REGRESSION = {
-    name: Task(criterion, _as_they_are, r2, "R2", "valid_r2", _of_targets)
+    name: Task(criterion, _as_they_are, r2, "R2", "valid_r2", _of_targets, memory=1 / 4)
     for name, criterion in (
         ("squared_error", nn.MSELoss),
         ("absolute_error", nn.L1Loss),

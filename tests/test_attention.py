@@ -85,6 +85,7 @@ def test_units_of_heads_are_what_makes_a_round_number():
         torch.optim.Adam(network.module.parameters()),
         8,
         Prices(PENALTIES["group_l0"](), "weights", round_units_to=8),
+        1000,
         rows=lambda: torch.ones(2, 6, 5),
     )
     pruner.squares["attention.query"] = torch.tensor([1.0, 100.0, 4.0])

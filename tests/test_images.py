@@ -763,7 +763,7 @@ def test_the_price_of_a_row_is_the_root_of_its_work_relative_to_the_mean_unit():
     gates = InputGates(("row", "column"), (3, 8, 9), 4, torch.device("cpu"))
     optimizer = torch.optim.Adam(network.module.parameters())
     prices = Prices(PENALTIES["group_l0"]())
-    pruner = Sparsifier(network, optimizer, 32, prices, lambda: None, gates)
+    pruner = Sparsifier(network, optimizer, 32, prices, 1000, lambda: None, gates)
     for channels, size in zip(gates.channels, (8, 9), strict=True):
         expected = np.sqrt((conv1 + conv2 + head) / size / (units / 16))
         assert pruner._costs()[channels.name] == pytest.approx(expected)
@@ -778,7 +778,7 @@ def test_rows_get_no_dearer_as_others_go():
     gates = InputGates(("row", "column"), (3, 8, 9), 4, torch.device("cpu"))
     optimizer = torch.optim.Adam(network.module.parameters())
     prices = Prices(PENALTIES["group_l0"]())
-    pruner = Sparsifier(network, optimizer, 32, prices, lambda: None, gates)
+    pruner = Sparsifier(network, optimizer, 32, prices, 1000, lambda: None, gates)
     of_whole_images = pruner._costs()
     gates.close("rows", torch.arange(8) < 2)
     assert pruner._costs() == of_whole_images
@@ -834,7 +834,13 @@ def test_the_saliency_of_a_gate_is_of_the_steps_it_listened_to(monkeypatch):
     gates = InputGates(("row",), (3, 8, 9), 4, torch.device("cpu"))
     optimizer = torch.optim.SGD(network.module.parameters(), lr=0.0)
     pruner = Sparsifier(
-        network, optimizer, 1.0, Prices(PENALTIES["group_l0"]()), lambda: None, gates
+        network,
+        optimizer,
+        1.0,
+        Prices(PENALTIES["group_l0"]()),
+        1000,
+        lambda: None,
+        gates,
     )
     X = torch.randn(2, 3, 8, 9)
     listened, found = [], []

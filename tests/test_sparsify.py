@@ -12,10 +12,9 @@ from skjointprune._sparsify import Prices, Sparsifier, gate_gradient
 from skjointprune.modules import MLP
 
 
-def sparsifier(network, optimizer, prices):
-    return Sparsifier(
-        network, optimizer, 64, prices, rows=lambda: torch.ones(2, network.inputs.size)
-    )
+def sparsifier(network, optimizer, prices, memory=1000):
+    rows = lambda: torch.ones(2, network.inputs.size)  # noqa: E731
+    return Sparsifier(network, optimizer, 64, prices, memory, rows)
 
 
 def trained(optimizer=torch.optim.Adam, steps=30, prices=None, bias=True):
@@ -81,8 +80,10 @@ def test_the_derivative_by_a_gate_is_that_of_an_explicit_gate():
     )
 
 
-def test_saliency_is_that_of_its_formula():
+@pytest.mark.parametrize(("memory", "decay"), [(10, 0.9), (100, 0.99), (1000, 0.999)])
+def test_saliency_is_that_of_its_formula(memory, decay):
     pruner = trained(steps=0)
+    pruner = sparsifier(pruner.network, pruner.optimizer, price(), memory)
     inputs = pruner.network.inputs
     W = pruner.network.module.linear1.weight
     squares = []
@@ -91,7 +92,7 @@ def test_saliency_is_that_of_its_formula():
         pruner.network.module.output.weight.grad = torch.randn(2, 5)
         squares.append((W * W.grad).sum(dim=0) ** 2)
         pruner.watch()
-    weights = 0.999 ** torch.arange(20).flip(0)
+    weights = decay ** torch.arange(20).flip(0)
     mean = (torch.stack(squares) * weights[:, None]).sum(0) / weights.sum()
     torch.testing.assert_close(pruner.saliency(inputs), (64 * mean / 2).sqrt())
 
