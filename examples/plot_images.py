@@ -50,7 +50,7 @@ for prune in ("joint", "none"):
         module=convnet,
         prune=prune,
         input_groups=("row", "column"),
-        alpha=0.1,
+        alpha=0.15,
         max_epochs=8,
         retrain_epochs=6,
         lr=5e-3,

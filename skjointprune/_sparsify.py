@@ -31,6 +31,7 @@ from ._images import InputGates, prunable_inputs
 from ._labels import get_tensor
 from ._penalties import Penalty
 
+GATES_ARE_WORTH = 0.5  # of the root of the work that closing one saves
 GATES_EVERY = 4  # steps of which one tells the gradients of an image's gates, after
 GATES_AT_FIRST = 100  # steps that all do
 
@@ -290,7 +291,8 @@ class Sparsifier:
         its share of all work: left at the price of a unit, one of hundreds of feature
         maps, it would never go before these. Its share of the whole image's: as a
         share of what is left of the image, prices would rise as rows go, until the
-        last ones went too.
+        last ones went too. And half the root of that: neighbours stand in for each
+        other, so that several cost more than each would alone.
         """
         network, what = self.network, self.prices.unit_cost
         costs: dict[str, float] = {}
@@ -303,7 +305,8 @@ class Sparsifier:
         if mean:  # or there is no unit to compare with
             saved = macs_of_weights(network)
             costs |= {
-                c.name: math.sqrt(saved / self.n_gates[c.name] / mean) for c in gated
+                c.name: GATES_ARE_WORTH * math.sqrt(saved / self.n_gates[c.name] / mean)
+                for c in gated
             }
         return costs
 

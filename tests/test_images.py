@@ -85,7 +85,7 @@ QUICK = {
 
 
 def make(**params):
-    return JointPruneClassifier(**(QUICK | {"alpha": 0.25} | params))
+    return JointPruneClassifier(**(QUICK | {"alpha": 0.4} | params))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_what_says_the_class_is_kept_and_the_noise_around_it_cropped(pictures, f
     assert rows[2:5].sum() >= 2
     assert rows.sum() <= 6
     assert columns[3:7].sum() >= 2
-    assert columns.sum() <= 6
+    assert columns.sum() <= 7
     assert fitted.score(*pictures) > 0.95
     assert fitted.report_.pruned.inputs == support.sum()
     assert fitted.report_.pruned.macs < fitted.report_.dense.macs / 2
@@ -597,7 +597,7 @@ def test_what_a_module_reads_otherwise_is_zeroed_where_it_cannot_be_cut(
     pictures, module, kinds
 ):
     X, y = pictures
-    clf = make(module=module, input_groups=kinds).fit(X, y)
+    clf = make(module=module, input_groups=kinds, alpha=0.5).fit(X, y)
     assert "inputs" in clf.report_.kept_whole
     support = clf.get_support()
     assert support.shape == X.shape[1:]
@@ -765,7 +765,7 @@ def test_the_price_of_a_row_is_the_root_of_its_work_relative_to_the_mean_unit():
     prices = Prices(PENALTIES["group_l0"]())
     pruner = Sparsifier(network, optimizer, 32, prices, 1000, lambda: None, gates)
     for channels, size in zip(gates.channels, (8, 9), strict=True):
-        expected = np.sqrt((conv1 + conv2 + head) / size / (units / 16))
+        expected = np.sqrt((conv1 + conv2 + head) / size / (units / 16)) / 2
         assert pruner._costs()[channels.name] == pytest.approx(expected)
     pruner.squares["rows"] += torch.arange(1, 9)
     dear = pruner._costs()["rows"]
@@ -868,7 +868,7 @@ def test_cropped_images_hold_what_is_retained():
 @pytest.mark.parametrize("kinds", ["row", "pixel", "feature", ("channel", "row")])
 def test_bar_counts_the_numbers_of_an_image_that_are_left(pictures, capsys, kinds):
     clf = make(
-        input_groups=kinds, alpha=0.06, max_epochs=5, retrain_epochs=1, verbose=1
+        input_groups=kinds, alpha=0.12, max_epochs=5, retrain_epochs=1, verbose=1
     ).fit(*pictures)
     bars = capsys.readouterr().err.replace("\r", "\n").split("retrain:", 1)
     for bar in (bars[0], bars[1]):  # the last line of each phase
