@@ -14,7 +14,7 @@ from ._channels import Network
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
 from ._data import Data
 from ._fitted import FittedNetwork
-from ._fitting import Sparsified, Trainer
+from ._fitting import CHECKED_ROWS, Sparsified, Trainer
 from ._groups import find_groups, let_inputs_go
 from ._html import ReportBelowDiagram
 from ._image_input import ImageInput, is_images
@@ -220,18 +220,18 @@ class JointPruneEstimator(
                 f"target of y. Got {network.n_outputs} outputs; let it take "
                 "`n_outputs` as a parameter."
             )
-        tells = data.gates is None and self.prune in ("joint", "inputs")
-        if tells and network.inputs.pinned:
-            network = let_inputs_go(network)
+        table = data.gates is None
+        if table and network.inputs.pinned and self.prune in ("joint", "inputs"):
+            network = let_inputs_go(network, data.train[:CHECKED_ROWS][0])
         counted, *_ = prunable_inputs(network, data.gates)
         if counted.pinned and self.n_features_to_select is not None:
             raise ValueError(
                 f"`n_features_to_select`={self.n_features_to_select} cannot be met: "
                 f"the inputs are kept whole, as {counted.pinned}. "
                 + (
-                    "Let gradients reach all of them through `module`, as they reach "
-                    "one-hot columns."
-                    if tells
+                    "Let gradients of all of them reach through `module`, as of "
+                    "one-hot columns, and let it take zeros."
+                    if table
                     else "Let `module` do no more with them than a convolution does."
                 )
             )

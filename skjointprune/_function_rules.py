@@ -380,7 +380,14 @@ REDUCTIONS = (
     "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "mean", "nanmean",
     "nansum", "prod", "std", "sum", "var",
 )  # fmt: skip
-FILLED = ("empty", "full", "ones", "rand", "randn", "zeros")  # alike everywhere
+FILLED = (
+    "empty",
+    "full",
+    "ones",
+    "rand",
+    "randn",
+    "zeros",
+)  # whose numbers follow no position
 
 # Rules by the name of a function (of operator, torch or torch.nn.functional) or of a
 # tensor's method: in all of these places a name means the same.

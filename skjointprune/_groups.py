@@ -14,7 +14,7 @@ from ._channels import Axis, Channels, Network
 from ._context import kind_of_rows
 from ._labels import CONSTANT, OUTPUT, Bound, Labels, varies
 from ._probes import (
-    moves_without_gradient,
+    gradients_tell_all,
     note_what_speaks_,
     pin_what_has_no_gradient_,
 )
@@ -65,17 +65,18 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
     return network
 
 
-def let_inputs_go(network: Network) -> Network:
+def let_inputs_go(network: Network, rows: Tensor) -> Network:
     """Return a network over a table that can lose inputs, which are pinned in this one.
 
     It is the same behind a layer that puts inputs in place. Or it is the one given,
-    where gradients do not tell what inputs are worth, as of those that are looked up.
+    where gradients do not tell what inputs are worth to some rows, as of those that
+    are looked up.
     """
     (width,) = network.input_shape
     layer = PutBack(width).to(**kind_of_rows(network.module))
     module = nn.Sequential(OrderedDict(places=layer, network=network.module))
     found = find_groups(module, network.input_shape)
-    if found.inputs.pinned or moves_without_gradient(module):
+    if found.inputs.pinned or not gradients_tell_all(network.module, rows):
         network.inputs.pinned = (
             f"{network.inputs.pinned}, and gradients do not tell what they are worth"
         )
@@ -86,11 +87,14 @@ def let_inputs_go(network: Network) -> Network:
 
 def _name_as_within_(network: Network, prefix: str) -> None:
     """Call layers what they are called in the module whose names have a prefix here."""
+    names: dict[str, int] = {}
     for channels in network.hidden:
-        path, *number = channels.name.split("#")
+        path = channels.name.partition("#")[0]
         if f"{path}." == prefix:  # a parameter of the module itself
             path = channels.produced_by[0].tensor
-        channels.name = "#".join([path.removeprefix(prefix), *number])
+        name = path.removeprefix(prefix)
+        names[name] = names.get(name, 0) + 1
+        channels.name = name if names[name] == 1 else f"{name}#{names[name]}"
         if channels.pinned:
             channels.pinned = channels.pinned.replace(f"'{prefix}", "'")
     network.without_rule = {

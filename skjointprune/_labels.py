@@ -52,10 +52,12 @@ def _thin(x: Tensor) -> Tensor:
 class Counted:
     """A number that the traced code computes from sizes.
 
-    `of` are labels, and along which of their dimensions there are as many.
+    `of` are labels, and along which of their dimensions there are as many; `computed`
+    is whether it is more than such a size itself.
     """
 
     of: list[tuple[Tensor, int]]
+    computed: bool = False
 
 
 class CountedInt(Counted, int):
@@ -91,7 +93,7 @@ class Labels:
     bound: dict[tuple[str, int], Bound] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     without_rule: dict[str, str] = field(default_factory=dict)  # layers, and why
-    by_function: set[str] = field(default_factory=set)  # weights no layer reads with
+    by_function: set[str] = field(default_factory=set)  # weights that functions read
     _outputs: list[int] = field(default_factory=list)
     _parent: list[int] = field(default_factory=list)
     _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
@@ -273,7 +275,7 @@ class Labels:
         counted = [
             (d, *n.of[0])
             for d, n in enumerate(sizes)
-            if isinstance(n, Counted) and [x.shape[at] for x, at in n.of] == [n]
+            if isinstance(n, Counted) and len(n.of) == 1 and not n.computed
         ]
         if len(counted) == 1:
             more = [] if sizes is given else [g for g in given if g is not sizes]

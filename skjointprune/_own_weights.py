@@ -45,14 +45,17 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     if name not in READS:
         return None
     given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
-    given |= node.kwargs
-    x, weight, bias = (_parameter(module, given.get(k)) for k in ARGUMENTS[:3])
+    given |= {"weight" if k == "other" else k: v for k, v in node.kwargs.items()}
+    x = given.get("input")
+    weight, bias = (_parameter(module, given.get(k)) for k in ARGUMENTS[1:3])
     others = given.get("bias") is not None and bias is None
-    if weight is None or x is not None or others or given.get("groups", 1) != 1:
+    if weight is None or others or given.get("groups", 1) != 1:
+        return None
+    if not isinstance(x, fx.Node) or x.op == "get_attr":  # the same for all rows
         return None
     if (get_tensor(module, weight).ndim == 2) == name.startswith("conv"):
         return None
-    return Product(given["input"], weight, bias, *READS[name])
+    return Product(x, weight, bias, *READS[name])
 
 
 def _parameter(module: nn.Module, node: Any) -> str | None:
@@ -80,7 +83,7 @@ def label_product(product: Product, module: nn.Module, x: Tensor, labels: Labels
 
 
 class _Listening(TorchFunctionMode):
-    """Notes what functions are given that multiply by some weights."""
+    """Notes what comes first in functions that are given some weights second."""
 
     def __init__(self, weights: dict[int, list[Tensor]]):
         super().__init__()

@@ -265,7 +265,11 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
         if "shape" in node.meta:
             alike = getattr(node.target, "__name__", None) in FILLED
             return labels.made([*args, *kwargs.values()], alike)
-        return _number(node.meta["value"], [of for n in numbers for of in n.of])
+        number = _number(node.meta["value"], [of for n in numbers for of in n.of])
+        for n in number if isinstance(number, tuple) else [number]:
+            if isinstance(n, Counted):
+                n.computed = True
+        return number
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])
     if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
@@ -290,7 +294,7 @@ def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
     found, todo, seen = [], [node], set()
     while todo:
         seen.add(of := todo.pop())
-        value = at[of]
+        value = at.get(of)  # not of what a product multiplies by
         values = value if isinstance(value, tuple | list) else [value]
         numbers = [v for v in values if isinstance(v, Counted)]
         found += numbers

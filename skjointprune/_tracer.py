@@ -9,7 +9,7 @@ size: what it counts must stay as many.
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from functools import cached_property, wraps
 from typing import Any
 
@@ -62,8 +62,9 @@ class Tracer(fx.Tracer):
     def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Return the graph of a module."""
         layers = [
-            (f"{type(layer).__name__} {name!r}", held, dict(held))
+            (f"{type(layer).__name__} {name!r}", held, _snapshot(held))
             for name, layer in root.named_modules()
+            if not isinstance(layer, torch.jit.ScriptModule)
             for held in (vars(layer), layer._buffers)
         ]
         try:
@@ -73,7 +74,7 @@ class Tracer(fx.Tracer):
             assigned = _restore_(layers)
         if assigned:
             self.failed_in, name = assigned[0]
-            raise TraceError(f"{name!r} is assigned: change it in place")
+            raise TraceError(f"{name!r} holds what it computes: change it in place")
         return graph
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -160,11 +161,26 @@ class Tracer(fx.Tracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
+def _snapshot(held: dict[str, Any]) -> dict[str, Any]:
+    """Return what a layer holds, with copies of what can grow."""
+    grows = (list, dict, set)
+    return {k: copy(v) if isinstance(v, grows) else v for k, v in held.items()}
+
+
+def _has_proxy(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set):
+        return any(map(_has_proxy, value))
+    return isinstance(value, fx.Proxy)
+
+
 def _restore_(layers: list[tuple[str, dict, dict]]) -> list[tuple[str, str]]:
     """Take proxies out of layers that the code left there; tell where they were."""
     found = []
     for layer, held, before in layers:
-        for name in [k for k, v in held.items() if isinstance(v, fx.Proxy)]:
+        own = [k for k in held if k not in ("_parameters", "_buffers", "_modules")]
+        for name in [k for k in own if _has_proxy(held[k])]:
             found.append((layer, name))
             del held[name]
             held |= {name: before[name]} if name in before else {}

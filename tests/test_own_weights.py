@@ -52,6 +52,24 @@ def test_work_is_counted_as_it_is_done():
     assert macs_of_weights(small) == flops(small.module, small.input_shape)
 
 
+@pytest.mark.parametrize("left", ["buffer", "constant"])
+def test_what_is_the_same_for_all_rows_is_kept_whole(left):
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(3, 5)
+            self.b = nn.Linear(5, 2)
+            self.w = nn.Parameter(torch.randn(4, 5))
+            self.register_buffer("places", torch.eye(4))
+
+        def forward(self, x):
+            places = self.places if left == "buffer" else torch.eye(4)
+            return self.b((self.a(x)[:, None] + places @ self.w).relu().mean(1))
+
+    network = find_groups(Positions(), (3,))
+    assert "no rule for matmul" in network.kept_whole["a"]
+
+
 def test_a_layer_whose_forward_is_called_by_another_says_its_new_size():
     layers = {"a": Framed(3, 6, 3), "b": nn.Linear(6, 2)}
     network = find_groups(

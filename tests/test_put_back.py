@@ -148,7 +148,7 @@ def test_any_input_goes_and_the_outputs_stay(forward):
         layers = {"b": nn.Linear(2, 2), "c": nn.Linear(6, 3), "d": nn.Linear(6, 6)}
         network = find_groups(shaken(Net(forward, **layers).double()), (6,))
         assert network.inputs.pinned
-        network = let_inputs_go(network)
+        network = let_inputs_go(network, torch.randn(8, 6))
         assert network.inputs.pinned is None
         for _ in range(2):
             small, difference = cut(network, random_masks(network, share))
@@ -204,8 +204,51 @@ def test_what_is_looked_up_is_never_taken_for_useless(table):
     clf.fit(X, y)
     assert clf.get_support().all()
     assert "gradients do not tell" in clf.report_.kept_whole["inputs"]
-    with pytest.raises(ValueError, match="Let gradients reach all of them"):
+    with pytest.raises(ValueError, match="Let gradients of all of them"):
         clf.set_params(n_features_to_select=2).fit(X, y)
+
+
+def read(change):
+    """A network that changes its first three columns, and reads all by position."""
+    layers = {"e": nn.Embedding(8, 3), "a": nn.Linear(6, 8), "b": nn.Linear(8, 2)}
+
+    def forward(m, x):
+        return m.b(m.a(torch.cat([change(m, x[:, :3]), x[:, 3:]], 1)).relu())
+
+    return Net(forward, **layers)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda m, x: x.tanh(), True),
+        (lambda m, x: F.dropout(x, 0.3, training=True), True),
+        (lambda m, x: x.relu() + (-x).abs(), True),
+        (lambda m, x: x * 0, True),  # not read at all
+        (lambda m, x: x.sign(), False),
+        (lambda m, x: x + (x > 1.5).float(), False),
+        (lambda m, x: x.round(), False),
+        (lambda m, x: x + m.e(x[:, 0].long().clamp(0, 7)), False),
+        (lambda m, x: m.e(x[:, 0].long()), False),  # may be out of range
+        (lambda m, x: (x * x).log(), False),  # of 0 not a number
+    ],
+)
+def test_inputs_go_only_where_gradients_tell_all(change, told):
+    rows = 2 * torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    network = find_groups(read(change), (6,))
+    assert network.inputs.pinned
+    found = let_inputs_go(network, rows)
+    assert (found.inputs.pinned is None) == told
+    assert told or found is network
+
+
+def test_parameters_of_the_module_itself_have_names_of_their_own():
+    p, q = (nn.Parameter(torch.randn(6, 6)) for _ in range(2))
+    forward = lambda m, x: m.b((x[:, [0, 2, 1, 3, 5, 4]] @ m.p).relu() @ m.q)  # noqa: E731
+    network = find_groups(Net(forward, p=p, q=q, b=nn.Linear(6, 2)), (6,))
+    found = let_inputs_go(network, torch.randn(8, 6))
+    assert [c.name for c in found.channels] == ["inputs", "p", "q"]
 
 
 def test_selector_path_and_regressor_take_any_module(table):

@@ -905,6 +905,10 @@ KEPT = {
         row(lambda m, x: x * torch.full((x.shape[0], x.shape[1]), x.shape[1] * 1.0)),
         whole("their number is part of what 'full' computes"),
     ),
+    "a computed size that happens to be theirs": (
+        row(lambda m, x: x * torch.ones(x.shape[0], 2 * x.shape[1] - 8)),
+        whole("the size of 'ones' does not follow them"),
+    ),
     "as many as half of the units": (
         row(
             lambda m, x: torch.cat([x, torch.ones(x.shape[0], x.shape[1] // 2)], 1), 12

@@ -214,10 +214,30 @@ def test_a_layer_that_assigns_what_it_computes_is_named_and_left_alone(registere
             return self.weight * (x - self.mean)
 
     module = nn.Sequential(nn.Linear(12, 8), Following(), nn.Linear(8, 2))
-    says = r"in its layer Following '1' \('mean' is assigned: change it in place\)"
+    says = r"layer Following '1' \('mean' holds what it computes: change it in place\)"
     with pytest.raises(ValueError, match=says):
         find_groups(module, (12,))
     assert torch.equal(module[1].mean, torch.zeros(8))
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda m, h: m.seen.append(h),
+        lambda m, h: m.last.update(h=h),
+        lambda m, h: setattr(m, "pair", (h, h)),
+    ],
+)
+def test_a_layer_that_collects_what_it_computes_is_named_and_left_alone(keep):
+    def forward(m, x):
+        keep(m, h := m.a(x))
+        return m.b(h)
+
+    module = Net(forward, a=nn.Linear(12, 8), b=nn.Linear(8, 2))
+    module.seen, module.last, module.pair = [], {}, None
+    with pytest.raises(ValueError, match="holds what it computes"):
+        find_groups(module, (12,))
+    assert (module.seen, module.last, module.pair) == ([], {}, None)
 
 
 def test_rows_are_not_gone_through_one_by_one():
