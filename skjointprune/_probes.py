@@ -148,22 +148,26 @@ def pin_what_has_no_gradient_(network: Network) -> None:
                 )
 
 
-POINTS = 256  # on the way of rows to zero
+POINTS = 256  # on the way of inputs to zero
 
 
 def gradients_tell_all(module: nn.Module, rows: Tensor) -> bool:
     """Tell whether gradients account for all that inputs do to the outputs for rows.
 
-    On the way of a row to zero outputs change by the integral of their gradient, unless
-    they jump: where a number is compared with another, rounded or looked up. To be told
-    by gradients what inputs are worth, there must be no jump; and zeros must do.
+    On the way of one half of a row to zero, and of the other, outputs change by the
+    integral of their gradient, unless they jump: where a number is compared with
+    another, rounded or looked up. To be told by gradients what inputs are worth, there
+    must be no jump; and zeros must do.
     """
     probe = deepcopy(module).cpu().eval()
-    rows = rows.to(**kind_of_rows(probe))
+    generator = torch.Generator().manual_seed(0)
+    half = torch.rand(rows.shape, generator=generator) < 0.5
+    stay = torch.cat([rows.cpu() * half, rows.cpu() * ~half]).to(**kind_of_rows(probe))
+    go = torch.cat([rows.cpu() * ~half, rows.cpu() * half]).to(stay)
 
     def run(share: float, grad: bool) -> tuple[Tensor, Tensor]:
-        """Return the outputs for a share of the rows, and how fast these change."""
-        X = (share * rows).requires_grad_(grad)
+        """Return outputs where a share of what goes is left, and their gradient."""
+        X = (stay + share * go).requires_grad_(grad)
         with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(grad):
             torch.manual_seed(0)  # dropout, if there is any, is the same each time
             out = probe(X.clone())
@@ -172,9 +176,8 @@ def gradients_tell_all(module: nn.Module, rows: Tensor) -> bool:
         if not (grad and out.requires_grad):
             return out.detach(), torch.zeros_like(out)
         (gradient,) = torch.autograd.grad(out.sum(), X)
-        return out.detach(), (gradient * rows).flatten(1).sum(dim=1)
+        return out.detach(), (gradient * go).flatten(1).sum(dim=1)
 
-    generator = torch.Generator()
     try:
         change = run(1, False)[0] - run(0, False)[0]
         told = sum(run((i + 0.5) / POINTS, True)[1] for i in range(POINTS)) / POINTS

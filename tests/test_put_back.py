@@ -222,6 +222,7 @@ def read(change):
     ("change", "told"),
     [
         (lambda m, x: x.tanh(), True),
+        (lambda m, x: x / (0.1 + x.norm(dim=1, keepdim=True)), True),
         (lambda m, x: F.dropout(x, 0.3, training=True), True),
         (lambda m, x: x.relu() + (-x).abs(), True),
         (lambda m, x: x * 0, True),  # not read at all
