@@ -649,21 +649,12 @@ class Squeezed(SmallConvNet):
         return super().forward(X).squeeze()
 
 
-class Averaged(SmallConvNet):
-    """Fails where the dimension of rows was dropped."""
-
-    def forward(self, X):
-        logits = super().forward(X).squeeze()
-        return logits.softmax(1)
-
-
 @pytest.mark.parametrize(
     ("params", "says"),
     [
         ({"module": None}, "Images need a network for images"),
         ({"module": Blind}, r"\(rows, outputs\)"),
         ({"module": Squeezed}, r"Got \(2,\) from 1 row; return the logits"),
-        ({"module": Averaged}, "runs on 2 rows, but not on 1"),
         ({"input_groups": ("row", "pixels")}, "`input_groups`"),
         ({"input_groups": ("row", "feature")}, "'feature' is each number"),
         ({"input_groups": ()}, "`input_groups`"),
