@@ -19,7 +19,8 @@ from ._probes import (
     pin_what_has_no_gradient_,
 )
 from ._put_back import PutBack
-from ._trace import run_shapes, trace, walk
+from ._trace import run_shapes, trace
+from ._walk import walk
 
 
 def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:

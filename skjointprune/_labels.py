@@ -271,7 +271,9 @@ class Labels:
         What is `alike` everywhere, and as long as there are channels because the code
         asks for their number, is of these channels.
         """
-        sizes: Any = next((s for s in (given, *given) if self._is_shape(s) & alike), ())
+        sizes: Any = ()
+        if alike:
+            sizes = next((s for s in (given, *given) if self._is_shape(s)), ())
         counted = [
             (d, *n.of[0])
             for d, n in enumerate(sizes)

@@ -3,14 +3,12 @@
 They do what a layer does, and have the rule of one.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
-from torch.overrides import TorchFunctionMode
 
 from ._labels import Labels, get_tensor, owner
+from ._rules import count_sizes, multiply
 
 # The dimension of a weight that reads, and that of what is read.
 READS = {
@@ -21,10 +19,6 @@ READS = {
     "conv3d": (1, 1),
 }
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-SIZES = {  # what layers call the sizes of what they read and make
-    nn.Linear: ("in_features", "out_features"),
-    nn.modules.conv._ConvNd: ("in_channels", "out_channels"),
-}
 
 
 class Product(NamedTuple):
@@ -66,41 +60,13 @@ def _parameter(module: nn.Module, node: Any) -> str | None:
     return name if isinstance(get_tensor(module, name), nn.Parameter) else None
 
 
-def label_product(product: Product, module: nn.Module, x: Tensor, labels: Labels):
+def label_product(
+    product: Product, module: nn.Module, x: Tensor, labels: Labels
+) -> Tensor:
     """Do as the rule of a layer does; return the labels of what is made."""
-    ins = labels.read(product.weight, product.reads, x, of=product.of)
-    out = labels.produce(product.weight, 1 - product.reads)
-    if product.bias is not None:
-        labels.produce(product.bias, 0, out)
-    labels.by_function.add(labels.canonical(product.weight))
-    layer, _ = owner(module, product.weight)
-    path = product.weight.rpartition(".")[0]
-    for kind, (of_ins, of_out) in SIZES.items():
-        if isinstance(layer, kind):
-            labels.count(f"{path}.{of_ins}", ins)
-            labels.count(f"{path}.{of_out}", out)
-    return labels.spread(out, product.of)
-
-
-class _Listening(TorchFunctionMode):
-    """Notes what comes first in functions that are given some weights second."""
-
-    def __init__(self, weights: dict[int, list[Tensor]]):
-        super().__init__()
-        self.weights = weights
-
-    def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
-        kwargs = kwargs or {}
-        x = args[0] if args else kwargs.get("input")
-        weight = args[1] if len(args) > 1 else kwargs.get("weight")
-        if isinstance(x, Tensor) and isinstance(weight, Tensor):
-            self.weights.get(id(weight), []).append(x)
-        return func(*args, **kwargs)
-
-
-@contextmanager
-def listening(weights: list[Tensor]) -> Iterator[dict[int, list[Tensor]]]:
-    """Note, by the identity of each weight, what is multiplied by it."""
-    heard: dict[int, list[Tensor]] = {id(w): [] for w in weights}
-    with _Listening(heard):
-        yield heard
+    _, weight, bias, reads, of = product
+    ins, out = multiply(labels, x, weight, bias, reads, of)
+    labels.by_function.add(labels.canonical(weight))
+    layer, _ = owner(module, weight)
+    count_sizes(labels, layer, weight.rpartition(".")[0], ins, out)
+    return labels.spread(out, of)

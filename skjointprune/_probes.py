@@ -1,15 +1,17 @@
 """What shows of a network when a copy of it is run: what its channels say and learn."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ._channels import Axis, Channels, Network
 from ._context import kind_of_rows
 from ._labels import get_tensor, owner
-from ._own_weights import listening
 
 
 def holders(module: nn.Module) -> dict[int, list[nn.Module]]:
@@ -161,26 +163,30 @@ def gradients_tell_all(module: nn.Module, rows: Tensor) -> bool:
     """
     probe = deepcopy(module).cpu().eval()
     generator = torch.Generator().manual_seed(0)
+    rows = rows.cpu().to(**kind_of_rows(probe))
     half = torch.rand(rows.shape, generator=generator) < 0.5
-    stay = torch.cat([rows.cpu() * half, rows.cpu() * ~half]).to(**kind_of_rows(probe))
-    go = torch.cat([rows.cpu() * ~half, rows.cpu() * half]).to(stay)
+    stay, go = (
+        torch.cat([rows * a, rows * b]) for a, b in ((half, ~half), (~half, half))
+    )
 
-    def run(share: float, grad: bool) -> tuple[Tensor, Tensor]:
-        """Return outputs where a share of what goes is left, and their gradient."""
-        X = (stay + share * go).requires_grad_(grad)
-        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(grad):
+    def outputs(X: Tensor) -> Tensor:
+        """Return a random sum of the outputs, (rows,)."""
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # dropout, if there is any, is the same each time
-            out = probe(X.clone())
-        random = torch.rand(out.shape[1], generator=generator.manual_seed(1)).to(out)
-        out = out @ random
-        if not (grad and out.requires_grad):
-            return out.detach(), torch.zeros_like(out)
-        (gradient,) = torch.autograd.grad(out.sum(), X)
-        return out.detach(), (gradient * go).flatten(1).sum(dim=1)
+            out = probe(X)
+            return out @ torch.rand(out.shape[1]).to(out)
+
+    def slope(share: float) -> Tensor:
+        """Return how fast outputs change with the share that is left of what goes."""
+        X = (stay + share * go).requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(outputs(X.clone()).sum(), X)
+        return (gradient * go).sum(dim=1)
 
     try:
-        change = run(1, False)[0] - run(0, False)[0]
-        told = sum(run((i + 0.5) / POINTS, True)[1] for i in range(POINTS)) / POINTS
+        with torch.no_grad():
+            change = outputs(stay + go) - outputs(stay.clone())
+        told = sum(slope((i + 0.5) / POINTS) for i in range(POINTS)) / POINTS
     except Exception:  # zeros do not run, or gradients do not: whatever is raised
         return False
     return bool((change - told).abs().max() <= 0.01 * change.abs().max() + 1e-6)
@@ -246,3 +252,27 @@ def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, 
         if said:
             heard[axis] = torch.cat(said)
     return heard
+
+
+class _Listening(TorchFunctionMode):
+    """Notes what comes first in functions that are given some weights second."""
+
+    def __init__(self, weights: dict[int, list[Tensor]]):
+        super().__init__()
+        self.weights = weights
+
+    def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
+        kwargs = kwargs or {}
+        x = args[0] if args else kwargs.get("input")
+        weight = args[1] if len(args) > 1 else kwargs.get("weight")
+        if isinstance(x, Tensor) and isinstance(weight, Tensor):
+            self.weights.get(id(weight), []).append(x)
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def listening(weights: list[Tensor]) -> Iterator[dict[int, list[Tensor]]]:
+    """Note, by the identity of each weight, what is multiplied by it."""
+    heard: dict[int, list[Tensor]] = {id(w): [] for w in weights}
+    with _Listening(heard):
+        yield heard

@@ -10,22 +10,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.parametrize import is_parametrized
 from torchvision.ops import StochasticDepth
 
 from ._attention import MultiheadAttention
-from ._function_rules import (
+from ._compute_rules import each_channel, glu
+from ._labels import Labels
+from ._norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
+from ._put_back import PutBack
+from ._shape_rules import (
     channel_shuffle,
-    each_channel,
-    glu,
     pixel_shuffle,
     pixel_unshuffle,
     reshape,
     unflatten,
 )
-from ._labels import Labels
-from ._norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
-from ._put_back import PutBack
 
 LayerRule = Callable[[Any, str, Tensor, Labels], Any]
 
@@ -36,21 +36,43 @@ def _linear(layer: nn.Linear, name: str, x: Tensor, labels: Labels) -> Tensor:
 
 def _dense(layer: nn.Linear, name: str, x: Tensor, labels: Labels) -> Tensor:
     """Return the channels that a linear layer makes, (out,)."""
-    labels.count(f"{name}.in_features", labels.read(f"{name}.weight", 1, x, of=-1))
-    out = labels.produce(f"{name}.weight", 0)
-    if layer.bias is not None:
-        labels.produce(f"{name}.bias", 0, out)
-    labels.count(f"{name}.out_features", out)
+    bias = None if layer.bias is None else f"{name}.bias"
+    ins, out = multiply(labels, x, f"{name}.weight", bias, reads=1, of=-1)
+    count_sizes(labels, layer, name, ins, out)
     return out
 
 
+def multiply(
+    labels: Labels, x: Tensor, weight: str, bias: str | None, reads: int, of: int
+) -> tuple[Tensor, Tensor]:
+    """Say that a weight, by a dimension that `reads`, multiplies a dimension `of` x.
+
+    Returns the channels that are read and those that are made.
+    """
+    ins = labels.read(weight, reads, x, of=of)
+    out = labels.produce(weight, 1 - reads)
+    if bias is not None:
+        labels.produce(bias, 0, out)
+    return ins, out
+
+
+def count_sizes(
+    labels: Labels, layer: nn.Module, name: str, ins: Tensor, out: Tensor
+) -> None:
+    """Say that a layer tells how many channels it reads and makes, if it does."""
+    for kind, what in ((nn.Linear, "features"), (_ConvNd, "channels")):
+        if isinstance(layer, kind):
+            labels.count(f"{name}.in_{what}", ins)
+            labels.count(f"{name}.out_{what}", out)
+
+
 def _conv(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    transposed = isinstance(layer, nn.modules.conv._ConvTransposeNd)
-    ins, outs = (0, 1) if transposed else (1, 0)  # dimensions of the weight
+    transposed = isinstance(layer, _ConvTransposeNd)
+    ins = 0 if transposed else 1  # the dimension of the weight that reads
     v = labels.channels(x)
+    bias = None if layer.bias is None else f"{name}.bias"
     if layer.groups == 1:
-        labels.read(f"{name}.weight", ins, x)
-        out = labels.produce(f"{name}.weight", outs)
+        _, out = multiply(labels, x, f"{name}.weight", bias, reads=ins, of=1)
     else:
         # A group goes whole, with what it reads and what it makes: its slots are those
         # of the weight's first dimension, of outputs or, transposed, of inputs.
@@ -59,10 +81,9 @@ def _conv(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
         members = torch.cat([v.view(layer.groups, -1), out.view(layer.groups, -1)], 1)
         labels.tie(members[:, 1:], members[:, :1])
         labels.count(f"{name}.groups", members[:, 0])
-    if layer.bias is not None:
-        labels.produce(f"{name}.bias", 0, out)
-    labels.count(f"{name}.in_channels", v)
-    labels.count(f"{name}.out_channels", out)
+        if bias is not None:
+            labels.produce(bias, 0, out)
+    count_sizes(labels, layer, name, v, out)
     return labels.spread(out)
 
 

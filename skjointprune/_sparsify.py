@@ -296,13 +296,12 @@ class Sparsifier:
         """
         network, what = self.network, self.prices.unit_cost
         costs: dict[str, float] = {}
-        if what != "constant":
-            mean = saved_by_the_mean_unit(network, what)
-            for c in network.hidden if mean else []:
+        # no mean, no unit to compare with: all cost the same
+        if what != "constant" and (mean := saved_by_the_mean_unit(network, what)):
+            for c in network.hidden:
                 costs[c.name] = math.sqrt(saved_by_a_unit(network, c, what) / mean)
         gated = [] if self.gates is None else self.gates.channels
-        mean = saved_by_the_mean_unit(network, "macs") if gated else 0
-        if mean:  # or there is no unit to compare with
+        if gated and (mean := saved_by_the_mean_unit(network, "macs")):
             saved = macs_of_weights(network)
             costs |= {
                 c.name: GATES_ARE_WORTH * math.sqrt(saved / self.n_gates[c.name] / mean)

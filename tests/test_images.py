@@ -90,7 +90,7 @@ def make(**params):
 
 @pytest.fixture(scope="module")
 def fitted(pictures):
-    return make().fit(*pictures)
+    return make(alpha=0.5, max_epochs=35).fit(*pictures)
 
 
 def test_what_says_the_class_is_kept_and_the_noise_around_it_cropped(pictures, fitted):
@@ -101,7 +101,7 @@ def test_what_says_the_class_is_kept_and_the_noise_around_it_cropped(pictures, f
     assert rows[2:5].sum() >= 2
     assert rows.sum() <= 6
     assert columns[3:7].sum() >= 2
-    assert columns.sum() <= 7
+    assert columns.sum() <= 6
     assert fitted.score(*pictures) > 0.95
     assert fitted.report_.pruned.inputs == support.sum()
     assert fitted.report_.pruned.macs < fitted.report_.dense.macs / 2

@@ -8,7 +8,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from skjointprune._compact import compact
 from skjointprune._costs import macs_of_weights, saved_by_a_unit
 from skjointprune._groups import find_groups
-from skjointprune._own_weights import listening
 
 
 class Own(nn.Module):
@@ -79,22 +78,3 @@ def test_a_layer_whose_forward_is_called_by_another_says_its_new_size():
     small = compact(network, keep).module
     assert (small.a.in_channels, small.a.out_channels) == (2, 4)
     assert small.a.weight.shape == (4, 2, 3, 3)
-
-
-@pytest.mark.parametrize(
-    ("read", "n_times"),
-    [
-        (lambda x, w: x @ w, 1),
-        (lambda x, w: x.matmul(w) + torch.matmul(x, w), 2),
-        (lambda x, w: F.linear(x, 2 * w.t()), 0),  # not the weight itself
-        (lambda x, w: torch.einsum("ni,io->no", x, w), 0),
-    ],
-)
-def test_what_is_multiplied_by_a_weight_is_heard(read, n_times):
-    weight, other = nn.Parameter(torch.ones(3, 2)), nn.Parameter(torch.ones(3, 2))
-    x = torch.rand(4, 3)
-    with listening([weight, other]) as heard:
-        read(x, weight)
-    assert heard[id(other)] == []
-    assert len(heard[id(weight)]) == n_times
-    assert all(given is x for given in heard[id(weight)])

@@ -4,7 +4,12 @@ import torch
 from _networks import Residual
 from torch import nn
 
-from skjointprune import register_rule
+from skjointprune import (
+    JointPruneClassifier,
+    JointPruneRegressor,
+    _fitting,
+    register_rule,
+)
 from skjointprune._groups import find_groups
 from skjointprune._penalties import PENALTIES, GroupL0, GroupLasso
 from skjointprune._rules import LAYER_RULES
@@ -95,6 +100,32 @@ def test_saliency_is_that_of_its_formula(memory, decay):
     weights = decay ** torch.arange(20).flip(0)
     mean = (torch.stack(squares) * weights[:, None]).sum(0) / weights.sum()
     torch.testing.assert_close(pruner.saliency(inputs), (64 * mean / 2).sqrt())
+
+
+@pytest.mark.parametrize(
+    ("estimator", "epochs", "memory"),
+    [
+        (JointPruneClassifier, 400, 1600 / 12),
+        (JointPruneRegressor, 400, 1600 / 4),
+        (JointPruneClassifier, 20, 100),
+    ],
+)
+def test_gradients_are_averaged_over_a_share_of_the_steps(
+    monkeypatch, estimator, epochs, memory
+):
+    found = []
+
+    class Spy(Sparsifier):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            found.append(1 / (1 - self.decay))
+
+    monkeypatch.setattr(_fitting, "Sparsifier", Spy)
+    X = np.random.default_rng(0).normal(size=(64, 3))
+    params = {"max_epochs": epochs, "retrain_epochs": 0, "batch_size": 16}
+    fit = estimator((2,), validation_fraction=None, random_state=0, **params)
+    fit.fit(X, (X[:, 0] > 0).astype(int))
+    assert found == [pytest.approx(memory)]
 
 
 def test_saliency_does_not_change_with_the_scale_of_a_normalised_layer():
