@@ -38,14 +38,15 @@ GATES_AT_FIRST = 100  # steps that all do
 
 def gate_gradient(network: Network, channels: Channels) -> Tensor:
     """Return the derivative of a batch's loss by each channel's gate, (channels,)."""
-    total = torch.zeros(())
+    parts = []
     for axis in channels.read_by:
         p = get_tensor(network.module, axis.tensor)
         if p.grad is not None:
-            product = (p.detach() * p.grad).movedim(axis.dim, 0)
-            of_slots = product.reshape(len(product), -1).sum(dim=1)
-            total = axis.sum(of_slots, channels.size) + total
-    return total
+            product = p.detach() * p.grad
+            others = [dim for dim in range(p.ndim) if dim != axis.dim]
+            of_slots = product.sum(dim=others) if others else product
+            parts.append(axis.sum(of_slots, channels.size))
+    return sum(parts[1:], start=parts[0]) if parts else torch.zeros(())
 
 
 @dataclass(frozen=True)
