@@ -39,6 +39,8 @@ LEAST_MEMORY = 100  # steps over which squared gradients are averaged
 CHECKED_ROWS = 16  # see whether a compact network gives the outputs of the zeroed one
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 
+# optimisers that change all parameters in one kernel
+FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 Scores = dict[str, float | None]
@@ -298,7 +300,7 @@ class Trainer:
         compiled: bool = False,
     ) -> PruningNet:
         params = {f"optimizer__{k}": v for k, v in self.optimizer_params.items()}
-        if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
+        if self.optimizer in FUSED and "foreach" not in self.optimizer_params:
             real = all(p.is_floating_point() for p in network.module.parameters())
             params.setdefault("optimizer__fused", real)
         if isinstance(self.compile, str):

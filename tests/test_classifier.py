@@ -375,6 +375,15 @@ def test_sgd_takes_momentum(quick, planted):
     assert clf.score(*planted) > 0.9
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_the_user_chooses_how_an_optimizer_computes(quick, planted, optimizer):
+    """One kernel for all parameters unless another way is asked for."""
+    fused = quick(optimizer=optimizer).fit(*planted)
+    assert fused.net_.optimizer_.defaults["fused"]
+    each = quick(optimizer=optimizer, optimizer__foreach=True).fit(*planted)
+    assert not each.net_.optimizer_.defaults["fused"]
+
+
 def test_history_has_a_row_an_epoch_of_both_phases(fitted):
     assert fitted.n_iter_ == len(fitted.history_) == 15 + 8
     assert fitted.history_[:, "epoch"] == list(range(1, 24))
