@@ -18,6 +18,8 @@ READS = {
     "conv2d": (1, 1),
     "conv3d": (1, 1),
 }
+# What swaps the dimensions of one that has two.
+TURNS = ("t", "T", "mT", "transpose", "swapaxes", "swapdims")
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
@@ -41,15 +43,44 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
     given |= {"weight" if k == "other" else k: v for k, v in node.kwargs.items()}
     x = given.get("input")
-    weight, bias = (_parameter(module, given.get(k)) for k in ARGUMENTS[1:3])
+    turned = _turned(module, given.get("weight"))
+    weight = turned or _parameter(module, given.get("weight"))
+    bias = _parameter(module, given.get("bias"))
     others = given.get("bias") is not None and bias is None
     if weight is None or others or given.get("groups", 1) != 1:
         return None
-    if not isinstance(x, fx.Node) or x.op == "get_attr":  # the same for all rows
+    if not isinstance(x, fx.Node):
+        return None
+    if x.op == "get_attr" or _turned(module, x):  # the same for all rows
         return None
     if (get_tensor(module, weight).ndim == 2) == name.startswith("conv"):
         return None
-    return Product(x, weight, bias, *READS[name])
+    reads, of = READS[name]
+    return Product(x, weight, bias, 1 - reads if turned else reads, of)
+
+
+def _turned(module: nn.Module, node: Any) -> str | None:
+    """Return the name of the parameter of two dimensions that a node turns, if any."""
+    if not isinstance(node, fx.Node) or not node.args:
+        return None
+    name = getattr(node.target, "__name__", node.target)
+    swapped = [d % 2 for d in node.args[1:] if isinstance(d, int)]
+    if name == "getattr":
+        name = node.args[1]
+    if name not in TURNS or sorted(swapped) not in ([], [0, 1]):
+        return None
+    weight = _parameter(module, node.args[0])
+    if weight is None or get_tensor(module, weight).ndim != 2:
+        return None
+    return weight
+
+
+def only_multiplies(module: nn.Module, node: fx.Node) -> bool:
+    """Tell whether a node is a turned parameter, met by nothing but products by it."""
+    if not _turned(module, node):
+        return False
+    products = [product_at(module, user) for user in node.users]
+    return all(p is not None and p.given is not node for p in products)
 
 
 def _parameter(module: nn.Module, node: Any) -> str | None:
@@ -68,5 +99,6 @@ def label_product(
     ins, out = multiply(labels, x, weight, bias, reads, of)
     labels.by_function.add(labels.canonical(weight))
     layer, _ = owner(module, weight)
-    count_sizes(labels, layer, weight.rpartition(".")[0], ins, out)
+    sizes = (ins, out) if reads else (out, ins)  # a layer reads with the second
+    count_sizes(labels, layer, weight.rpartition(".")[0], *sizes)
     return labels.spread(out, of)

@@ -266,6 +266,8 @@ class _Listening(TorchFunctionMode):
         x = args[0] if args else kwargs.get("input")
         weight = args[1] if len(args) > 1 else kwargs.get("weight")
         if isinstance(x, Tensor) and isinstance(weight, Tensor):
+            if weight._base is not None:  # turned
+                weight = weight._base
             self.weights.get(id(weight), []).append(x)
         return func(*args, **kwargs)
 

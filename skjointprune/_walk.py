@@ -19,7 +19,7 @@ from ._labels import (
     get_tensor,
     varies,
 )
-from ._own_weights import label_product, product_at
+from ._own_weights import label_product, only_multiplies, product_at
 from ._rules import PinnedParts, layer_rule
 from ._tracer import DECIDES
 
@@ -44,6 +44,8 @@ def walk(
         labels.shape, labels.node = node.meta.get("shape", ()), node.name
         product = product_at(module, node)
         if node.op == "get_attr":  # with its first user, when more is known
+            continue
+        if only_multiplies(module, node):
             continue
         if node is rows:
             out: Any = inputs.expand(2, *shape)

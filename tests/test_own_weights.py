@@ -1,6 +1,6 @@
 import pytest
 import torch
-from _networks import Net, random_masks
+from _networks import Net, cut, random_masks
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,6 +23,30 @@ class Own(nn.Module):
         x = F.conv2d(x, self.maps, stride=2).relu()
         x = (x.flatten(2).mT @ self.mix).relu()
         return F.linear(x.mean(1), weight=self.head)
+
+
+TURNED = {
+    "t": lambda W: W.t(),
+    "T": lambda W: W.T,
+    "mT": lambda W: W.mT,
+    "transpose": lambda W: W.transpose(-1, 0),
+    "swapdims": lambda W: torch.swapdims(W, 0, 1),
+}
+
+
+class Turned(nn.Module):
+    """Weights as a linear layer has them, and that of a layer the other way round."""
+
+    def __init__(self, turn):
+        super().__init__()
+        self.turn = turn
+        self.down = nn.Parameter(torch.randn(6, 4))
+        self.back = nn.Linear(5, 6, bias=False)
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, x):
+        h = (x @ self.turn(self.down)).relu()
+        return self.head(F.linear(h, self.turn(self.back.weight)).relu())
 
 
 class Framed(nn.Conv2d):
@@ -78,3 +102,37 @@ def test_a_layer_whose_forward_is_called_by_another_says_its_new_size():
     small = compact(network, keep).module
     assert (small.a.in_channels, small.a.out_channels) == (2, 4)
     assert small.a.weight.shape == (4, 2, 3, 3)
+
+
+@pytest.mark.parametrize("turn", TURNED)
+def test_a_weight_may_be_turned_before_it_multiplies(turn):
+    network = find_groups(Turned(TURNED[turn]), (4,))
+    assert {c.name: c.size for c in network.channels} == {
+        "inputs": 4,
+        "down": 6,
+        "back": 5,
+    }
+    assert not network.kept_whole
+    assert macs_of_weights(network) == flops(network.module, (4,))
+    keep = random_masks(network)
+    small, error = cut(network, keep)
+    assert error < 1e-5
+    sizes = [int(keep[name].sum()) for name in ("back", "down")]
+    layer = small.module.back
+    assert [layer.in_features, layer.out_features] == sizes
+    assert list(layer.weight.shape) == sizes[::-1]
+
+
+def test_a_turned_weight_that_is_used_otherwise_is_kept_whole():
+    class Gram(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Parameter(torch.randn(5, 3))
+            self.b = nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.b((x @ self.a.t()).relu()) + (self.a.t() @ self.a).sum()
+
+    network = find_groups(Gram(), (3,))
+    assert {c.name for c in network.channels if not c.pinned} == set()
+    assert all("used by itself" in why for why in network.kept_whole.values())
