@@ -94,7 +94,8 @@ class Channels:
     @property
     def axes(self) -> list[Axis]:
         """Every axis that shrinks when a channel is removed."""
-        return self.produced_by + self.carried_by + self.read_by
+        # once each: a weight may read channels that it makes elsewhere
+        return [*dict.fromkeys(self.produced_by + self.carried_by + self.read_by)]
 
 
 @dataclass

@@ -110,7 +110,8 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
     Returns the inputs, then the others in the order of their first layers; and the
     dimension of a row that holds the inputs.
     """
-    bound = [(b, labels.roots(b.labels)) for b in labels.bound.values()]
+    roles = (b for there in labels.bound.values() for b in there.values())
+    bound = [(b, labels.roots(b.labels)) for b in roles]
     why = labels.why()
     roots = labels.roots(inputs.flatten()).view(inputs.shape)
     dims = [d for d in range(inputs.ndim) if varies(roots, d)]

@@ -90,7 +90,7 @@ class Labels:
     module: nn.Module
     shape: tuple[int, ...] = ()  # of the output of the node at work
     node: str = ""
-    bound: dict[tuple[str, int], Bound] = field(default_factory=dict)
+    bound: dict[tuple[str, int], dict[str, Bound]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     without_rule: dict[str, str] = field(default_factory=dict)  # layers, and why
     by_function: set[str] = field(default_factory=set)  # weights that functions read
@@ -170,14 +170,14 @@ class Labels:
         self, tensor: str, dim: int, role: str, labels: Tensor | None, of: int = 1
     ) -> Tensor:
         tensor = self.canonical(tensor)
-        there = self.bound.get((tensor, dim))
-        if there is not None:  # used before: the same slots, the same channels
+        there = self.bound.setdefault((tensor, dim), {})
+        for before in there.values():  # the same slots, the same channels
             if labels is not None:
-                self.tie(labels, there.labels)
-            return there.labels
+                self.tie(labels, before.labels)
+            labels = before.labels
         if labels is None:
             labels = self.fresh(get_tensor(self.module, tensor).shape[dim])
-        self.bound[tensor, dim] = Bound(tensor, dim, role, labels, of)
+        there.setdefault(role, Bound(tensor, dim, role, labels, of))
         return labels
 
     def tie(self, a: Tensor, b: Tensor) -> None:

@@ -14,6 +14,7 @@ from ._rules import count_sizes, multiply
 READS = {
     "linear": (1, -1),
     "matmul": (0, -1),
+    "mm": (0, -1),
     "conv1d": (1, 1),
     "conv2d": (1, 1),
     "conv3d": (1, 1),
@@ -41,13 +42,14 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     if name not in READS:
         return None
     given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
-    given |= {"weight" if k == "other" else k: v for k, v in node.kwargs.items()}
+    others = ("other", "mat2")
+    given |= {"weight" if k in others else k: v for k, v in node.kwargs.items()}
     x = given.get("input")
     turned = _turned(module, given.get("weight"))
     weight = turned or _parameter(module, given.get("weight"))
     bias = _parameter(module, given.get("bias"))
-    others = given.get("bias") is not None and bias is None
-    if weight is None or others or given.get("groups", 1) != 1:
+    computed = given.get("bias") is not None and bias is None
+    if weight is None or computed or given.get("groups", 1) != 1:
         return None
     if not isinstance(x, fx.Node):
         return None

@@ -32,7 +32,12 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
             "not branch on values or the number of rows, nor assign to elements; "
             "register a rule for the layer that does (skjointprune.register_rule)."
         ) from error
-    _, *others = (n for n in graph.nodes if n.op == "placeholder")
+    rows, *others = (n for n in graph.nodes if n.op == "placeholder")
+    if str(rows.target).startswith("*"):
+        raise ValueError(
+            f"`module` {name} takes its rows as {rows.target}. Let `forward` name "
+            "them, as `forward(self, x)`."
+        )
     for node, parameter in zip(others, more, strict=True):
         if parameter.name in defaults:
             node.args = (defaults[parameter.name],)

@@ -17,6 +17,7 @@ from ._labels import (
     Labels,
     all_differ,
     get_tensor,
+    owner,
     varies,
 )
 from ._own_weights import label_product, only_multiplies, product_at
@@ -234,6 +235,18 @@ def _met(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
     return [x for x in found if isinstance(x, Tensor)]
 
 
+def _meets_no_rule(node: fx.Node) -> bool:
+    """Tell whether torch does with a tensor, or what comes of it, what has no rule."""
+    for user in node.users:
+        home = getattr(user.target, "__module__", None) or "torch"
+        of_torch = user.op != "call_module" and home.partition(".")[0] == "torch"
+        if of_torch and function_rule(user) is None:
+            return True
+        if user.all_input_nodes == [node] and _meets_no_rule(user):
+            return True
+    return False
+
+
 def _attribute(
     module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
 ) -> Tensor:
@@ -256,6 +269,9 @@ def _attribute(
         ]
     if len(set(long)) != 1:
         why = f"{name!r} is used by itself"
+        bare = layer_rule(owner(module, name)[0]) is None
+        if bare and isinstance(held, nn.Parameter) and _meets_no_rule(node):
+            labels.without_rule.setdefault(name, why)
         for d in range(held.ndim):
             whole = labels.fresh(held.shape[d])
             labels.pin(whole, why)

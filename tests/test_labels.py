@@ -72,7 +72,7 @@ def test_tied_parameters_are_known_under_their_first_name():
     other.weight = one.weight
     labels = Labels(nn.Sequential(one, other))
     assert labels.produce("1.weight", 0).equal(labels.produce("0.weight", 0))
-    assert [b.tensor for b in labels.bound.values()] == ["0.weight"]
+    assert [tensor for tensor, _ in labels.bound] == ["0.weight"]
 
 
 def test_parameters_and_buffers_are_there_and_nothing_else(labels):

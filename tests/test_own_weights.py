@@ -123,6 +123,49 @@ def test_a_weight_may_be_turned_before_it_multiplies(turn):
     assert list(layer.weight.shape) == sizes[::-1]
 
 
+def test_a_weight_may_be_used_both_ways():
+    """It reads channels that it makes elsewhere."""
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 7), nn.Linear(7, 5)
+            self.head = nn.Linear(7, 2)
+
+        def forward(self, x):
+            x = self.b(self.a(x).relu()).relu()
+            return self.head(torch.mm(x, self.b.weight).relu())
+
+    network = find_groups(Tied(), (4,))
+    assert {c.name: c.size for c in network.channels} == {"inputs": 4, "a": 7, "b": 5}
+    assert not network.kept_whole
+    a, b = network.hidden
+    assert saved_by_a_unit(network, a, "params") == 4 + 1 + 5 + 2
+    assert saved_by_a_unit(network, b, "params") == 7 + 1
+    assert cut(network, random_masks(network))[1] < 1e-5
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x, W: torch.einsum("ni,oi->no", x, W),
+        lambda x, W: F.linear(x, 2 * W),
+        lambda x, W: torch.cdist(x, W),
+    ],
+)
+def test_a_parameter_without_a_rule_is_named(read):
+    class Computed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.W, self.last = nn.Parameter(torch.randn(5, 3)), nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.last(read(x, self.W).relu())
+
+    network = find_groups(Computed(), (3,))
+    assert network.kept_whole["W"] == "'W' is used by itself"
+
+
 def test_a_turned_weight_that_is_used_otherwise_is_kept_whole():
     class Gram(nn.Module):
         def __init__(self):
