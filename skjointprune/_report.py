@@ -76,9 +76,21 @@ def _of_attention(query, key, value, *args, **kwargs) -> int:
     return sdpa_flop_count(query, key, value)
 
 
-# torch counts attention on a GPU only
+def _of_recurrence(rows, *weights, **kwargs) -> int:
+    """Count for one layer; of `rows`, (steps, rows, inputs), and of weights, shapes."""
+    steps, n, _ = rows
+    return 2 * steps * n * sum(math.prod(w) for w in weights[:2])
+
+
+def _of_recurrences(rows, weights, *args, **kwargs) -> int:
+    return _of_recurrence(rows, [sum(math.prod(w) for w in weights if len(w) == 2)])
+
+
+# torch counts attention on a GPU only, and no recurrent layer that is fused
 MORE_FLOPS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _of_attention,
+    torch.ops.aten.mkldnn_rnn_layer: _of_recurrence,
+    torch.ops.aten._cudnn_rnn: _of_recurrences,
 }
 
 

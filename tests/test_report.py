@@ -195,6 +195,25 @@ def test_macs_of_layers_that_read_parameters_are_counted(quick, planted):
     assert clf.report_.dense.macs == 6 * 8 + 12 * 8 + 8 * 2
 
 
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_macs_of_recurrent_layers_are_counted(kind, gates, directions):
+    class Read(nn.Module):
+        def __init__(self):
+            super().__init__()
+            both = directions == 2
+            self.read = kind(5, 6, num_layers=2, batch_first=True, bidirectional=both)
+            self.last = nn.Linear(6 * directions, 2)
+
+        def forward(self, X):
+            return self.last(self.read(X)[0][:, -1])
+
+    first, second = 6 * (5 + 6), 6 * (6 * directions + 6)
+    assert NetworkSize.of(find_groups(Read(), (7, 5))).macs == (
+        7 * gates * directions * (first + second) + 6 * directions * 2
+    )
+
+
 class Factored(nn.Module):
     """A weight that is a product of two, and attention."""
 
