@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from skorch.callbacks import Callback
 from torch import nn
 
 from ._channels import Network
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
+from ._crop import crop_
 from ._data import Data
 from ._fitted import FittedNetwork
 from ._fitting import CHECKED_ROWS, Sparsified, Trainer
 from ._groups import find_groups, let_inputs_go
 from ._html import ReportBelowDiagram
 from ._image_input import ImageInput, is_images
-from ._images import KINDS, crop_, prunable_inputs
+from ._images import KINDS, prunable_inputs
 from ._params import PassedOnParams
 from ._penalties import PENALTIES, Penalty
 from ._prunable import with_prunable_layers

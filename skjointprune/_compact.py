@@ -73,9 +73,10 @@ def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool
         kept = keep["inputs"].nonzero().flatten().to(rows.device)
         left = rows.index_select(network.input_dim, kept)
     with full_precision(rows.device), torch.no_grad():
-        expected = _outputs_of_zeroed(network, keep, rows)
+        # copies, as the code may change what it is given
+        expected = _outputs_of_zeroed(network, keep, rows.clone())
         try:
-            got = small.module.eval()(left)
+            got = small.module.eval()(left.clone())
         except Exception:  # sizes that do not fit: whatever the module raises
             return False
     if got.shape != expected.shape:
@@ -279,6 +280,9 @@ def _swap_(optimizer: Optimizer, old: nn.Parameter, new: nn.Parameter, cut) -> N
         group["params"] = [new if p is old else p for p in group["params"]]
     if old in optimizer.state:
         state = optimizer.state.pop(old)
+        held = [v for v in state.values() if isinstance(v, Tensor) and v.ndim]
+        if any(v.shape != old.shape for v in held):
+            return  # of rows and columns, as Adafactor has it: it begins anew
         optimizer.state[new] = {
             key: cut(value)
             if isinstance(value, Tensor) and value.shape == old.shape

@@ -7,7 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._context import kind_of_rows
-from ._images import Box, read_cropped
+from ._crop import Box, read_cropped
 from ._names import input_names
 from ._sklearn import _check_feature_names_in
 from ._training import PruningNet

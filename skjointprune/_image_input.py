@@ -3,14 +3,18 @@
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils.validation import check_X_y, validate_data
-from torch.utils.data import Dataset, Subset
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset
 
 from ._context import warn_caller
 from ._data import Data, prepare_images
 from ._images import DEFAULT_KINDS, KINDS, InputGates
-from ._reading import as_tensor
+from ._reading import as_tensor, read_images
 from ._sklearn import _safe_indexing
+
+LOOKED_AT = 16  # items of a dataset, to see whether its list of labels is of these
 
 
 class ImageInput:
@@ -60,9 +64,12 @@ class ImageInput:
         gates = InputGates(kinds, shape, self.patch_size, device)
         self._check_images_asked_for(gates)
         targets, weight = self._encode(y[counted], weight[counted])
+        at = np.flatnonzero(counted)
+        if self.train_transform is not None:
+            self._check_transform(read_images(X, at[:2]).to(device))
         return prepare_images(
             X,
-            np.flatnonzero(counted),
+            at,
             targets,
             weight,
             gates=gates,
@@ -74,6 +81,25 @@ class ImageInput:
             scale_targets=self._y_numeric,
             seed=seed,
             device=device,
+        )
+
+    def _check_transform(self, X: Tensor) -> None:
+        """Refuse a `train_transform` that does not give such images as it is given."""
+        with torch.random.fork_rng(devices=[]):
+            before = X if self.transform_batches else X[0].cpu()
+            after = self.train_transform(before.clone())
+        what = type(after).__name__
+        if isinstance(after, Tensor):
+            what = f"{after.dtype} of shape {tuple(after.shape)}"
+            whole = not X.is_floating_point() and after.is_floating_point()
+            scaled = whole and X.max() > 1 and after.max() <= 1
+            if after.shape == before.shape and not scaled:
+                return
+            what += ", scaled" * bool(whole)
+        raise ValueError(
+            "`train_transform` must return images of the shape and range of X, which "
+            f"are predicted as they are. Got {what} for {before.dtype} of shape "
+            f"{tuple(before.shape)}; leave out what resizes, scales or converts them."
         )
 
     def _check_images_asked_for(self, gates: InputGates) -> None:
@@ -97,6 +123,8 @@ class ImageInput:
         """Validate images as in `fit`, without a copy."""
         if isinstance(X, Dataset):
             shape = check_dataset(X)
+        elif getattr(X, "ndim", 4) != 4:
+            shape = X.shape[1:]
         else:
             X = validate_data(self, X, dtype=None, allow_nd=True, reset=False)
             shape = check_image_array(X)
@@ -109,8 +137,24 @@ class ImageInput:
 
 
 def is_images(X: Any) -> bool:
-    """Tell whether X is a dataset, or has a dimension more than rows of a table."""
-    return isinstance(X, Dataset) or getattr(X, "ndim", 2) == 4
+    """Tell whether X is a dataset, or has the dimensions of images.
+
+    Raises
+    ------
+    ValueError
+        If it is nearly images: a list of them, or without channels.
+    """
+    first = X[0] if isinstance(X, list | tuple) and len(X) else X
+    ndim = getattr(first, "ndim", 2)
+    if ndim == 3:
+        several = first is not X
+        raise ValueError(
+            "X must be a table, (n, columns), or images, (n, channels, height, width). "
+            f"Got {'a list of arrays' if several else 'an array'} of shape "
+            f"{tuple(first.shape)}; "
+            + ("stack them." if several else "for images without colours, X[:, None].")
+        )
+    return isinstance(X, Dataset) or ndim == 4
 
 
 def take(X: Any, rows: np.ndarray) -> Any:
@@ -178,13 +222,23 @@ def check_dataset(dataset: Dataset) -> tuple[int, ...]:
     ValueError
         If it holds no images, (channels, height, width).
     """
+    if isinstance(dataset, IterableDataset):
+        raise ValueError(
+            "A dataset must be indexed, as each image is read again in each epoch. Got "
+            f"the IterableDataset {type(dataset).__name__}; give one with __getitem__."
+        )
     first = dataset[0]
-    image = as_tensor(first[0] if isinstance(first, tuple | list) else first)
-    if image.ndim != 3:
+    image = first[0] if isinstance(first, tuple | list) else first
+    what = type(image).__name__
+    try:
+        image = as_tensor(image)
+        what = f"one of shape {tuple(image.shape)}"
+    except Exception:  # what is no image, whatever numpy makes of it
+        pass
+    if not isinstance(image, Tensor) or image.ndim != 3:
         raise ValueError(
             "A dataset must return images, (channels, height, width), or tuples that "
-            f"begin with one. Got one of shape {tuple(image.shape)} at 0; reshape it "
-            "in the dataset."
+            f"begin with one. Got {what} at 0; reshape it in the dataset."
         )
     return tuple(image.shape)
 
@@ -202,14 +256,20 @@ def labels_of(dataset: Dataset) -> np.ndarray:
     ValueError
         If it has none.
     """
-    for name in ("targets", "labels"):
-        if hasattr(dataset, name):
-            return np.asarray(getattr(dataset, name))
+    n = len(dataset)  # type: ignore[arg-type]
     first = dataset[0]
-    if not (isinstance(first, tuple | list) and len(first) > 1):
+    paired = isinstance(first, tuple | list) and len(first) > 1
+    for name in ("targets", "labels"):
+        listed = np.asarray(getattr(dataset, name, None))
+        if listed.shape[:1] != (n,):  # of something else
+            continue
+        some = range(0, n, -(-n // LOOKED_AT))
+        # a dataset may return others, as with a `target_transform`
+        if not paired or all(np.array_equal(dataset[i][1], listed[i]) for i in some):
+            return listed
+    if not paired:
         raise ValueError(
             f"The dataset {type(dataset).__name__} has no labels, and y is None. "
             "Pass y, or let the dataset return tuples (image, label)."
         )
-    n = len(dataset)  # type: ignore[arg-type]
     return np.asarray([dataset[i][1] for i in range(n)])

@@ -312,6 +312,11 @@ def _read(
         what = f"`weights` must be a file of a state dict: {os.fspath(weights)!r}."
         try:
             given = torch.load(weights, map_location="cpu", weights_only=True)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{what} There is no such file; give its path, or a state dict, as of "
+                "torchvision's `weights.get_state_dict()`."
+            ) from error
         except OSError:
             raise
         except Exception as error:  # of any type: the file may hold anything

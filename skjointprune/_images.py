@@ -3,10 +3,9 @@
 An image loses channels as a table loses columns: exactly, at once. Rows and columns
 of pixels are different, as what remains gets other neighbours. While a network is
 sparsified they have a gate each, a factor that is 1 or 0; afterwards the images are
-cropped, and retraining adapts.
+cropped, and retraining adapts: see `_crop.py`.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,9 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ._channels import Channels, Network
-from ._compact import compact_
-from ._context import evaluating, kind_of_rows, warn_caller
-from ._reading import Reader, slices
+from ._reading import Reader, check_finite, slices
 
 KINDS = ("channel", "row", "column", "patch", "pixel", "feature")
 DEFAULT_KINDS = ("channel", "row", "column")
@@ -215,7 +212,8 @@ class Images(Dataset):
         X = self._whole(X)
         teacher = self.teacher
         assert teacher is not None
-        outputs = teacher[index] if isinstance(teacher, Tensor) else teacher(X)
+        # a copy, as the code may change what it is given
+        outputs = teacher[index] if isinstance(teacher, Tensor) else teacher(X.clone())
         return self._left(X), (self.y[index], self.weight[index], outputs)
 
     def _whole(self, X: Tensor) -> Tensor:
@@ -249,30 +247,6 @@ class Images(Dataset):
         self.kept[dim - 1] = kept if before is None else before[kept]
 
 
-Box = tuple[np.ndarray, np.ndarray, np.ndarray]  # of channels, rows, columns
-
-
-def smallest_box(support: np.ndarray) -> Box:
-    """Return the positions of the channels, rows and columns that hold something."""
-    return tuple(  # type: ignore[return-value]
-        np.flatnonzero(support.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))
-    )
-
-
-def read_cropped(source: Any, support: np.ndarray, box: Box) -> Iterator[Tensor]:
-    """Return images cropped to a box, some at a time.
-
-    What is in the box but not retained is 0.
-    """
-    at = slices(len(source), Images.batch_size_to_score)
-    inside = torch.from_numpy(support[np.ix_(*box)])
-    reader = Reader(source, np.arange(len(source)))
-    for X in map(reader.__getitem__, at):
-        for dim, kept in enumerate(box, start=1):
-            X = X.index_select(dim, torch.from_numpy(kept))
-        yield X if bool(inside.all()) else X * inside.to(X.dtype)
-
-
 def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean and standard deviation of each channel, float64."""
     total = 0.0
@@ -280,6 +254,7 @@ def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     at = slices(len(images), images.batch_size_to_score)
     read = replace(images.reader, transform=None).ahead(at, images.num_workers)
     for X, rows in zip(read, at, strict=True):
+        check_finite(X)
         X, w = X.double(), images.weight[rows].double().cpu()
         first = first + torch.einsum("n,nchw->c", w, X)
         second = second + torch.einsum("n,nchw->c", w, X * X)
@@ -288,91 +263,3 @@ def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     scale = (second / total - mean**2).clamp(min=0).sqrt()
     scale[scale <= 1e-9 * mean.abs().clamp(min=1)] = 1.0  # of a constant channel
     return mean.numpy(), scale.numpy()
-
-
-def crop_that_runs(
-    module: torch.nn.Module, channels: int, rows: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return masks of rows and columns, grown until the module runs on such an image.
-
-    They grow next to what they hold.
-    """
-    rows, columns = rows.copy(), columns.copy()
-    while not _runs(module, channels, int(rows.sum()), int(columns.sum())):
-        shorter, longer = sorted((rows, columns), key=np.sum)
-        mask = longer if shorter.all() else shorter
-        if mask.all():
-            break
-        near = np.abs(np.flatnonzero(~mask)[:, None] - np.flatnonzero(mask)).min(1)
-        mask[np.flatnonzero(~mask)[near.argmin()]] = True
-    return rows, columns
-
-
-def _runs(module: torch.nn.Module, channels: int, height: int, width: int) -> bool:
-    generator = torch.Generator().manual_seed(0)
-    X = torch.rand(2, channels, height, width, generator=generator)
-    try:
-        with (
-            evaluating(module),
-            torch.no_grad(),
-            warnings.catch_warnings(action="ignore"),
-        ):
-            out = module(X.to(**kind_of_rows(module)))
-    except Exception:  # sizes that do not fit: whatever the module raises
-        return False
-    return bool(out.isfinite().all())  # a spread over one pixel is not
-
-
-def crop_(
-    network: Network, tables: Sequence[Images], support: Tensor
-) -> tuple[np.ndarray, Box]:
-    """Crop images and network to what got through the gates, and drop the gates.
-
-    Parameters
-    ----------
-    network : Network
-        Over the retained channels; told the new shape of its input.
-    tables : sequence of Images
-        Changed in place. What no product of channels, rows and columns can drop is
-        zeroed.
-    support : Tensor
-        Positions of the channels that are left.
-
-    Returns
-    -------
-    mask : ndarray of shape (channels, height, width), bool
-        What is retained of an image.
-    box : Box
-        What the network is given. A channel, row or column that it cannot lose is in
-        it, though nothing of it may be retained.
-    """
-    gates = tables[0].gates
-    assert gates is not None
-    mask = torch.zeros(gates.shape, dtype=torch.bool)
-    mask[support] = gates.support().cpu()[support]
-    left = mask.any(dim=2).any(dim=1)[support]  # of the channels that are there
-    if not left.all() and not network.inputs.pinned:
-        compact_(network, {"inputs": left.to(gates.device)})
-        support = support[left]
-        for table in tables:
-            table.keep_inputs(left.nonzero().flatten())
-    rows = mask.any(dim=2).any(dim=0).numpy()
-    columns = mask.any(dim=1).any(dim=0).numpy()
-    height, width = rows.sum(), columns.sum()
-    rows, columns = crop_that_runs(network.module, len(support), rows, columns)
-    if rows.sum() > height or columns.sum() > width:
-        warn_caller(
-            f"`module` does not run on {height} x {width} images, so it is given "
-            f"{rows.sum()} x {columns.sum()}, with zeros for what is not retained. Use "
-            "a network that takes smaller images, or lower `alpha`."
-        )
-    box = support.numpy(), np.flatnonzero(rows), np.flatnonzero(columns)
-    inside = mask[np.ix_(*box)]
-    for table in tables:
-        table.gates = None
-        table.keep_inputs(torch.from_numpy(box[1]), dim=2)
-        table.keep_inputs(torch.from_numpy(box[2]), dim=3)
-        if not inside.all():
-            table.mask = inside.to(gates.device, torch.float32)
-    network.input_shape = tuple(inside.shape)
-    return mask.numpy(), box

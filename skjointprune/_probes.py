@@ -127,7 +127,7 @@ def pin_what_has_no_gradient_(network: Network) -> None:
     rows = torch.rand(2, *network.input_shape, generator=generator)
     rows = rows.to(**kind_of_rows(probe))
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        out = probe(rows)
+        out = probe(rows.clone())
         if not out.requires_grad:
             raise ValueError(
                 f"The outputs of `module` {type(probe).__name__} do not depend on any "
@@ -198,9 +198,9 @@ def _matters(module: nn.Module, tensor: str, rows: Tensor) -> bool:
     before = weight.detach().clone()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        expected = module(rows)
+        expected = module(rows.clone())
         weight.add_(torch.rand(weight.shape, generator=generator).to(weight))
-        changed = not torch.equal(module(rows), expected)
+        changed = not torch.equal(module(rows.clone()), expected)
         weight.copy_(before)
     return changed
 

@@ -92,3 +92,12 @@ def as_tensor(image: Any) -> Tensor:
     array = np.array(image)  # PIL: height, width and, of colours, channels
     array = array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
     return torch.from_numpy(array)
+
+
+def check_finite(X: Tensor) -> None:
+    """Raise ValueError where images hold what is no number."""
+    if not X.isfinite().all():
+        raise ValueError(
+            "X must hold finite numbers. Got images with NaN or infinity; replace "
+            "these in X, or in the dataset."
+        )

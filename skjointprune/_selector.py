@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._classifier import JointPruneClassifier
 from ._context import all_or_nothing
+from ._crop import read_cropped, smallest_box
 from ._default import default_estimator
 from ._html import ReportBelowDiagram
-from ._images import read_cropped, smallest_box
 from ._sklearn import HasMethods, _fit_context, _get_output_config
 
 
@@ -154,6 +154,40 @@ class InputFeatureSelector(
         X = self._source._check_images(X)
         support = self.get_support()
         return torch.cat([*read_cropped(X, support, smallest_box(support))]).numpy()
+
+    def inverse_transform(self, X):
+        """Put what `transform` returned back in place, with zeros for what went.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_retained), or images
+            As `transform` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or of images
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X has another shape than `transform` returns.
+        """
+        check_is_fitted(self)
+        support = self.get_support()
+        if support.ndim == 1:
+            return super().inverse_transform(X)
+        X, box = np.asarray(X), smallest_box(support)
+        shape = tuple(map(len, box))
+        if X.shape[1:] != shape:
+            raise ValueError(
+                f"X must hold images of shape {shape}, as `transform` returns them. "
+                f"Got {X.shape[1:]}; transform them first."
+            )
+        whole = np.zeros((len(X), *support.shape), dtype=X.dtype)
+        whole[np.ix_(np.arange(len(X)), *box)] = X
+        return whole
 
     def get_support(self, indices=False):
         """Get which inputs are retained.

@@ -9,8 +9,9 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
 from torch import nn
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from torchvision.datasets import FakeData
+from torchvision.transforms import v2
 from torchvision.transforms.functional import to_tensor
 
 from skjointprune import (
@@ -23,14 +24,9 @@ from skjointprune import (
     joint_prune_path,
 )
 from skjointprune._costs import macs_of_weights
+from skjointprune._crop import crop_that_runs, read_cropped, smallest_box
 from skjointprune._groups import find_groups
-from skjointprune._images import (
-    Images,
-    InputGates,
-    crop_that_runs,
-    read_cropped,
-    smallest_box,
-)
+from skjointprune._images import Images, InputGates
 from skjointprune._penalties import PENALTIES
 from skjointprune._reading import read_images
 from skjointprune._sparsify import Prices, Sparsifier
@@ -139,8 +135,16 @@ class Pictures(Dataset):
         return len(self.X)
 
     def __getitem__(self, i):
-        image = torch.from_numpy(self.X[i].copy())
+        image = self.X[i]
+        image = (
+            torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image
+        )
         return image if self.y is None else (image, self.y[i])
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(())
 
 
 def test_arrays_tensors_maps_and_datasets_give_the_same_fit(pictures, tmp_path):
@@ -172,6 +176,27 @@ def test_datasets_of_torchvision_work_as_they_come():
         clf = make(max_epochs=2, retrain_epochs=1).fit(dataset)
         assert clf.classes_.tolist() == [0, 1]
         assert clf.predict(dataset).shape == (40,)
+
+
+class OddOrEven(FakeData):
+    """Returns other labels than it lists."""
+
+    targets = tuple(range(40))
+
+    def __getitem__(self, i):
+        return super().__getitem__(i)[0], "odd" if i % 2 else "even"
+
+
+class Told(OddOrEven):
+    targets = None
+    labels = ("odd", "even")  # names of classes
+
+
+@pytest.mark.parametrize("kind", [OddOrEven, Told])
+def test_labels_are_those_that_a_dataset_returns(kind):
+    dataset = kind(40, image_size=(3, 8, 9), transform=to_tensor)
+    clf = make(max_epochs=2, retrain_epochs=1).fit(dataset)
+    assert clf.classes_.tolist() == ["even", "odd"]
 
 
 def test_no_more_than_a_batch_of_images_is_read_at_once(pictures, monkeypatch):
@@ -307,6 +332,16 @@ def test_selector_gives_smaller_images_of_the_same_type(pictures):
     assert selector.get_support(indices=True).size == selector.get_support().sum()
 
 
+def test_selector_puts_images_back_in_place(pictures):
+    X, y = pictures
+    selector = InputFeatureSelector(make(retrain_epochs=0)).fit(X, y)
+    back = selector.inverse_transform(selector.transform(X))
+    np.testing.assert_array_equal(back, np.where(selector.get_support(), X, 0))
+    assert back.dtype == X.dtype
+    with pytest.raises(ValueError, match=r"Got \(3, 8, 9\); transform them first"):
+        selector.inverse_transform(X)
+
+
 def test_selector_of_images_names_what_it_retains(pictures):
     selector = InputFeatureSelector(make(retrain_epochs=0)).fit(*pictures)
     names = [
@@ -386,6 +421,42 @@ def test_a_crop_grows_next_to_what_was_kept():
     more, same = crop_that_runs(module, 1, rows, columns)
     assert more.tolist() == [True, True, True, True, False, False]
     assert same.all()
+
+
+def test_a_crop_grows_no_more_than_is_needed():
+    module = nn.Conv2d(1, 1, (9, 1))
+    few = np.arange(16) // 4 == 1
+    rows, columns = crop_that_runs(module, 1, few, few)
+    assert rows.sum() == 9
+    np.testing.assert_array_equal(columns, few)
+
+
+class Merging(nn.Module):
+    """Takes two rows for one where images are half as large."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.head = nn.Linear(4 * 8 * 9, 2)
+
+    def forward(self, X):
+        return self.head(self.conv(X).relu().view(-1, 4 * 8 * 9))
+
+
+def test_a_crop_keeps_rows_apart(pictures):
+    clf = make(module=Merging, input_groups="row", n_features_to_select=4)
+    with pytest.warns(UserWarning, match="given 8 x 9"):
+        clf.fit(*pictures)
+    assert clf.predict(pictures[0]).shape == (300,)
+
+
+def test_images_are_cropped_to_what_can_be_trained():
+    module = nn.Sequential(
+        nn.InstanceNorm2d(1, affine=True, track_running_stats=True), nn.Flatten()
+    )
+    one = np.arange(4) == 1
+    rows, columns = crop_that_runs(module, 1, one, one)
+    assert rows.sum() * columns.sum() == 2
 
 
 def test_channels_that_come_last_are_told(pictures):
@@ -674,6 +745,59 @@ def test_bad_parameters_are_refused_before_training(pictures, params, says):
     assert not [name for name in vars(clf) if name.endswith("_")]
 
 
+@pytest.mark.parametrize(
+    ("transform", "got"),
+    [
+        (v2.ToDtype(torch.float32, scale=True), "float32 of shape .* scaled"),
+        (v2.CenterCrop(4), r"shape \(3, 4, 4\)"),
+        (v2.ToPILImage(), "Image"),
+    ],
+)
+def test_a_transform_that_changes_more_than_it_may_is_refused(pictures, transform, got):
+    with pytest.raises(ValueError, match=f"`train_transform` must .* Got .*{got}"):
+        make(train_transform=transform, prune="none").fit(*pictures)
+
+
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_a_transform_is_tried_without_a_trace(pictures, in_batches):
+    """Whether it is tried before training changes no random number that follows."""
+    X, y = pictures
+
+    def noisy(image):
+        return image.float() + torch.rand(image.shape)
+
+    made = {"train_transform": noisy, "transform_batches": in_batches}
+    one, other = (make(max_epochs=2, retrain_epochs=1, **made) for _ in range(2))
+    one.fit(X, y)
+    other._check_transform = lambda X: None
+    other.fit(X, y)
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+class InPlace(SmallConvNet):
+    """Changes what it is given."""
+
+    def forward(self, X):
+        return super().forward(X.mul_(0.5))
+
+
+class OutOfPlace(SmallConvNet):
+    def forward(self, X):
+        return super().forward(X.mul(0.5))
+
+
+def test_a_module_may_change_what_it_is_given(pictures):
+    X = pictures[0].astype(np.float32)
+    before = X.copy()
+    one, other = (
+        make(module=module, standardize=False, distillation=0.5).fit(X, pictures[1])
+        for module in (InPlace, OutOfPlace)
+    )
+    assert one.report_ == other.report_
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    np.testing.assert_array_equal(X, before)
+
+
 def test_parameters_for_images_are_refused_for_tables():
     X, y = np.zeros((10, 4)), np.arange(10) % 2
     for params in (
@@ -692,16 +816,29 @@ def test_bad_images_are_refused(pictures, fitted):
         make().fit(Pictures(X))
     with pytest.raises(ValueError, match="A dataset must return images"):
         make().fit(TensorDataset(torch.zeros(4, 3), torch.zeros(4)))
+    with pytest.raises(ValueError, match="Got dict at 0"):
+        make().fit(Pictures([{}] * 9, y))
+    with pytest.raises(ValueError, match="the IterableDataset Stream"):
+        make().fit(Stream())
+    with pytest.raises(ValueError, match=r"a list of arrays of shape .* stack them"):
+        make().fit(list(X), y)
+    with pytest.raises(ValueError, match=r"colours, X\[:, None\]"):
+        make().fit(X[:, 0], y)
     with pytest.raises(ValueError, match="of uint8 or floats"):
         make().fit(X > 9, y)
+    with pytest.raises(ValueError, match=r"as in `fit`. Got \(216,\)"):
+        fitted.predict(X.reshape(300, -1))
     with pytest.raises(ValueError, match=r"as in `fit`. Got \(3, 8, 8\)"):
         fitted.predict(X[..., :8])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         make().fit(X, y[:-1])
     broken = X.astype(np.float32)
     broken[0, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
-        make().fit(broken, y)
+    for given in (broken, Pictures(broken)):
+        with pytest.raises(ValueError, match="NaN"):
+            make().fit(given, y)
+        with pytest.raises(ValueError, match="NaN"):
+            fitted.predict(given)
 
 
 def test_a_path_of_images_crops_more_from_point_to_point(pictures):
