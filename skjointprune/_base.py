@@ -287,6 +287,28 @@ class JointPruneEstimator(
                 f"The learning rate is `lr`. Got `optimizer__lr`={params['lr']!r} as "
                 "well; set `lr` alone."
             )
+        if issubclass(optimizer, (torch.optim.LBFGS, torch.optim.SparseAdam)):
+            raise ValueError(
+                "`optimizer` must take one step a batch, of dense gradients. Got "
+                f"{optimizer.__name__}; use 'adam' or 'sgd'."
+            )
+        for callback in self.callbacks or ():
+            named = isinstance(callback, tuple) and len(callback) == 2
+            _, held = callback if named else ("", callback)
+            kind = held if isclass(held) else type(held)
+            if not issubclass(kind, Callback):
+                raise ValueError(
+                    "`callbacks` must hold skorch callbacks, or tuples (name, "
+                    f"callback). Got {callback!r}; derive it from "
+                    "skorch.callbacks.Callback."
+                )
+        if isinstance(self.compile, str):
+            there = torch.compiler.list_backends(exclude_tags=())
+            if self.compile not in there:
+                raise ValueError(
+                    f"`compile` must be a bool or a backend of torch.compile. Got "
+                    f"{self.compile!r}; choose from {', '.join(there)}."
+                )
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(max(n_rows // 20, 16), 128)

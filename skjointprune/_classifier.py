@@ -90,14 +90,16 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     verbose : int, default=0
         1 shows a progress bar for each phase, 2 also prints a line an epoch.
     callbacks : list of skorch callbacks or None, default=None
-        Run in all phases, but for `EarlyStopping`, which ends retraining only.
+        Run in all phases, but for `EarlyStopping` and a `Checkpoint` that loads the
+        best, which are for retraining only. A batch's y is a tuple (targets, weights),
+        which scikit-learn's metrics do not take: for `EpochScoring`, give a function.
     input_groups : {"channel", "row", "column", "patch", "pixel", "feature"}, tuple \
             of these or None, default=None
         What of images goes together; None is ("channel", "row", "column"). Rows and
-        columns are cropped; their thresholds are multiplied by the root of the MACs
-        that this saves, relative to the mean unit. What no product of channels, rows
-        and columns can drop is zeroed, and its work is still done. For tables, leave
-        it at None.
+        columns are cropped; their thresholds are multiplied by half the root of the
+        MACs that this saves, relative to the mean unit. What no product of channels,
+        rows and columns can drop is zeroed, and its work is still done. For tables,
+        leave it at None.
     patch_size : int, default=4
         Height and width of a patch of pixels.
     train_transform : callable or None, default=None

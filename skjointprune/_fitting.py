@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import Tensor, nn
@@ -278,8 +278,12 @@ class Trainer:
         """Resolve "auto" where it has a least number of epochs as well."""
         return self.epochs(asked, data, AUTO_RETRAIN_EPOCHS)
 
-    def _own(self, with_stoppers: bool) -> list[tuple[str, Callback]]:
-        """Name the user's callbacks; stopping early would cut the schedule short."""
+    def _own(self, while_retraining: bool) -> list[tuple[str, Callback]]:
+        """Name the user's callbacks.
+
+        Stopping early would cut the schedule of other phases short, and a network
+        shrinks in them, so that no earlier one can be loaded.
+        """
         named = [
             c if isinstance(c, tuple) else (f"callback{i}", c)
             for i, c in enumerate(self.callbacks)
@@ -287,7 +291,11 @@ class Trainer:
         return [
             (name, c)
             for name, c in named
-            if with_stoppers or not isinstance(c, EarlyStopping)
+            if while_retraining
+            or not (
+                isinstance(c, EarlyStopping)
+                or (isinstance(c, Checkpoint) and c.load_best)
+            )
         ]
 
     def _make_net(

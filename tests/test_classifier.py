@@ -10,6 +10,7 @@ from _networks import Residual
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import recall_score
+from skorch.callbacks import Checkpoint
 from torch import nn
 
 from skjointprune import JointPruneClassifier
@@ -382,6 +383,34 @@ def test_the_user_chooses_how_an_optimizer_computes(quick, planted, optimizer):
     assert fused.net_.optimizer_.defaults["fused"]
     each = quick(optimizer=optimizer, optimizer__foreach=True).fit(*planted)
     assert not each.net_.optimizer_.defaults["fused"]
+
+
+def test_an_optimizer_whose_state_is_of_rows_and_columns_begins_anew(quick, planted):
+    params = {"optimizer": torch.optim.Adafactor, "lr": 0.05}
+    clf = quick(n_features_to_select=3, **params).fit(*planted)
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"optimizer": torch.optim.LBFGS}, "one step a batch.* Got LBFGS"),
+        ({"optimizer": torch.optim.SparseAdam}, "dense gradients. Got SparseAdam"),
+        ({"callbacks": [3]}, "`callbacks` must hold skorch callbacks.* Got 3"),
+        ({"callbacks": [("a", 3)]}, r"`callbacks` must .* Got \('a', 3\)"),
+        ({"compile": "nothing"}, "`compile` must be .* Got 'nothing'; choose from"),
+    ],
+)
+def test_what_cannot_train_is_refused_before_training(quick, planted, params, says):
+    with pytest.raises(ValueError, match=says):
+        quick(**params).fit(*planted)
+
+
+def test_the_best_network_can_be_loaded_while_retraining(quick, planted, tmp_path):
+    best = Checkpoint(monitor="valid_acc_best", load_best=True, dirname=tmp_path)
+    clf = quick(callbacks=[best], retrain_epochs=8).fit(*planted)
+    of_retraining = [r["valid_acc"] for r in clf.history_ if r["phase"] == "retrain"]
+    assert clf.report_.scores["after retraining"] == max(of_retraining)
 
 
 def test_history_has_a_row_an_epoch_of_both_phases(fitted):
