@@ -90,15 +90,14 @@ SMOKE = Budget(
 
 TWO_CORES_CONVNET = COMMON | {
     "module__width": 0.25,
-    "alpha": 0.006,
     "max_epochs": 10,
     "retrain_epochs": 10,
     "lr": 1e-3,
     "batch_size": 128,
     **crop_and_flip(32),
 }
-TWO_CORES_VGG16 = TWO_CORES_CONVNET | {"module": "vgg16"}
-TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {"module": "resnet18"}
+TWO_CORES_VGG16 = TWO_CORES_CONVNET | {"module": "vgg16", "alpha": 0.012}
+TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {"module": "resnet18", "alpha": 0.006}
 
 TWO_CORES = Budget(
     {
