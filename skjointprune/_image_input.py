@@ -85,7 +85,7 @@ class ImageInput:
 
     def _check_transform(self, X: Tensor) -> None:
         """Refuse a `train_transform` that does not give such images as it is given."""
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
             before = X if self.transform_batches else X[0].cpu()
             after = self.train_transform(before.clone())
         what = type(after).__name__

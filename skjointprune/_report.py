@@ -22,7 +22,8 @@ class NetworkSize:
     inputs : int
         Number of inputs: columns, or numbers of an image.
     units : dict of str to int
-        Units of each hidden layer, by the name of the layer.
+        Units of each hidden layer, by the name of the layer; those that all hang
+        together, as in an LSTM, are one.
     parameters : int
         Number of trainable numbers.
     macs : int
