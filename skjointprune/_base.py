@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from skorch.callbacks import Callback
 from torch import nn
 
 from ._channels import Network
@@ -19,7 +18,7 @@ from ._fitted import FittedNetwork
 from ._fitting import CHECKED_ROWS, Sparsified, Trainer
 from ._groups import find_groups, let_inputs_go
 from ._html import ReportBelowDiagram
-from ._image_input import ImageInput, is_images
+from ._image_input import ImageInput, is_images, refuse_what_is_nearly_images
 from ._images import KINDS, prunable_inputs
 from ._params import PassedOnParams
 from ._penalties import PENALTIES, Penalty
@@ -37,13 +36,13 @@ from ._sklearn import (
 from ._sparsify import Prices
 from ._table_input import TableInput
 from ._task import Task
+from ._training_params import (
+    OPTIMIZERS,
+    check_backend,
+    check_callbacks,
+    resolve_optimizer,
+)
 from .modules import MLP, NAMED_MODULES, build_module, check_names
-
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
 
 
 class JointPruneEstimator(
@@ -147,6 +146,7 @@ class JointPruneEstimator(
 
     def _validate(self, X, y, sample_weight, seed: int, device) -> Data:
         """Check what was given against the data; encode, hold out, standardise."""
+        refuse_what_is_nearly_images(X)
         if is_images(X):
             return self._validate_images(X, y, sample_weight, seed, device)
         return self._validate_table(X, y, sample_weight, seed, device)
@@ -272,14 +272,7 @@ class JointPruneEstimator(
 
     def _trainer(self, n_rows: int, device) -> Trainer:
         """Resolve the parameters of training."""
-        optimizer = self.optimizer
-        if isinstance(optimizer, str):
-            optimizer = OPTIMIZERS[optimizer]
-        if not (isclass(optimizer) and issubclass(optimizer, torch.optim.Optimizer)):
-            raise ValueError(
-                "`optimizer` must be a name or a class of optimiser. Got "
-                f"{optimizer!r}; pass 'adam' or a subclass of torch.optim.Optimizer."
-            )
+        optimizer = resolve_optimizer(self.optimizer)
         params = self._params_for("optimizer__")
         check_names(optimizer, params, "optimizer")
         if "lr" in params:
@@ -287,28 +280,8 @@ class JointPruneEstimator(
                 f"The learning rate is `lr`. Got `optimizer__lr`={params['lr']!r} as "
                 "well; set `lr` alone."
             )
-        if issubclass(optimizer, (torch.optim.LBFGS, torch.optim.SparseAdam)):
-            raise ValueError(
-                "`optimizer` must take one step a batch, of dense gradients. Got "
-                f"{optimizer.__name__}; use 'adam' or 'sgd'."
-            )
-        for callback in self.callbacks or ():
-            named = isinstance(callback, tuple) and len(callback) == 2
-            _, held = callback if named else ("", callback)
-            kind = held if isclass(held) else type(held)
-            if not issubclass(kind, Callback):
-                raise ValueError(
-                    "`callbacks` must hold skorch callbacks, or tuples (name, "
-                    f"callback). Got {callback!r}; derive it from "
-                    "skorch.callbacks.Callback."
-                )
-        if isinstance(self.compile, str):
-            there = torch.compiler.list_backends(exclude_tags=())
-            if self.compile not in there:
-                raise ValueError(
-                    f"`compile` must be a bool or a backend of torch.compile. Got "
-                    f"{self.compile!r}; choose from {', '.join(there)}."
-                )
+        check_callbacks(self.callbacks or ())
+        check_backend(self.compile)
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(max(n_rows // 20, 16), 128)

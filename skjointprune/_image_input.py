@@ -88,18 +88,14 @@ class ImageInput:
         with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
             before = X if self.transform_batches else X[0].cpu()
             after = self.train_transform(before.clone())
-        what = type(after).__name__
-        if isinstance(after, Tensor):
-            what = f"{after.dtype} of shape {tuple(after.shape)}"
-            whole = not X.is_floating_point() and after.is_floating_point()
-            scaled = whole and X.max() > 1 and after.max() <= 1
-            if after.shape == before.shape and not scaled:
+        if isinstance(after, Tensor) and after.shape == before.shape:
+            of_numbers = not before.is_floating_point() and after.is_floating_point()
+            if not (of_numbers and before.max() > 1 >= after.max()):
                 return
-            what += ", scaled" * bool(whole)
         raise ValueError(
             "`train_transform` must return images of the shape and range of X, which "
-            f"are predicted as they are. Got {what} for {before.dtype} of shape "
-            f"{tuple(before.shape)}; leave out what resizes, scales or converts them."
+            f"are predicted as they are. Got {_in_words(after)} for "
+            f"{_in_words(before)}; leave out what resizes, scales or converts them."
         )
 
     def _check_images_asked_for(self, gates: InputGates) -> None:
@@ -136,17 +132,21 @@ class ImageInput:
         return X
 
 
-def is_images(X: Any) -> bool:
-    """Tell whether X is a dataset, or has the dimensions of images.
+def _in_words(image: Any) -> str:
+    if not isinstance(image, Tensor):
+        return type(image).__name__
+    return f"{image.dtype} of shape {tuple(image.shape)}, up to {image.max():.3g},"
 
-    Raises
-    ------
-    ValueError
-        If it is nearly images: a list of them, or without channels.
-    """
+
+def is_images(X: Any) -> bool:
+    """Tell whether X is a dataset, or has a dimension more than rows of a table."""
+    return isinstance(X, Dataset) or getattr(X, "ndim", 2) == 4
+
+
+def refuse_what_is_nearly_images(X: Any) -> None:
+    """Raise ValueError for a list of images, and for images without channels."""
     first = X[0] if isinstance(X, list | tuple) and len(X) else X
-    ndim = getattr(first, "ndim", 2)
-    if ndim == 3:
+    if getattr(first, "ndim", 2) == 3:
         several = first is not X
         raise ValueError(
             "X must be a table, (n, columns), or images, (n, channels, height, width). "
@@ -154,7 +154,6 @@ def is_images(X: Any) -> bool:
             f"{tuple(first.shape)}; "
             + ("stack them." if several else "for images without colours, X[:, None].")
         )
-    return isinstance(X, Dataset) or ndim == 4
 
 
 def take(X: Any, rows: np.ndarray) -> Any:

@@ -51,9 +51,8 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     computed = given.get("bias") is not None and bias is None
     if weight is None or computed or given.get("groups", 1) != 1:
         return None
-    if not isinstance(x, fx.Node):
-        return None
-    if x.op == "get_attr" or _turned(module, x):  # the same for all rows
+    # what is the same for all rows is no product by rows
+    if not isinstance(x, fx.Node) or x.op == "get_attr" or _turned(module, x):
         return None
     if (get_tensor(module, weight).ndim == 2) == name.startswith("conv"):
         return None

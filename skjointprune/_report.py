@@ -77,21 +77,17 @@ def _of_attention(query, key, value, *args, **kwargs) -> int:
     return sdpa_flop_count(query, key, value)
 
 
-def _of_recurrence(rows, *weights, **kwargs) -> int:
-    """Count for one layer; of `rows`, (steps, rows, inputs), and of weights, shapes."""
+def _of_recurrence(rows, weights) -> int:
+    """Count for `rows`, (steps, rows, inputs), through weights; all given as shapes."""
     steps, n, _ = rows
-    return 2 * steps * n * sum(math.prod(w) for w in weights[:2])
-
-
-def _of_recurrences(rows, weights, *args, **kwargs) -> int:
-    return _of_recurrence(rows, [sum(math.prod(w) for w in weights if len(w) == 2)])
+    return 2 * steps * n * sum(math.prod(w) for w in weights if len(w) == 2)
 
 
 # torch counts attention on a GPU only, and no recurrent layer that is fused
 MORE_FLOPS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _of_attention,
-    torch.ops.aten.mkldnn_rnn_layer: _of_recurrence,
-    torch.ops.aten._cudnn_rnn: _of_recurrences,
+    torch.ops.aten.mkldnn_rnn_layer: lambda rows, *w, **_: _of_recurrence(rows, w[:2]),
+    torch.ops.aten._cudnn_rnn: lambda rows, ws, *_, **__: _of_recurrence(rows, ws),
 }
 
 

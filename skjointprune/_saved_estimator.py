@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 from torch import Tensor, nn
 
-from ._base import OPTIMIZERS
 from ._classifier import JointPruneClassifier
 from ._classifier_cv import JointPruneClassifierCV
 from ._context import choose_device
@@ -27,6 +26,7 @@ from ._report import NetworkSize, PruningReport
 from ._saved_network import describe_network, is_custom, rebuild_network
 from ._selector import InputFeatureSelector
 from ._training import Batches, PruningNet, Table, finished
+from ._training_params import OPTIMIZERS
 
 ESTIMATORS: dict[str, type[BaseEstimator]] = {
     kind.__name__: kind

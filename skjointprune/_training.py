@@ -47,10 +47,10 @@ class Table(Dataset):
 
     def __getitem__(self, rows):
         X = self.X[rows]
-        if isinstance(rows, slice):  # no view: the code may change what it is given
-            X = X.clone()
         if self._columns is not None:
             X = X.index_select(-1, self._columns)
+        elif isinstance(rows, slice):  # no view: the code may change what it is given
+            X = X.clone()
         return X, (self.y[rows], self.weight[rows])
 
     def batches(self, at: Sequence[Any], taught: bool = False) -> Iterator[Any]:

@@ -44,9 +44,8 @@ def walk(
     for node in graph.nodes:
         labels.shape, labels.node = node.meta.get("shape", ()), node.name
         product = product_at(module, node)
-        if node.op == "get_attr":  # with its first user, when more is known
-            continue
-        if only_multiplies(module, node):
+        # with its first user, when more is known
+        if node.op == "get_attr" or only_multiplies(module, node):
             continue
         if node is rows:
             out: Any = inputs.expand(2, *shape)

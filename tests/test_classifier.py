@@ -391,21 +391,6 @@ def test_an_optimizer_whose_state_is_of_rows_and_columns_begins_anew(quick, plan
     assert clf.get_support(indices=True).tolist() == RELEVANT
 
 
-@pytest.mark.parametrize(
-    ("params", "says"),
-    [
-        ({"optimizer": torch.optim.LBFGS}, "one step a batch.* Got LBFGS"),
-        ({"optimizer": torch.optim.SparseAdam}, "dense gradients. Got SparseAdam"),
-        ({"callbacks": [3]}, "`callbacks` must hold skorch callbacks.* Got 3"),
-        ({"callbacks": [("a", 3)]}, r"`callbacks` must .* Got \('a', 3\)"),
-        ({"compile": "nothing"}, "`compile` must be .* Got 'nothing'; choose from"),
-    ],
-)
-def test_what_cannot_train_is_refused_before_training(quick, planted, params, says):
-    with pytest.raises(ValueError, match=says):
-        quick(**params).fit(*planted)
-
-
 def test_the_best_network_can_be_loaded_while_retraining(quick, planted, tmp_path):
     best = Checkpoint(monitor="valid_acc_best", load_best=True, dirname=tmp_path)
     clf = quick(callbacks=[best], retrain_epochs=8).fit(*planted)

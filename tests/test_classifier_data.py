@@ -8,6 +8,7 @@ from _helpers import RELEVANT, assert_same_fit, assert_unfitted
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from skorch.callbacks import Callback
+from torch import nn
 
 from skjointprune import JointPruneClassifier
 
@@ -333,3 +334,30 @@ def test_frame_of_mixed_number_types_is_taken(quick, planted):
     frame["c0"] = (frame["c0"] > 0).astype("int8")
     clf = quick(n_features_to_select=3).fit(frame, y)
     assert clf.get_support(indices=True).tolist() == RELEVANT
+
+
+class Halved(nn.Module):
+    """Changes what it is given, or does not."""
+
+    def __init__(self, n_features_in, n_outputs, in_place):
+        super().__init__()
+        self.in_place = in_place
+        self.a, self.b = nn.Linear(n_features_in, 16), nn.Linear(16, n_outputs)
+
+    def forward(self, X):
+        X = X.mul_(0.5) if self.in_place else X.mul(0.5)
+        return self.b(self.a(X).relu())
+
+
+@pytest.mark.parametrize("distillation", [0.0, 0.5])
+def test_a_module_may_change_the_rows_it_is_given(quick, planted, distillation):
+    X, y = planted[0].astype(np.float32), planted[1]
+    before = X.copy()
+    params = {"module": Halved, "distillation": distillation, "alpha": 0.05}
+    one, other = (
+        quick(module__in_place=in_place, **params).fit(X, y)
+        for in_place in (True, False)
+    )
+    assert one.report_ == other.report_
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    np.testing.assert_array_equal(X, before)

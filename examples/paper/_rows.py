@@ -131,7 +131,7 @@ FULL_CONVNET = COMMON | {
     "optimizer__nesterov": True,
     "optimizer__weight_decay": 5e-4,
     "amp": True,
-    "round_units_to": 8,  # as many channels as a GPU is fast with
+    "round_units_to": 8,  # numbers of channels that a GPU is fast with
 }
 FULL_VGG16 = FULL_CONVNET | {
     "module": "vgg16",

@@ -1,0 +1,64 @@
+"""Optimisers, callbacks and backends, checked before anything is trained."""
+
+from collections.abc import Iterable
+from inspect import isclass
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+# They need a closure, or gradients that are sparse.
+UNFIT = (torch.optim.LBFGS, torch.optim.SparseAdam)
+
+
+def resolve_optimizer(optimizer: Any) -> type[torch.optim.Optimizer]:
+    """Return the class of an optimiser that is given by name, or itself.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or none that trains by one step a batch.
+    """
+    if isinstance(optimizer, str):
+        return OPTIMIZERS[optimizer]
+    if not (isclass(optimizer) and issubclass(optimizer, torch.optim.Optimizer)):
+        raise ValueError(
+            "`optimizer` must be a name or a class of optimiser. Got "
+            f"{optimizer!r}; pass 'adam' or a subclass of torch.optim.Optimizer."
+        )
+    if issubclass(optimizer, UNFIT):
+        raise ValueError(
+            "`optimizer` must take one step a batch, of dense gradients. Got "
+            f"{optimizer.__name__}; use 'adam' or 'sgd'."
+        )
+    return optimizer
+
+
+def check_callbacks(callbacks: Iterable[Any]) -> None:
+    """Raise ValueError where one is no callback, with or without a name."""
+    for callback in callbacks:
+        named = isinstance(callback, tuple) and len(callback) == 2
+        held = callback[1] if named else callback
+        kind = held if isclass(held) else type(held)
+        if not issubclass(kind, Callback):
+            raise ValueError(
+                "`callbacks` must hold skorch callbacks, or tuples (name, callback). "
+                f"Got {callback!r}; derive it from skorch.callbacks.Callback."
+            )
+
+
+def check_backend(compiled: bool | str) -> None:
+    """Raise ValueError where torch.compile knows no such backend."""
+    if not isinstance(compiled, str):
+        return
+    there = torch.compiler.list_backends(exclude_tags=())
+    if compiled not in there:
+        raise ValueError(
+            "`compile` must be a bool or a backend of torch.compile. Got "
+            f"{compiled!r}; choose from {', '.join(there)}."
+        )
