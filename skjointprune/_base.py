@@ -74,6 +74,7 @@ class JointPruneEstimator(
         "round_units_to": [Interval(Integral, 1, None, closed="left")],
         "input_noise": [Interval(Real, 0, None, closed="left")],
         "distillation": [Interval(Real, 0, 1, closed="both")],
+        "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
         "max_epochs": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -137,11 +138,16 @@ class JointPruneEstimator(
     def _prepare(
         self, X, y, sample_weight, seed: int, device
     ) -> tuple[Data, Trainer, Network]:
-        """Make all that training needs, a teacher's outputs among it."""
+        """Make all that pruning needs: a trained network and a teacher, where asked."""
         data = self._validate(X, y, sample_weight, seed, device)
         trainer = self._trainer(len(data.train), device)
         network = self._build(data, device)
-        trainer.teach(network, data, trainer.retrain_epochs(self.retrain_epochs, data))
+        pretrained = self.pretrain_epochs > 0
+        if pretrained:
+            trainer.pretrain(network, data, self.pretrain_epochs)
+        epochs = trainer.retrain_epochs(self.retrain_epochs, data)
+        if self.distillation and epochs:
+            trainer.teach(network, data, 0 if pretrained else epochs)
         return data, trainer, network
 
     def _validate(self, X, y, sample_weight, seed: int, device) -> Data:

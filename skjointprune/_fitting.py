@@ -173,19 +173,21 @@ class Trainer:
             network, alpha, sparsifier.support, sparsifier.importances(), scores
         )
 
-    def teach(self, network: Network, data: Data, epochs: int) -> None:
-        """Train a copy of the dense network, and let the rows know what it says.
-
-        Not where nothing is distilled, or nothing is retrained.
-        """
-        if not (self.distillation and epochs):
-            return
+    def pretrain(
+        self, network: Network, data: Data, epochs: int, phase: str = "pretrain"
+    ) -> None:
+        """Train the dense network, in one cycle of `lr`."""
         whole = data.ungated()
-        rows = whole.train
-        teacher = replace(network, module=deepcopy(network.module))
         callbacks = self._cycled(self._own(False), whole, epochs)
-        net = self._make_net(teacher, whole, callbacks)
-        self._run(net, teacher, whole, epochs, "teach")
+        net = self._make_net(network, whole, callbacks)
+        self._run(net, network, whole, epochs, phase)
+
+    def teach(self, network: Network, data: Data, epochs: int) -> None:
+        """Let the rows know what a copy of the network says, trained for `epochs`."""
+        teacher = replace(network, module=deepcopy(network.module))
+        if epochs:
+            self.pretrain(teacher, data, epochs, "teach")
+        rows = data.train
         module = teacher.module.eval()
 
         def says(X: Tensor) -> Tensor:
@@ -194,11 +196,11 @@ class Trainer:
                 return module(X).float()
 
         if isinstance(rows, Images) and rows.augmented:
-            data.train.teacher = says  # of each image as it is augmented then
+            rows.teacher = says  # of each image as it is augmented then
             return
-        batches = Batches(rows, rows.batch_size_to_score)
+        batches = Batches(data.ungated().train, rows.batch_size_to_score)
         with torch.no_grad():
-            data.train.teacher = torch.cat([module(X) for X, _ in batches])
+            rows.teacher = torch.cat([module(X) for X, _ in batches])
 
     def retrain(
         self, network: Network, data: Data, epochs: int, units_left: float

@@ -62,9 +62,14 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
         are not found without.
     distillation : float in [0, 1], default=0.0
         Share of the loss, while retraining, that is the distance from the outputs of
-        a dense network, which is trained first, for `retrain_epochs`. Dropout is then
-        off while retraining. With a `train_transform` that network runs in each step
-        of retraining. 0 trains no such network.
+        a dense network: the pretrained one, or else one that is trained first, for
+        `retrain_epochs`. Dropout is then off while retraining. With a
+        `train_transform` that network runs in each step of retraining. 0 has none.
+    pretrain_epochs : int, default=0
+        Passes over the training rows before sparsifying, in one cycle of the learning
+        rate, so that pruning begins with a trained network. Networks for images are
+        more accurate for it; where a table is learnt by heart, inputs are chosen
+        worse. An `alpha` leaves another size then. 0 begins with `module` as it is.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows while sparsifying. "auto" makes at least 4,000
         optimiser steps, whatever the number of rows.
@@ -212,6 +217,7 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
         round_units_to=1,
         input_noise=0.0,
         distillation=0.0,
+        pretrain_epochs=0,
         max_epochs="auto",
         retrain_epochs="auto",
         lr=1e-3,
@@ -249,6 +255,7 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
         self.round_units_to = round_units_to
         self.input_noise = input_noise
         self.distillation = distillation
+        self.pretrain_epochs = pretrain_epochs
         self.max_epochs = max_epochs
         self.retrain_epochs = retrain_epochs
         self.lr = lr

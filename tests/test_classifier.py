@@ -14,6 +14,7 @@ from skorch.callbacks import Checkpoint
 from torch import nn
 
 from skjointprune import JointPruneClassifier
+from skjointprune._context import evaluating
 from skjointprune.modules import MLP
 
 # --- selection
@@ -596,6 +597,35 @@ def test_distillation_trains_a_dense_network_first(quick, planted):
     assert dropouts == [0]
 
 
+def test_pruning_may_begin_with_a_trained_network(quick, planted):
+    X, y = planted
+    fresh = quick(n_features_to_select=3, validation_fraction=0.2).fit(X, y)
+    clf = quick(n_features_to_select=3, validation_fraction=0.2, pretrain_epochs=6)
+    history = clf.fit(X, y).history_
+    phases = history[:, "phase"]
+    assert phases == ["pretrain"] * 6 + ["sparsify"] * 15 + ["retrain"] * 8
+    assert history[6, "train_loss"] < history[0, "train_loss"] / 2
+    first = clf.report_.scores["before pruning"]
+    assert first > 0.9 > fresh.report_.scores["before pruning"]
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+    assert clf.score(X, y) > 0.9
+
+
+def test_a_pretrained_network_is_its_own_teacher(quick, planted):
+    X, y = planted
+    clf = quick(distillation=0.9, pretrain_epochs=3, n_features_to_select=3)
+    data, _, network = clf._prepare(X, y, None, 0, torch.device("cpu"))
+    with evaluating(network.module), torch.no_grad():
+        says = network.module(data.train[:][0])
+    torch.testing.assert_close(data.train.teacher, says)
+    assert set(clf.fit(X, y).history_[:, "phase"]) == {
+        "pretrain",
+        "sparsify",
+        "retrain",
+    }
+    assert clf.score(X, y) > 0.9
+
+
 @pytest.mark.parametrize("prune", ["joint", "inputs"])
 def test_dropout_falls_with_the_share_of_units_that_are_left(quick, planted, prune):
     clf = quick(alpha=0.05, module__dropout=0.4, prune=prune).fit(*planted)
@@ -610,6 +640,7 @@ def test_dropout_falls_with_the_share_of_units_that_are_left(quick, planted, pru
     [
         ("input_noise", -1),
         ("distillation", 1.5),
+        ("pretrain_epochs", -1),
         ("unit_cost", "x"),
         ("round_units_to", 0),
     ],

@@ -545,6 +545,14 @@ def test_the_gates_know_nothing_of_the_teacher(pictures):
     assert all(value.grad is None for value in data.gates.values.values())
 
 
+def test_images_are_pretrained_without_gates(pictures):
+    clf = make(distillation=0.5, pretrain_epochs=2, train_transform=lambda X: X / 2)
+    data, *_ = clf._prepare(*pictures, None, 0, torch.device("cpu"))
+    assert data.gates is data.train.gates
+    assert all(value.grad is None for value in data.gates.values.values())
+    assert callable(data.train.teacher)
+
+
 @pytest.mark.parametrize("distillation", [0, 0.5])
 def test_half_precision_trains_as_well(pictures, distillation):
     clf = make(amp=True, distillation=distillation).fit(*pictures)

@@ -57,6 +57,14 @@ def test_estimators_are_fitted_ones_of_the_size_of_their_point(path, planted):
     assert phases == sorted(phases, reverse=True) and len(set(phases)) == 2
 
 
+def test_a_path_may_begin_with_a_trained_network(quick, planted):
+    clf = quick(pretrain_epochs=2, max_epochs=10)
+    path = joint_prune_path(*planted, n_alphas=2, estimator=clf, return_estimators=True)
+    for point in path.estimators:
+        phases = point.history_[:, "phase"]
+        assert phases[:3] == ["pretrain", "pretrain", "sparsify"]
+
+
 def test_estimators_are_not_kept_unless_asked_for(quick, planted):
     assert joint_prune_path(*planted, n_alphas=2, estimator=quick()).estimators == []
 
