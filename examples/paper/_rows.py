@@ -90,14 +90,15 @@ SMOKE = Budget(
 
 TWO_CORES_CONVNET = COMMON | {
     "module__width": 0.25,
+    "pretrain_epochs": 10,
     "max_epochs": 10,
     "retrain_epochs": 10,
     "lr": 1e-3,
     "batch_size": 128,
     **crop_and_flip(32),
 }
-TWO_CORES_VGG16 = TWO_CORES_CONVNET | {"module": "vgg16", "alpha": 0.012}
-TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {"module": "resnet18", "alpha": 0.006}
+TWO_CORES_VGG16 = TWO_CORES_CONVNET | {"module": "vgg16", "alpha": 0.015}
+TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {"module": "resnet18", "alpha": 0.018}
 
 TWO_CORES = Budget(
     {
@@ -125,7 +126,7 @@ FULL_MLP = COMMON | {
 }
 FULL_CONVNET = COMMON | {
     "distillation": 0.9,
-    "lr": 0.05,  # retraining peaks at twice that
+    "lr": 0.05,  # pretraining and retraining peak at twice that
     "optimizer": "sgd",
     "optimizer__momentum": 0.9,
     "optimizer__nesterov": True,
@@ -135,18 +136,20 @@ FULL_CONVNET = COMMON | {
 }
 FULL_VGG16 = FULL_CONVNET | {
     "module": "vgg16",
-    "alpha": 0.0325,
+    "alpha": 0.047,
+    "pretrain_epochs": 50,
     "max_epochs": 35,
-    "retrain_epochs": 50,  # and 50 of the teacher
+    "retrain_epochs": 50,
     "batch_size": 256,
     **crop_and_flip(32),
 }
 FULL_RESNET18 = FULL_CONVNET | {
     "module": "resnet18",
-    "alpha": 0.027,
+    "alpha": 0.022,
     "unit_cost": "macs",
+    "pretrain_epochs": 100,
     "max_epochs": 40,
-    "retrain_epochs": 60,  # and 60 of the teacher
+    "retrain_epochs": 100,
     "batch_size": 64,
     **crop_and_flip(128),
 }
