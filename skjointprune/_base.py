@@ -1,6 +1,7 @@
 """What every joint-pruning estimator has, whatever it predicts."""
 
 from abc import abstractmethod
+from copy import deepcopy
 from inspect import isclass
 from numbers import Integral, Real
 from typing import Any
@@ -142,12 +143,14 @@ class JointPruneEstimator(
         data = self._validate(X, y, sample_weight, seed, device)
         trainer = self._trainer(len(data.train), device)
         network = self._build(data, device)
-        pretrained = self.pretrain_epochs > 0
-        if pretrained:
-            trainer.pretrain(network, data, self.pretrain_epochs)
+        if self.pretrain_epochs:
+            trainer.train_dense(network, data, self.pretrain_epochs, "pretrain")
         epochs = trainer.retrain_epochs(self.retrain_epochs, data)
         if self.distillation and epochs:
-            trainer.teach(network, data, 0 if pretrained else epochs)
+            teacher = deepcopy(network)
+            if not self.pretrain_epochs:
+                trainer.train_dense(teacher, data, epochs, "teach")
+            trainer.teach(teacher, data)
         return data, trainer, network
 
     def _validate(self, X, y, sample_weight, seed: int, device) -> Data:

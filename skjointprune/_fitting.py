@@ -173,20 +173,17 @@ class Trainer:
             network, alpha, sparsifier.support, sparsifier.importances(), scores
         )
 
-    def pretrain(
-        self, network: Network, data: Data, epochs: int, phase: str = "pretrain"
+    def train_dense(
+        self, network: Network, data: Data, epochs: int, phase: str
     ) -> None:
-        """Train the dense network, in one cycle of `lr`."""
+        """Train a network that is to lose nothing yet, in one cycle of `lr`."""
         whole = data.ungated()
         callbacks = self._cycled(self._own(False), whole, epochs)
         net = self._make_net(network, whole, callbacks)
         self._run(net, network, whole, epochs, phase)
 
-    def teach(self, network: Network, data: Data, epochs: int) -> None:
-        """Let the rows know what a copy of the network says, trained for `epochs`."""
-        teacher = replace(network, module=deepcopy(network.module))
-        if epochs:
-            self.pretrain(teacher, data, epochs, "teach")
+    def teach(self, teacher: Network, data: Data) -> None:
+        """Let the training rows know what a trained network says of them."""
         rows = data.train
         module = teacher.module.eval()
 

@@ -547,7 +547,8 @@ def test_the_gates_know_nothing_of_the_teacher(pictures):
 
 def test_images_are_pretrained_without_gates(pictures):
     clf = make(distillation=0.5, pretrain_epochs=2, train_transform=lambda X: X / 2)
-    data, *_ = clf._prepare(*pictures, None, 0, torch.device("cpu"))
+    data, trainer, _ = clf._prepare(*pictures, None, 0, torch.device("cpu"))
+    assert trainer.history[:, "phase"] == ["pretrain"] * 2
     assert data.gates is data.train.gates
     assert all(value.grad is None for value in data.gates.values.values())
     assert callable(data.train.teacher)
