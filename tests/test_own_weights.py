@@ -1,5 +1,19 @@
 import pytest
 import torch
+from _cases import (
+    A8,
+    CONSTANT,
+    I8,
+    check,
+    image,
+    linear,
+    no_rule,
+    parameter,
+    row,
+    row_through,
+    sequence,
+    whole,
+)
 from _networks import Net, cut, random_masks
 from torch import nn
 from torch.nn import functional as F
@@ -179,3 +193,131 @@ def test_a_turned_weight_that_is_used_otherwise_is_kept_whole():
     network = find_groups(Gram(), (3,))
     assert {c.name for c in network.channels if not c.pinned} == set()
     assert all("used by itself" in why for why in network.kept_whole.values())
+
+
+class Doubled(nn.Linear):
+    """Has a forward of its own."""
+
+    def forward(self, x):
+        return F.linear(x, 2 * self.weight, self.bias)
+
+
+# What is pruned, and how many groups there are.
+PRUNED = {
+    "a threshold that is learnt": (
+        row(lambda m, x: (x - m.p).relu(), p=lambda: nn.Parameter(torch.tensor(0.02))),
+        A8,
+    ),
+    "linear": (row(lambda m, x: F.linear(x, m.p), p=parameter(8, 8)), A8 | {"p": 8}),
+    "linear with bias": (
+        row(
+            lambda m, x: F.linear(x, weight=m.p, bias=m.q).relu(),
+            7,
+            p=parameter(7, 8),
+            q=parameter(7),
+        ),
+        A8 | {"p": 7},
+    ),
+    "linear of positions": (
+        sequence(lambda m, x: F.linear(x, m.p).relu().mean(1), 7, p=parameter(7, 8)),
+        A8 | {"p": 7},
+    ),
+    "matmul by a parameter": (
+        row(lambda m, x: (x @ m.p + m.q).relu(), 7, p=parameter(8, 7), q=parameter(7)),
+        A8 | {"p": 7},
+    ),
+    "matmul by a parameter, method": (
+        row(lambda m, x: x.matmul(m.p), 7, p=parameter(8, 7)),
+        A8 | {"p": 7},
+    ),
+    "parameters in a list": (
+        row(
+            lambda m, x: (x @ m.l[0]).relu() @ m.l[1],
+            l=lambda: nn.ParameterList([torch.ones(8, 7), torch.ones(7, 8)]),
+        ),
+        A8 | {"l": 7, "l#2": 8},
+    ),
+    "conv2d by a parameter": (
+        image(lambda m, x: F.conv2d(x, m.p, None, 1, 1), 7, p=parameter(7, 8, 3, 3)),
+        I8 | {"p": 7},
+    ),
+    "conv1d by a parameter": (
+        sequence(
+            lambda m, x: F.conv1d(x.mT, m.p, padding=1).mean(2), 7, p=parameter(7, 8, 3)
+        ),
+        A8 | {"p": 7},
+    ),
+    "weight read by a layer and by a function": (
+        row(lambda m, x: F.linear(m.l(x).relu(), m.l.weight), l=linear(8, 8)),
+        A8,
+    ),
+    "scale": (row(lambda m, x: x * m.p, p=parameter(8)), A8),
+    "scale of maps": (image(lambda m, x: x * m.p[:, None, None], p=parameter(8)), I8),
+    "scale by one number": (row(lambda m, x: x * m.p, p=parameter(1)), A8),
+    "shift": (row(lambda m, x: x + m.p, p=parameter(8)), A8),
+    "bias used again": (row(lambda m, x: x * m.a.bias), A8),
+    "class token": (
+        sequence(
+            lambda m, x: torch.cat([m.p.expand(x.size(0), -1, -1), x], 1).mean(1),
+            p=parameter(1, 1, 8),
+        ),
+        A8,
+    ),
+    "parameter of many positions": (
+        sequence(lambda m, x: (x + m.p).mean(1), p=parameter(1, 5, 8)),
+        A8,
+    ),
+    "parameter of many positions, first": (
+        sequence(lambda m, x: (m.p + x).mean(1), p=parameter(5, 8)),
+        A8,
+    ),
+    "parameter of channels and positions": (
+        image(lambda m, x: x * m.p, p=parameter(8, 6, 1)),
+        I8,
+    ),
+}
+
+# What is kept whole, and why.
+KEPT = {
+    "linear, sigmoid": (
+        row(lambda m, x: F.linear(x.sigmoid(), m.p), p=parameter(8, 8)),
+        whole(CONSTANT.format("p"), p=8),
+    ),
+    "linear by the weight of a layer, sigmoid": (
+        row(lambda m, x: F.linear(m.l(x).sigmoid(), m.l.weight), l=linear(8, 8)),
+        whole("they are not silent when they are zero"),
+    ),
+    "conv2d in groups": (
+        image(lambda m, x: F.conv2d(x, m.p, groups=4), p=parameter(8, 2, 1, 1)),
+        no_rule("conv2d at 'conv2d'", 4),
+    ),
+    "matmul from the left": (
+        sequence(lambda m, x: (m.p @ x).mean(1), p=parameter(3, 5)),
+        no_rule("matmul at 'matmul'"),
+    ),
+    "weight used by itself": (
+        row(lambda m, x: F.linear(x, 2 * m.a.weight.t()), 6),
+        whole(why := "'a.weight' is used by itself", why),
+    ),
+    "parameter in parts": (
+        row(
+            lambda m, x: x * (parts := m.p.chunk(2, 0))[0][0] + parts[1][0],
+            p=parameter(2, 8),
+        ),
+        whole("'p' is used by itself"),
+    ),
+    "parameter of many positions, changed before": (
+        sequence(lambda m, x: (m.p.relu() + x).mean(1), p=parameter(5, 8)),
+        whole("'p' is used by itself"),
+    ),
+    "weight that is changed before": (
+        row_through(lambda: Doubled(8, 8)),
+        no_rule("linear at 'linear'", l="there is no rule for linear at 'linear'"),
+    ),
+}
+ALL = PRUNED | KEPT
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_channels_are_found_and_cut_exactly(name):
+    check(*ALL[name])

@@ -1,0 +1,146 @@
+import math
+
+import pytest
+import torch
+from _cases import (
+    A8,
+    HALF,
+    I3,
+    I8,
+    ROW,
+    TOGETHER,
+    check,
+    conv,
+    flat,
+    image,
+    linear,
+    no_rule,
+    parameter,
+    row,
+    sequence,
+    two,
+    whole,
+)
+from torch.nn import functional as F
+
+
+def excited(m, x):
+    s = m.up(torch.relu(m.down(x.mean((2, 3))))).sigmoid()
+    return x * s.view(x.size(0), x.size(1), 1, 1)
+
+
+# What is pruned, and how many groups there are.
+PRUNED = {
+    "add": (two(lambda x, y: x + y), A8),
+    "add, named": (two(lambda x, y: torch.add(input=x, other=y)), A8),
+    "add in place": (two(lambda x, y: x.add_(y).relu_()), A8),
+    "mul": (two(lambda x, y: x * y), A8),
+    "pow": (two(lambda x, y: x.abs() ** y), A8),
+    "number to the power of it": (row(lambda m, x: 2**x), A8),
+    "where": (two(lambda x, y: torch.where(x > y, x, y)), A8),
+    "maximum": (two(torch.max), A8),
+    "gate and what is left": (
+        two(lambda x, y: x.sigmoid() * y + (1 - x.sigmoid())),
+        A8,
+    ),
+    "added to the inputs": (
+        (ROW, lambda m, x: m.b(x + m.a(x)), {"a": linear(6, 6), "b": linear(6, 2)}),
+        {"inputs": 6},
+    ),
+    "mean, axis": (flat(lambda m, x: x.mean(axis=(2, 3)), 3), I3),
+    "sum over sizes": (
+        flat(lambda m, x: x.sum((2, 3)) / (x.size(2) * x.size(3)), 3),
+        I3,
+    ),
+    "std": (flat(lambda m, x: x.std((2, 3)), 3), I3),
+    "norm": (flat(lambda m, x: x.norm(2, (2, 3)), 3), I3),
+    "vector_norm": (flat(lambda m, x: torch.linalg.vector_norm(x, 1, (2, 3)), 3), I3),
+    "logsumexp": (flat(lambda m, x: x.logsumexp((2, 3)), 3), I3),
+    "prod": (sequence(lambda m, x: x.prod(1)), A8),
+    "median": (sequence(lambda m, x: x.median(1).values), A8),
+    "cumsum": (sequence(lambda m, x: x.cumsum(1).mean(1)), A8),
+    "normalize": (row(lambda m, x: F.normalize(x, dim=1)), A8),
+    "where a number is missing": (
+        (
+            ROW,
+            lambda m, x: m.b(torch.where(~torch.isnan(x), x, 0)),
+            {"b": linear(6, 2)},
+        ),
+        {"inputs": 6},
+    ),
+    "negative": (row(lambda m, x: torch.threshold(x, 0.1, 0).negative().atan()), A8),
+    "max over positions": (sequence(lambda m, x: torch.max(x, 1)[0]), A8),
+    "max over positions, values": (sequence(lambda m, x: x.max(dim=1).values), A8),
+    "pooling by functions": (
+        flat(lambda m, x: F.avg_pool2d(F.max_pool2d(x, 2), 2).flatten(1), 3),
+        I3,
+    ),
+    "interpolate": (image(lambda m, x: F.interpolate(x, scale_factor=2)), I8),
+    "squeeze and excitation": (
+        image(excited, down=linear(8, 3), up=linear(3, 8)),
+        I8 | {"down": 3},
+    ),
+    "type of a weight": (row(lambda m, x: x.to(m.b.weight.dtype)), A8),
+    "stochastic depth": (
+        image(
+            lambda m, x: (
+                x + m.c(x) * x.new_empty((x.shape[0],) + (1,) * 3).bernoulli_(1.0)
+            ),
+            c=conv(8, 8, 1),
+        ),
+        I8,
+    ),
+    "tensor of one number": (row(lambda m, x: m.p.exp() * x, p=parameter(1)), A8),
+    "glu over maps": (image(lambda m, x: F.glu(x, 1), 4), HALF),
+    "softmax over positions": (sequence(lambda m, x: x.softmax(1).mean(1)), A8),
+}
+
+# What is kept whole, and why.
+KEPT = {
+    "largest of all": (row(lambda m, x: x * x.max()), whole(TOGETHER)),
+    "divided by their number": (
+        row(lambda m, x: x / x.size(1)),
+        whole("their number is part of what 'truediv' computes"),
+    ),
+    "scaled by the root of their number": (
+        row(lambda m, x: x * math.sqrt(x.shape[-1])),
+        whole("their number is part of what 'mul' computes"),
+    ),
+    "division": (
+        two(lambda x, y: x / y),
+        whole("they are not silent when they are zero"),
+    ),
+    "spatial attention": (
+        image(lambda m, x: x * m.l(x).sigmoid(), l=conv(8, 1, 3, padding=1)),
+        whole(TOGETHER, 4),
+    ),
+    "mean of channels": (
+        flat(lambda m, x: x.mean(1).flatten(1), 16),
+        whole(TOGETHER, 4),
+    ),
+    "softmax": (row(lambda m, x: x.softmax(-1)), whole("'softmax' couples them")),
+    "layer_norm": (
+        row(lambda m, x: F.layer_norm(x, (8,), m.p), p=parameter(8)),
+        whole("'layer_norm' couples them"),
+    ),
+    "matmul": (
+        sequence(lambda m, x: (x @ x.mT).mean(1), 5),
+        no_rule("matmul at 'matmul'"),
+    ),
+    "einsum": (
+        row(lambda m, x: torch.einsum("bi,bj->bij", x, x).flatten(1), 64),
+        no_rule("einsum at 'einsum'"),
+    ),
+    "sort": (row(lambda m, x: x.sort(1)[0]), no_rule("sort at 'sort'")),
+    "one number without a rule": (
+        row(lambda m, x: x / x.new_tensor(2.0)),
+        no_rule("new_tensor at 'new_tensor'"),
+    ),
+    "norm of all": (row(lambda m, x: x / (1 + x.norm())), whole(TOGETHER)),
+}
+ALL = PRUNED | KEPT
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_channels_are_found_and_cut_exactly(name):
+    check(*ALL[name])
