@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from _helpers import RELEVANT
+from _pictures import make as classifier_of_images
 from sklearn.datasets import make_blobs
 
 from skjointprune import JointPruneClassifier
@@ -83,3 +84,20 @@ def joint(quick, planted):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return quick(alpha=0.12).fit(*planted)
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """Images of noise whose class is in rows 2 to 4, columns 3 to 6, of channel 1."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (300, 3, 8, 9)).astype(np.uint8)
+    y = rng.integers(0, 2, 300)
+    X[y == 1, 1, 2:5, 3:7] //= 3
+    X.flags.writeable = False
+    return X, np.where(y == 1, "dark", "light")
+
+
+@pytest.fixture(scope="session")
+def cropped(pictures):
+    """A classifier of images, cropped; to be read, not to be changed."""
+    return classifier_of_images(alpha=0.5, max_epochs=35).fit(*pictures)

@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+import torch
+from _pictures import Labelled, Pictures, SmallConvNet, make
+from sklearn.base import clone
+from torch import nn
+from torch.utils.data import IterableDataset, TensorDataset
+from torchvision.datasets import FakeData
+from torchvision.transforms import v2
+from torchvision.transforms.functional import to_tensor
+
+from skjointprune import JointPruneClassifier
+
+
+class Entries(Pictures):
+    def __getitem__(self, i):
+        return {"image": self.X[i], "label": self.y[i]}
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+def test_arrays_tensors_maps_and_datasets_give_the_same_fit(pictures, tmp_path):
+    X, y = pictures
+    clf = make(max_epochs=3, retrain_epochs=2)
+    expected = clone(clf).fit(X, y)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    codes = (y == "light").astype(int)
+    for given, labels in (
+        (X.astype(np.float64), y),
+        (torch.from_numpy(X.copy()), y),
+        (mapped, y),
+        (Pictures(X), y),
+        (Pictures(X, y), None),
+        (TensorDataset(torch.from_numpy(X.copy()), torch.from_numpy(codes)), None),
+    ):
+        fitted = clone(clf).fit(given, labels)
+        np.testing.assert_array_equal(fitted.support_, expected.support_)
+        np.testing.assert_array_equal(
+            fitted.predict_proba(given), expected.predict_proba(X)
+        )
+
+
+def test_datasets_of_torchvision_work_as_they_come():
+    pil = FakeData(40, image_size=(3, 8, 9), num_classes=2)
+    tensors = FakeData(40, image_size=(3, 8, 9), num_classes=2, transform=to_tensor)
+    for dataset in (pil, tensors):
+        clf = make(max_epochs=2, retrain_epochs=1).fit(dataset)
+        assert clf.classes_.tolist() == [0, 1]
+        assert clf.predict(dataset).shape == (40,)
+
+
+class OddOrEven(FakeData):
+    """Returns other labels than it lists."""
+
+    targets = tuple(range(40))
+
+    def __getitem__(self, i):
+        return super().__getitem__(i)[0], "odd" if i % 2 else "even"
+
+
+class Told(OddOrEven):
+    targets = None
+    labels = ("odd", "even")  # names of classes
+
+
+@pytest.mark.parametrize("kind", [OddOrEven, Told])
+def test_labels_are_those_that_a_dataset_returns(kind):
+    dataset = kind(40, image_size=(3, 8, 9), transform=to_tensor)
+    clf = make(max_epochs=2, retrain_epochs=1).fit(dataset)
+    assert clf.classes_.tolist() == ["even", "odd"]
+
+
+def test_channels_that_come_last_are_told(pictures):
+    X, y = pictures
+    with pytest.warns(UserWarning, match=r"8 channels of 9 x 3 .*moveaxis"):
+        make(prune="weights").fit(np.moveaxis(X, 1, 3), y)
+
+
+def test_a_dataset_of_several_sizes_is_refused():
+    dataset = Labelled([(torch.zeros(1, 6 + i % 2, 6), i % 3) for i in range(30)])
+    with pytest.raises(ValueError, match=r"one size. Got \[\(1, 6, 6\), \(1, 7, 6\)\]"):
+        make().fit(dataset)
+
+
+class Blind(nn.Module):
+    """Changes the number of rows."""
+
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.head = nn.Linear(9, n_outputs)
+
+    def forward(self, X):
+        return self.head(X).reshape(-1, 2)
+
+
+class Squeezed(SmallConvNet):
+    """Drops the dimension of rows where there is one."""
+
+    def forward(self, X):
+        return super().forward(X).squeeze()
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"module": None}, "Images need a network for images"),
+        ({"module": Blind}, r"\(rows, outputs\)"),
+        ({"module": Squeezed}, r"Got \(2,\) from 1 row; return the logits"),
+        ({"input_groups": ("row", "pixels")}, "`input_groups`"),
+        ({"input_groups": ("row", "feature")}, "'feature' is each number"),
+        ({"input_groups": ()}, "`input_groups`"),
+        ({"n_features_to_select": 3}, "needs one kind of group"),
+        ({"n_features_to_select": 9, "input_groups": "row"}, "at most the 8 groups"),
+        ({"n_features_to_select": 3, "input_groups": "row", "prune": "none"}, "prune"),
+        ({"feature_costs": [1.0] * 3}, "`feature_costs` is for tables"),
+        ({"feature_groups": [0, 0, 1]}, "`feature_groups` is for tables"),
+        ({"module": "vgg16", "module__weights": {}}, "`weights`"),
+        ({"patch_size": 0}, "patch_size"),
+    ],
+)  # fmt: skip
+def test_bad_parameters_are_refused_before_training(pictures, params, says):
+    clf = make(**params)
+    with pytest.raises(ValueError, match=says):
+        clf.fit(*pictures)
+    assert not [name for name in vars(clf) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    ("transform", "got"),
+    [
+        (v2.ToDtype(torch.float32, scale=True), r", up to 1, for .*, up to 25\d"),
+        (v2.CenterCrop(4), r"shape \(3, 4, 4\)"),
+        (v2.ToPILImage(), "Image"),
+    ],
+)
+def test_a_transform_that_changes_more_than_it_may_is_refused(pictures, transform, got):
+    with pytest.raises(ValueError, match=f"`train_transform` must .* Got .*{got}"):
+        make(train_transform=transform, prune="none").fit(*pictures)
+
+
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_a_transform_is_tried_without_a_trace(pictures, in_batches):
+    """Whether it is tried before training changes no random number that follows."""
+    X, y = pictures
+
+    def noisy(image):
+        return image.float() + torch.rand(image.shape)
+
+    made = {"train_transform": noisy, "transform_batches": in_batches}
+    one, other = (make(max_epochs=2, retrain_epochs=1, **made) for _ in range(2))
+    one.fit(X, y)
+    other._check_transform = lambda X: None
+    other.fit(X, y)
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_parameters_for_images_are_refused_for_tables():
+    X, y = np.zeros((10, 4)), np.arange(10) % 2
+    for params in (
+        {"input_groups": "row"},
+        {"train_transform": lambda x: x},
+        {"transform_batches": True},
+        {"num_workers": 1},
+    ):
+        with pytest.raises(ValueError, match="is for images"):
+            JointPruneClassifier(**params).fit(X, y)
+
+
+def test_bad_images_are_refused(pictures, cropped):
+    X, y = pictures
+    with pytest.raises(ValueError, match="has no labels, and y is None"):
+        make().fit(Pictures(X))
+    with pytest.raises(ValueError, match="A dataset must return images"):
+        make().fit(TensorDataset(torch.zeros(4, 3), torch.zeros(4)))
+    with pytest.raises(ValueError, match="Got dict at 0"):
+        make().fit(Entries(X, y))
+    with pytest.raises(ValueError, match="the IterableDataset Stream"):
+        make().fit(Stream())
+    with pytest.raises(ValueError, match=r"a list of arrays of shape .* stack them"):
+        make().fit(list(X), y)
+    with pytest.raises(ValueError, match=r"colours, X\[:, None\]"):
+        make().fit(X[:, 0], y)
+    with pytest.raises(ValueError, match="of uint8 or floats"):
+        make().fit(X > 9, y)
+    with pytest.raises(ValueError, match=r"as in `fit`. Got \(216,\)"):
+        cropped.predict(X.reshape(300, -1))
+    with pytest.raises(ValueError, match=r"as in `fit`. Got \(3, 8, 8\)"):
+        cropped.predict(X[..., :8])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        make().fit(X, y[:-1])
+    broken = X.astype(np.float32)
+    broken[0, 0, 0, 0] = np.nan
+    for given in (broken, Pictures(broken)):
+        with pytest.raises(ValueError, match="NaN"):
+            make().fit(given, y)
+        with pytest.raises(ValueError, match="NaN"):
+            cropped.predict(given)
