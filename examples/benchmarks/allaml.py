@@ -10,9 +10,9 @@ inner loop of 3 folds. Every choice of inputs is followed by the same dense netw
 import sys
 
 import numpy as np
+from _choosers import CHOOSERS
 from _common import make_parser, mean_and_std, print_header, print_table
 from _data import Split, add_data_option, load
-from at_k import CHOOSERS
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from skjointprune import JointPruneClassifier

@@ -32,9 +32,9 @@ import time
 import warnings
 
 import numpy as np
+from _choosers import choose_lassonet
 from _common import make_parser, print_header, run_in_child
 from _data import Split
-from at_k import choose_lassonet
 from scipy.stats import kurtosis
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression

@@ -12,9 +12,9 @@ import sys
 import time
 
 import numpy as np
+from _choosers import choose_lassonet
 from _common import make_parser, print_header, print_table
 from _data import DATASETS, add_data_option, load
-from at_k import choose_lassonet
 
 STEPS = 700
 
