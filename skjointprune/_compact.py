@@ -5,38 +5,29 @@ says something when zeroed (a sigmoid says 0.5) says a constant, which is folded
 into the bias of the layers that read it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.optim import Optimizer
 
 from ._channels import Axis, Network
-from ._context import evaluating, full_precision
+from ._context import full_precision
 from ._labels import CONSTANT, get_tensor, owner
 from ._probes import absorbs_constants, listen
 
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
     """Zero, in place, the groups of each channel set that `keep` leaves out."""
-    for tensor, dim, dead in _dead_slots(network, keep):
-        t = get_tensor(network.module, tensor)
-        with torch.no_grad():
-            t.index_fill_(dim, dead.to(t.device), 0)
-
-
-def _dead_slots(
-    network: Network, keep: Mapping[str, Tensor]
-) -> Iterator[tuple[str, int, Tensor]]:
-    """Yield tensors, dimensions, and the slots there that are to be zero."""
     for channels in network.channels:
         if channels.name in keep:
             for axis in network.zeroed(channels):
+                t = get_tensor(network.module, axis.tensor)
                 dead = axis.where(~keep[channels.name]).nonzero().flatten()
-                yield axis.tensor, axis.dim, dead
+                with torch.no_grad():
+                    t.index_fill_(axis.dim, dead.to(t.device), 0)
 
 
 def compact(network: Network, keep: Mapping[str, Tensor]) -> Network:
@@ -54,12 +45,17 @@ def compact(network: Network, keep: Mapping[str, Tensor]) -> Network:
     Network
         Over the retained inputs, with the retained units.
     """
-    module = deepcopy(network.module)
-    small = replace(
-        network, module=module, channels=[c.copy() for c in network.channels]
-    )
+    small = _copy(network)
     compact_(small, keep)
     return small
+
+
+def _copy(network: Network) -> Network:
+    """Return a network that can be changed without the one given."""
+    module = deepcopy(network.module)
+    return replace(
+        network, module=module, channels=[c.copy() for c in network.channels]
+    )
 
 
 TOLERANCE = 1e-4  # relative to the largest output
@@ -67,14 +63,15 @@ TOLERANCE = 1e-4  # relative to the largest output
 
 def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool:
     """Tell whether the compact network computes what the zeroed one does, on rows."""
-    small = compact(network, keep)
+    zeroed, small = _copy(network), compact(network, keep)
+    zero_groups_(zeroed, keep)
     left = rows
     if "inputs" in keep:
         kept = keep["inputs"].nonzero().flatten().to(rows.device)
         left = rows.index_select(network.input_dim, kept)
     with full_precision(rows.device), torch.no_grad():
         # copies, as the code may change what it is given
-        expected = _outputs_of_zeroed(network, keep, rows.clone())
+        expected = zeroed.module.eval()(rows.clone())
         try:
             got = small.module.eval()(left.clone())
         except Exception:  # sizes that do not fit: whatever the module raises
@@ -83,20 +80,6 @@ def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool
         return False
     difference = (got - expected).abs().max()
     return bool(difference <= TOLERANCE * expected.abs().max() + 1e-6)
-
-
-def _outputs_of_zeroed(
-    network: Network, keep: Mapping[str, Tensor], rows: Tensor
-) -> Tensor:
-    """Return the outputs for rows with groups zeroed; the network stays as it is."""
-    module = network.module
-    tensors = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    with evaluating(module):
-        for name, dim, dead in _dead_slots(network, keep):
-            if name not in tensors:
-                tensors[name] = get_tensor(module, name).clone()
-            tensors[name].index_fill_(dim, dead.to(tensors[name].device), 0)
-        return functional_call(module, tensors, rows)
 
 
 def compact_(

@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 import torch
-from _helpers import RELEVANT, assert_same_fit, assert_unfitted
+from _helpers import RELEVANT, assert_same_fit, assert_unfitted, passed_through
 from _networks import Residual
 from sklearn.base import clone
 from torch import nn
@@ -137,3 +137,38 @@ def test_a_module_that_is_one_layer_is_pruned(quick, planted):
 def test_a_network_for_images_is_refused_for_a_table(quick, planted):
     with pytest.raises(ValueError, match="'vgg16' is a network for images"):
         quick(module="vgg16").fit(*planted)
+
+
+class Aliased(nn.Module):
+    """Has one layer twice in a row, and another under two names."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        twice = nn.Linear(16, 16)
+        self.net = nn.Sequential(
+            nn.Linear(n_features_in, 16),
+            nn.BatchNorm1d(16),
+            nn.ReLU(),
+            *(twice, nn.ReLU(), twice, nn.ReLU()),
+            nn.Linear(16, n_outputs),
+        )
+        self.norm = self.net[1]
+
+    def forward(self, X):
+        return self.net(X)
+
+
+def test_a_layer_of_several_names_stays_one(quick, planted, tmp_path):
+    X, y = planted
+    clf = quick(module=Aliased, alpha=0.1).fit(X, y)
+    assert clf.report_.kept_whole == {}
+    assert clf.report_.pruned.units["net.0"] < 16
+    assert clf.score(X, y) > 0.9
+    network = clf.module_
+    assert network.norm is network.net[1]
+    assert network.net[3] is network.net[5]
+    for back in (
+        pickle.loads(pickle.dumps(clf)),
+        passed_through(clf, tmp_path, module=Aliased),
+    ):
+        assert_same_fit(back, clf, X)

@@ -241,6 +241,17 @@ def test_the_question_what_is_exact_leaves_the_network_as_it_was():
     assert (network.inputs.size, network.hidden[0].size) == (6, 5)
 
 
+def test_a_layer_of_two_names_is_left_as_it_was_as_well():
+    layer = nn.Linear(4, 4)
+    module = nn.Sequential(nn.Linear(3, 4), layer, nn.ReLU(), layer, nn.Linear(4, 2))
+    network = find_groups(shaken(module), (3,))
+    before = {name: (p, p.clone()) for name, p in module.named_parameters()}
+    assert is_exact(network, random_masks(network), torch.randn(5, 3))
+    for name, p in module.named_parameters():
+        assert p is before[name][0]
+        assert torch.equal(p, before[name][1])
+
+
 class Shift(nn.Module):
     """Adds numbers, zeros at first, that stay when a unit is zeroed."""
 
