@@ -110,8 +110,7 @@ class InputFeatureSelector(
         """
         with all_or_nothing(self):
             if self.prefit:
-                check_is_fitted(self)
-                validate_data(self, X, dtype=None, ensure_all_finite=False, reset=False)
+                self._check_rows(X)
                 self.estimator_ = self.estimator
             else:
                 weights = (
@@ -237,13 +236,23 @@ class InputFeatureSelector(
             return self._source.get_feature_names_out(input_features)
         return super().get_feature_names_out(input_features)
 
+    def _check_rows(self, X):
+        """Refuse rows of another shape than the fitted estimator selects from."""
+        if self.get_support().ndim == 1:
+            validate_data(self, X, dtype=None, ensure_all_finite=False, reset=False)
+        else:
+            self._source._check_images(X)
+
     def _new_estimator(self, y):
         """Make the estimator to fit, with the parameters that override its own."""
         if self.estimator is not None:
             estimator = clone(self.estimator)
         else:
             estimator = default_estimator(y, prune="inputs", retrain_epochs=0)
-        return estimator.set_params(**self._overrides())
+        overrides = self._overrides()
+        if overrides:
+            estimator.set_params(**overrides)
+        return estimator
 
     def _overrides(self) -> dict:
         own = {

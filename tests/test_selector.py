@@ -10,6 +10,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -372,3 +373,10 @@ def test_use_before_fit_is_a_not_fitted_error(planted):
 def test_transform_of_other_columns_is_refused(by_default, planted):
     with pytest.raises(ValueError, match=r"\b4 features.*12"):
         by_default.transform(planted[0][:, :4])
+
+
+def test_frozen_estimator_is_read_and_not_fitted(fitted, planted):
+    X, y = planted
+    selector = InputFeatureSelector(FrozenEstimator(fitted)).fit(X[:50], y[:50])
+    np.testing.assert_array_equal(selector.get_support(), fitted.get_support())
+    assert selector.transform(X).shape == (len(X), 3)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from _pictures import make
+from _pictures import Pictures, make
 from sklearn.pipeline import Pipeline
 
 from skjointprune import InputFeatureSelector
@@ -56,3 +56,14 @@ def test_selector_and_classifier_compose_in_a_pipeline(pictures):
     )
     assert pipe.fit(X, y).score(X, y) > 0.9
     assert pipe["clf"].input_shape_ == pipe["select"].transform(X).shape[1:]
+
+
+def test_prefit_selector_of_images_fits_and_checks_what_it_is_given(pictures, cropped):
+    X, y = pictures
+    selector = InputFeatureSelector(cropped, prefit=True)
+    small = selector.transform(X)
+    np.testing.assert_array_equal(selector.fit_transform(X, y), small)
+    dataset = Pictures(X, y)
+    np.testing.assert_array_equal(selector.fit(dataset).transform(dataset), small)
+    with pytest.raises(ValueError, match=r"as in `fit`. Got \(3, 8, 8\)"):
+        selector.fit(X[..., :8])
