@@ -14,6 +14,7 @@ from ._compact import compact_
 from ._context import kind_of_rows, warn_caller
 from ._images import Images
 from ._reading import Reader, check_finite, slices
+from ._trace import trace
 
 Box = tuple[np.ndarray, np.ndarray, np.ndarray]  # of channels, rows, columns
 
@@ -45,13 +46,16 @@ def crop_that_runs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return masks of rows and columns, grown until the module runs on such an image.
 
-    They grow next to what they hold, and no more than is needed.
+    It is to use the layers that it uses for whole images, which others would not be
+    trained as. Masks grow next to what they hold, and no more than is needed.
     """
     rows, columns = rows.copy(), columns.copy()
     probe = deepcopy(module).cpu()
+    trained = _layers_used(probe, channels, len(rows), len(columns))
 
     def runs() -> bool:
-        return _runs(probe, channels, int(rows.sum()), int(columns.sum()))
+        size = channels, int(rows.sum()), int(columns.sum())
+        return _runs(probe, *size) and _layers_used(probe, *size) == trained
 
     grown = []
     while not runs():
@@ -86,6 +90,12 @@ def _runs(probe: torch.nn.Module, channels: int, height: int, width: int) -> boo
         return False
     # Rows may become others; and a spread over one pixel is not a number.
     return len(out) == len(X) and bool(out.isfinite().all())
+
+
+def _layers_used(probe: torch.nn.Module, *shape: int) -> set[str]:
+    """Return the names of layers and parameters that the code uses for such images."""
+    own = {*dict(probe.named_modules()), *dict(probe.named_parameters())}
+    return own & {str(node.target) for node in trace(deepcopy(probe), shape).nodes}
 
 
 def crop_(
@@ -127,9 +137,9 @@ def crop_(
     rows, columns = crop_that_runs(network.module, len(support), rows, columns)
     if rows.sum() > height or columns.sum() > width:
         warn_caller(
-            f"`module` does not run on {height} x {width} images, so it is given "
-            f"{rows.sum()} x {columns.sum()}, with zeros for what is not retained. Use "
-            "a network that takes smaller images, or lower `alpha`."
+            f"`module` does not run on {height} x {width} images as on whole ones, so "
+            f"it is given {rows.sum()} x {columns.sum()}, with zeros for what is not "
+            "retained. Use a network that takes smaller images, or lower `alpha`."
         )
     box = support.numpy(), np.flatnonzero(rows), np.flatnonzero(columns)
     inside = mask[np.ix_(*box)]

@@ -125,6 +125,29 @@ def test_a_crop_keeps_rows_apart(pictures):
     assert clf.predict(pictures[0]).shape == (300,)
 
 
+class Forked(SmallConvNet):
+    """Has another head for small images."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__(input_shape, n_outputs)
+        self.other = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        found = self.pool(self.conv2(self.norm1(self.conv1(X)).relu()).relu())
+        head = self.head if X.shape[2] > 5 else self.other
+        return head(found.flatten(1))
+
+
+def test_a_crop_leads_through_the_layers_that_were_trained(pictures):
+    clf = make(module=Forked, input_groups="row", n_features_to_select=4)
+    with pytest.warns(
+        UserWarning, match="4 x 9 images as on whole ones, so it is given 6 x 9"
+    ):
+        clf.fit(*pictures)
+    assert clf.get_support().any(axis=(0, 2)).sum() == 4
+    assert clf.score(*pictures) > 0.9
+
+
 class OfOneSize(SmallConvNet):
     """Takes images of one size, as vision transformers do."""
 
@@ -228,5 +251,8 @@ def test_images_stay_as_large_as_gives_numbers(pictures):
         warnings.simplefilter("always")
         clf = make(module=Spread, alpha=10.0, max_epochs=2).fit(X, y)
     assert np.isfinite(clf.predict_proba(X)).all()
-    assert any("1 x 1 images, so it is given 2 x 1" in str(w.message) for w in caught)
+    assert any(
+        "1 x 1 images as on whole ones, so it is given 2 x 1" in str(w.message)
+        for w in caught
+    )
     assert not any("degrees of freedom" in str(w.message) for w in caught)
