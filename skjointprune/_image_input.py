@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset
 from ._context import warn_caller
 from ._data import Data, prepare_images
 from ._images import DEFAULT_KINDS, KINDS, InputGates
-from ._reading import as_tensor, read_images
+from ._reading import DATASETS, as_tensor, read_images
 from ._sklearn import _safe_indexing
 
 LOOKED_AT = 16  # items of a dataset, to see whether its list of labels is of these
@@ -43,7 +43,7 @@ class ImageInput:
 
     def _validate_images(self, X, y, sample_weight, seed: int, device) -> Data:
         """Do as `_validate` with images, which are read later, batch by batch."""
-        if isinstance(X, Dataset):
+        if isinstance(X, DATASETS):
             shape = check_dataset(X)
             y = targets_of(X, y)
             self.n_features_in_ = shape[0]
@@ -117,7 +117,7 @@ class ImageInput:
 
     def _check_images(self, X):
         """Validate images as in `fit`, without a copy."""
-        if isinstance(X, Dataset):
+        if isinstance(X, DATASETS):
             shape = check_dataset(X)
         elif getattr(X, "ndim", 4) != 4:
             shape = X.shape[1:]
@@ -140,7 +140,7 @@ def _in_words(image: Any) -> str:
 
 def is_images(X: Any) -> bool:
     """Tell whether X is a dataset, or has a dimension more than rows of a table."""
-    return isinstance(X, Dataset) or getattr(X, "ndim", 2) == 4
+    return isinstance(X, DATASETS) or getattr(X, "ndim", 2) == 4
 
 
 def refuse_what_is_nearly_images(X: Any) -> None:
@@ -244,7 +244,7 @@ def check_dataset(dataset: Dataset) -> tuple[int, ...]:
 
 def targets_of(X: Any, y: Any) -> Any:
     """Return y, or where it is None the labels of a dataset."""
-    return labels_of(X) if y is None and isinstance(X, Dataset) else y
+    return labels_of(X) if y is None and isinstance(X, DATASETS) else y
 
 
 def labels_of(dataset: Dataset) -> np.ndarray:

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from skorch.helper import SliceDataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
+
+DATASETS = (Dataset, SliceDataset)  # skorch's can be split into folds by scikit-learn
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def read_images(source: Any, rows: np.ndarray) -> Tensor:
     if isinstance(source, Subset):  # read as fast as what it is of
         of = np.asarray(source.indices)
         return read_images(source.dataset, of[rows])
-    if isinstance(source, Dataset):
+    if isinstance(source, DATASETS):
         read = [source[int(i)] for i in np.atleast_1d(rows)]
         parts = [r[0] if isinstance(r, tuple | list) else r for r in read]
         images = [as_tensor(part) for part in parts]

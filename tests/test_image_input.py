@@ -3,6 +3,8 @@ import pytest
 import torch
 from _pictures import Labelled, Pictures, SmallConvNet, make
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from skorch.helper import SliceDataset
 from torch import nn
 from torch.utils.data import IterableDataset, TensorDataset
 from torchvision.datasets import FakeData
@@ -42,6 +44,20 @@ def test_arrays_tensors_maps_and_datasets_give_the_same_fit(pictures, tmp_path):
         np.testing.assert_array_equal(
             fitted.predict_proba(given), expected.predict_proba(X)
         )
+
+
+def test_a_dataset_goes_through_folds_and_a_search_as_a_slice_dataset(pictures):
+    X, y = (a[:120] for a in pictures)
+    clf = make(max_epochs=2, retrain_epochs=1)
+    of_dataset = SliceDataset(Pictures(X, y))
+    scores = cross_val_score(clf, X, y, cv=2)
+    same = cross_val_score(clf, of_dataset, y, cv=2, error_score="raise")
+    np.testing.assert_array_equal(same, scores)
+    search = GridSearchCV(clf, {"alpha": [0.1, 0.4]}, cv=2).fit(of_dataset, y)
+    best = search.best_estimator_
+    np.testing.assert_array_equal(best.predict(X), search.predict(of_dataset))
+    with pytest.raises(ValueError, match="SliceDataset has no labels"):
+        clf.fit(of_dataset)
 
 
 def test_datasets_of_torchvision_work_as_they_come():
