@@ -259,14 +259,20 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
 }  # fmt: skip
 
 
+# The attribute of a class that holds its registered rule: where the class is pickled by
+# value, as those of a notebook are for joblib's processes, the rule is pickled with it.
+REGISTERED = "_skjointprune_rule"
+
+
 def layer_rule(layer: nn.Module) -> LayerRule | None:
     """Return the rule of a layer, its own or of the class whose forward it inherits."""
     if is_parametrized(layer):  # its weight is computed anew each time
         return None
     for kind in type(layer).__mro__:
-        if kind in LAYER_RULES:
-            inherits = kind.forward is type(layer).forward
-            return LAYER_RULES[kind] if inherits else None
+        rule: LayerRule | None = vars(kind).get(REGISTERED, LAYER_RULES.get(kind))
+        if rule is not None:
+            inherits = getattr(kind, "forward", None) is type(layer).forward
+            return rule if inherits else None
     return None
 
 
@@ -288,6 +294,12 @@ def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
     ------
     TypeError
         If `layer` is not a class of module, or `rule` cannot be called.
+
+    Notes
+    -----
+    Other processes (``n_jobs=2``) know the rule of a class that a notebook, or the
+    script that runs, defines. That of a class that they import is to be registered
+    where they import it.
 
     Examples
     --------
@@ -316,4 +328,4 @@ def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
             f"`rule` must be a function of (layer, name, x, labels). Got {rule!r}; "
             "see docs/add-a-layer.md."
         )
-    LAYER_RULES[layer] = rule
+    setattr(layer, REGISTERED, rule)

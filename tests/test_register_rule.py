@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from _cases import (
@@ -10,12 +13,13 @@ from _cases import (
     sequence,
 )
 from _networks import assert_cuts_are_exact, random_masks
+from joblib.externals.loky.backend.reduction import dumps
 from torch import nn
 
 from skjointprune import register_rule
 from skjointprune._compact import compact
 from skjointprune._groups import find_groups
-from skjointprune._rules import LAYER_RULES
+from skjointprune._rules import REGISTERED, layer_rule
 
 
 class Scale(nn.Module):
@@ -48,7 +52,7 @@ def rule():
 
     register_rule(Scale, of_scale)
     yield
-    del LAYER_RULES[Scale]
+    delattr(Scale, REGISTERED)
 
 
 SCALED = {
@@ -113,7 +117,7 @@ def test_a_layer_of_ones_own_reads_the_dimension_that_it_says():
         network = find_groups(*made(case))
         assert network.kept_whole == {"a": CONSTANT.format("l")}
     finally:
-        del LAYER_RULES[Mixing]
+        delattr(Mixing, REGISTERED)
 
 
 class Interaction(nn.Module):
@@ -145,7 +149,7 @@ def test_a_layer_may_read_two_tensors():
         network = find_groups(*made(case))
         assert {c.name: c.size for c in network.channels} == A8 | {"c": 7, "l": 5}
     finally:
-        del LAYER_RULES[Interaction]
+        delattr(Interaction, REGISTERED)
 
 
 def test_a_rule_may_decline():
@@ -155,7 +159,7 @@ def test_a_rule_may_decline():
         why = "there is no rule for Scale 'l'"
         assert network.kept_whole == {"a": why, "l": why}
     finally:
-        del LAYER_RULES[Scale]
+        delattr(Scale, REGISTERED)
 
 
 def test_labels_of_another_shape_are_refused():
@@ -164,7 +168,7 @@ def test_labels_of_another_shape_are_refused():
         with pytest.raises(ValueError, match=r"shape \(2, 1\) .* one label for each"):
             find_groups(*made(SCALED["once"]))
     finally:
-        del LAYER_RULES[Scale]
+        delattr(Scale, REGISTERED)
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(1, 1), int, "Linear"])
@@ -176,3 +180,29 @@ def test_a_rule_is_for_a_class_of_module(layer):
 def test_a_rule_can_be_called():
     with pytest.raises(TypeError, match="must be a function of"):
         register_rule(Scale, "rule")
+
+
+IN_ANOTHER_PROCESS = """
+import pickle, sys
+from skjointprune._rules import layer_rule
+layer = pickle.load(sys.stdin.buffer)
+assert "test_register_rule" not in sys.modules
+assert layer_rule(layer(3))(layer, "", "labels", None) == "labels"
+"""
+
+
+def test_a_rule_goes_with_its_class_to_another_process():
+    class OfANotebook(nn.Linear):
+        def __init__(self, size):
+            super().__init__(size, size)
+
+        def forward(self, x):
+            return x
+
+    register_rule(OfANotebook, lambda layer, name, x, labels: x)
+    assert layer_rule(nn.Linear(3, 3)) is not layer_rule(OfANotebook(3))
+    subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_PROCESS],
+        input=bytes(dumps(OfANotebook)),
+        check=True,
+    )

@@ -8,7 +8,6 @@ from skjointprune import (
     JointPruneClassifier,
     JointPruneRegressor,
     _fitting,
-    register_rule,
 )
 from skjointprune._groups import find_groups
 from skjointprune._penalties import PENALTIES, GroupL0, GroupLasso
@@ -345,16 +344,11 @@ class Sorted(nn.Module):
         return X.sort(dim=1).values
 
 
-@pytest.fixture
-def wrong_rule():
-    register_rule(Sorted, lambda layer, name, x, labels: x)  # it does couple them
-    yield
-    del LAYER_RULES[Sorted]
-
-
 def test_what_changes_outputs_when_it_is_removed_is_restored_and_named(
-    wrong_rule, quick, planted
+    quick, planted, monkeypatch
 ):
+    rule = lambda layer, name, x, labels: x  # noqa: E731 (it does couple them)
+    monkeypatch.setitem(LAYER_RULES, Sorted, rule)
     stack = nn.Sequential(nn.Linear(12, 6), Sorted(), nn.Linear(6, 2))
     with pytest.warns(UserWarning, match="The channels '0' are kept whole"):
         clf = quick(module=stack, alpha=0.2).fit(*planted)
