@@ -216,6 +216,9 @@ class Trainer:
                 layer.p *= left
         callbacks = self._cycled(self._own(True), data, epochs)
         distillation = self.distillation if taught else 0.0
+        if self.compile:
+            # torch counts graphs of earlier networks as this one's, up to a limit
+            torch.compiler.reset()
         net = self._make_net(
             network, data, callbacks, distillation, compiled=bool(self.compile)
         )
@@ -258,7 +261,8 @@ class Trainer:
             inputs = Scaling(inputs.mean[support], inputs.scale[support])
         mask = data.train.mask
         network.module = fold_scaling(network, inputs, data.target_scaling, mask)
-        net.set_params(compile=False)
+        if net.compile:
+            net.set_params(compile=False)  # of the criterion as well
         net.module_ = network.module.eval()
         net.initialize_optimizer()
         net.module = finished

@@ -124,7 +124,8 @@ class JointPruneRegressorCV(PathCV, JointPruneRegressor):
         Whether training steps use bfloat16 where torch finds that safe.
     compile : bool or str, default=False
         Whether to retrain through `torch.compile`; a str names its backend. Not while
-        sparsifying, as the network changes on the way. `module_` is not compiled.
+        sparsifying, as the network changes on the way. `module_` is not compiled, and
+        what this process has compiled before is compiled anew when it is called again.
     module : str, class, callable, nn.Module or None, default=None
         "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
         that returns one number a target. A class or factory is given `n_features_in`

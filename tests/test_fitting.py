@@ -3,10 +3,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from _helpers import RELEVANT
+from _helpers import RELEVANT, assert_same_fit
+from sklearn.base import clone
 from sklearn.datasets import make_classification
 from skorch.callbacks import Checkpoint
 from torch import nn
+from torch._dynamo import register_backend
 
 from skjointprune import JointPruneClassifier
 from skjointprune._context import evaluating
@@ -205,3 +207,21 @@ def test_noise_on_inputs_finds_what_is_memorised_over_without():
     }  # fmt: skip
     assert found[1.5] >= 7
     assert found[1.5] > found[0]
+
+
+def test_every_fit_of_a_process_is_compiled(quick, planted):
+    graphs = []
+
+    def counting(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    register_backend(counting, name="counting")
+    counts = [0]
+    for width in (8, 9, 10):
+        clf = quick(hidden_layer_sizes=(width,), max_epochs=2)
+        same = clone(clf).set_params(compile="counting").fit(*planted)
+        assert_same_fit(same, clf.fit(*planted), planted[0])
+        counts.append(len(graphs))
+    assert np.diff(counts).min() > 2
+    assert len(set(np.diff(counts))) == 1
