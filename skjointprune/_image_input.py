@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_X_y, validate_data
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from ._context import warn_caller
 from ._data import Data, prepare_images
@@ -50,7 +50,7 @@ class ImageInput:
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
         else:
-            X = validate_data(self, X, dtype=None, allow_nd=True)
+            X = validate_data(self, as_array(X), dtype=None, allow_nd=True)
             shape = check_image_array(X)
         warn_of_channels_last(shape)
         self.input_shape_ = shape
@@ -87,7 +87,14 @@ class ImageInput:
         """Refuse a `train_transform` that does not give such images as it is given."""
         with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
             before = X if self.transform_batches else X[0].cpu()
-            after = self.train_transform(before.clone())
+            try:
+                after = self.train_transform(before.clone())
+            except Exception as error:
+                raise ValueError(
+                    f"`train_transform` raises {type(error).__name__} ({error}) for "
+                    f"{_in_words(before)}. Let it take such tensors: what makes "
+                    "tensors of images is for the dataset."
+                ) from error
         if isinstance(after, Tensor) and after.shape == before.shape:
             of_numbers = not before.is_floating_point() and after.is_floating_point()
             if not (of_numbers and before.max() > 1 >= after.max()):
@@ -122,6 +129,7 @@ class ImageInput:
         elif getattr(X, "ndim", 4) != 4:
             shape = X.shape[1:]
         else:
+            X = as_array(X)
             X = validate_data(self, X, dtype=None, allow_nd=True, reset=False)
             shape = check_image_array(X)
         if shape != self.input_shape_:
@@ -144,7 +152,12 @@ def is_images(X: Any) -> bool:
 
 
 def refuse_what_is_nearly_images(X: Any) -> None:
-    """Raise ValueError for a list of images, and for images without channels."""
+    """Raise ValueError for a list of images, a loader, images without channels."""
+    if isinstance(X, DataLoader):
+        raise ValueError(
+            "X must be an array or a dataset, which is read in batches here. Got a "
+            f"{type(X).__name__}; pass its dataset, `loader.dataset`."
+        )
     first = X[0] if isinstance(X, list | tuple) and len(X) else X
     if getattr(first, "ndim", 2) == 3:
         several = first is not X
@@ -154,6 +167,14 @@ def refuse_what_is_nearly_images(X: Any) -> None:
             f"{tuple(first.shape)}; "
             + ("stack them." if several else "for images without colours, X[:, None].")
         )
+
+
+def as_array(X: Any) -> Any:
+    """Return a tensor as numpy takes it; what is none as it is."""
+    if not isinstance(X, Tensor):
+        return X
+    X = X.detach().cpu()
+    return X.float() if X.dtype == torch.bfloat16 else X
 
 
 def take(X: Any, rows: np.ndarray) -> Any:
@@ -193,11 +214,15 @@ def check_image_array(X: np.ndarray) -> tuple[int, ...]:
     ValueError
         If it is not (n, channels, height, width) of numbers.
     """
-    if X.ndim != 4 or X.dtype.kind not in "uif":
+    if X.dtype.kind not in "uif":
         raise ValueError(
-            "X must hold images, (n, channels, height, width), of uint8 or floats. Got "
-            f"an array of {X.dtype} and shape {X.shape}; move the axes, or pass a "
-            "table of 2 dimensions."
+            f"X must hold images of uint8 or floats. Got an array of {X.dtype}; "
+            'convert it, as X.astype("uint8").'
+        )
+    if X.ndim != 4 or 0 in X.shape:
+        raise ValueError(
+            "X must hold images, (n, channels, height, width). Got an array of shape "
+            f"{X.shape}; move the axes, or pass a table of 2 dimensions."
         )
     return X.shape[1:]
 
@@ -225,6 +250,11 @@ def check_dataset(dataset: Dataset) -> tuple[int, ...]:
         raise ValueError(
             "A dataset must be indexed, as each image is read again in each epoch. Got "
             f"the IterableDataset {type(dataset).__name__}; give one with __getitem__."
+        )
+    if not len(dataset):  # type: ignore[arg-type]
+        raise ValueError(
+            f"A dataset must hold images. Got the {type(dataset).__name__} of length "
+            "0; look where it reads its files."
         )
     first = dataset[0]
     image = first[0] if isinstance(first, tuple | list) else first

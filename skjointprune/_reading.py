@@ -78,12 +78,18 @@ def read_images(source: Any, rows: np.ndarray) -> Tensor:
         if len(sizes) > 1:
             raise ValueError(
                 f"A dataset must return images of one size. Got {sorted(sizes)[:2]}; "
-                "resize them in the dataset."
+                "resize them in the dataset, or convert them to as many channels."
             )
         return torch.stack(images)
     if isinstance(source, Tensor):
         return source[torch.from_numpy(rows)]
-    return torch.from_numpy(np.ascontiguousarray(source[rows]))
+    return from_array(source[rows])
+
+
+def from_array(array: np.ndarray) -> Tensor:
+    """Return a tensor of an array, whatever its strides and its order of bytes."""
+    native = array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=native))
 
 
 def as_tensor(image: Any) -> Tensor:
@@ -91,10 +97,9 @@ def as_tensor(image: Any) -> Tensor:
     if isinstance(image, Tensor):
         return image
     if isinstance(image, np.ndarray):
-        return torch.from_numpy(image)
+        return from_array(image)
     array = np.array(image)  # PIL: height, width and, of colours, channels
-    array = array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
-    return torch.from_numpy(array)
+    return from_array(array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0))
 
 
 def check_finite(X: Tensor) -> None:

@@ -6,9 +6,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch.helper import SliceDataset
 from torch import nn
-from torch.utils.data import IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torchvision.datasets import FakeData
-from torchvision.transforms import v2
+from torchvision.transforms import ToTensor, v2
 from torchvision.transforms.functional import to_tensor
 
 from skjointprune import JointPruneClassifier
@@ -31,12 +31,16 @@ def test_arrays_tensors_maps_and_datasets_give_the_same_fit(pictures, tmp_path):
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     codes = (y == "light").astype(int)
+    mirrored = X[..., ::-1].copy()
     for given, labels in (
         (X.astype(np.float64), y),
         (torch.from_numpy(X.copy()), y),
         (mapped, y),
+        (torch.from_numpy(X / 1.0).bfloat16().requires_grad_(), y),
+        (X.astype(">f4"), y),
         (Pictures(X), y),
         (Pictures(X, y), None),
+        (Labelled([*zip(mirrored[..., ::-1], y, strict=True)]), None),
         (TensorDataset(torch.from_numpy(X.copy()), torch.from_numpy(codes)), None),
     ):
         fitted = clone(clf).fit(given, labels)
@@ -98,7 +102,9 @@ def test_channels_that_come_last_are_told(pictures):
 
 def test_a_dataset_of_several_sizes_is_refused():
     dataset = Labelled([(torch.zeros(1, 6 + i % 2, 6), i % 3) for i in range(30)])
-    with pytest.raises(ValueError, match=r"one size. Got \[\(1, 6, 6\), \(1, 7, 6\)\]"):
+    with pytest.raises(
+        ValueError, match=r"one size. Got \[\(1, 6, 6\), \(1, 7, 6\)\]; resize"
+    ):
         make().fit(dataset)
 
 
@@ -158,6 +164,11 @@ def test_a_transform_that_changes_more_than_it_may_is_refused(pictures, transfor
         make(train_transform=transform, prune="none").fit(*pictures)
 
 
+def test_a_transform_that_fails_is_named(pictures):
+    with pytest.raises(ValueError, match=r"`train_transform` raises TypeError \(pic"):
+        make(train_transform=ToTensor()).fit(*pictures)
+
+
 @pytest.mark.parametrize("in_batches", [False, True])
 def test_a_transform_is_tried_without_a_trace(pictures, in_batches):
     """Whether it is tried before training changes no random number that follows."""
@@ -200,8 +211,14 @@ def test_bad_images_are_refused(pictures, cropped):
         make().fit(list(X), y)
     with pytest.raises(ValueError, match=r"colours, X\[:, None\]"):
         make().fit(X[:, 0], y)
-    with pytest.raises(ValueError, match="of uint8 or floats"):
+    with pytest.raises(ValueError, match=r"floats\. Got an array of bool; conv"):
         make().fit(X > 9, y)
+    with pytest.raises(ValueError, match=r"Got an array of shape \(300, 0, 8, 9\)"):
+        make().fit(X[:, :0], y)
+    with pytest.raises(ValueError, match="Pictures of length 0"):
+        make().fit(Pictures(X[:0], y[:0]))
+    with pytest.raises(ValueError, match="Got a DataLoader; pass its dataset"):
+        make().fit(DataLoader(Pictures(X, y)))
     with pytest.raises(ValueError, match=r"as in `fit`. Got \(216,\)"):
         cropped.predict(X.reshape(300, -1))
     with pytest.raises(ValueError, match=r"as in `fit`. Got \(3, 8, 8\)"):
