@@ -23,6 +23,7 @@ from ._image_input import ImageInput, is_images, refuse_what_is_nearly_images
 from ._images import KINDS, prunable_inputs
 from ._params import PassedOnParams
 from ._penalties import PENALTIES, Penalty
+from ._probes import check_outputs
 from ._prunable import with_prunable_layers
 from ._report import NetworkSize, PruningReport
 from ._rules import layer_rule
@@ -232,6 +233,8 @@ class JointPruneEstimator(
                 "`n_outputs` as a parameter."
             )
         table = data.gates is None
+        if table:
+            check_outputs(network.module, data.train[:CHECKED_ROWS][0])
         if table and network.inputs.pinned and self.prune in ("joint", "inputs"):
             network = let_inputs_go(network, data.train[:CHECKED_ROWS][0])
         counted, *_ = prunable_inputs(network, data.gates)

@@ -278,3 +278,20 @@ def listening(weights: list[Tensor]) -> Iterator[dict[int, list[Tensor]]]:
     heard: dict[int, list[Tensor]] = {id(w): [] for w in weights}
     with _Listening(heard):
         yield heard
+
+
+def check_outputs(module: nn.Module, rows: Tensor) -> None:
+    """Raise ValueError where a module fails on rows of X, or gives no numbers."""
+    try:
+        with torch.no_grad():
+            out = deepcopy(module).eval()(rows.clone())
+    except Exception as error:
+        raise ValueError(
+            f"`module` fails on rows of X ({type(error).__name__}: {error}). If it "
+            "looks numbers up, leave them as they are: `standardize=False`."
+        ) from error
+    if not out.isfinite().all():
+        raise ValueError(
+            "`module` gives NaN or infinity for rows of X, before any training. Look "
+            "at its weights and at its code."
+        )

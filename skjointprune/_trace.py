@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 
 from ._context import kind_of_rows
 from ._rules import layer_rule
-from ._tracer import Tracer
+from ._tracer import ROWS, Tracer
 
 
 def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
@@ -52,18 +52,31 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
 def _refuse_what_does_not_run(module: nn.Module, shape: tuple[int, ...]) -> None:
     try:
         with torch.no_grad():
-            deepcopy(module).eval()(torch.zeros(2, *shape, **kind_of_rows(module)))
+            deepcopy(module).eval()(torch.zeros(ROWS, *shape, **kind_of_rows(module)))
     except Exception as error:
         raise _does_not_run(module, shape, error) from error
 
 
 def _does_not_run(
-    module: nn.Module, shape: tuple[int, ...], error: Exception
+    module: nn.Module,
+    shape: tuple[int, ...],
+    error: Exception,
+    at: fx.Node | None = None,
 ) -> ValueError:
+    """Say what a module raises for rows of a shape, and at which node, if one tells."""
     size = " x ".join(map(str, shape))
     says = str(error).partition("\n")[0] or type(error).__name__
-    if "type" in says or "Double" in says:
+    reads_rows = at is None or any(n.op == "placeholder" for n in at.all_input_nodes)
+    if "indices" in says:
+        remedy = (
+            "Let it look up whole numbers, as `x.long()` are, and leave X as it is by "
+            "`standardize=False`."
+        )
+    elif "type" in says or "Double" in says:
         remedy = "Let it compute in float32, which it is made to have here."
+    elif not reads_rows:
+        remedy = "Let its layers fit each other"
+        remedy += "." if len(shape) == 1 else " and images of the `input_shape`."
     elif len(shape) == 1:
         remedy = (
             "Make its first layer accept as many inputs as X has columns, or take "
@@ -71,16 +84,27 @@ def _does_not_run(
         )
     else:
         remedy = "Let it take the shape of a row as a parameter `input_shape`."
+    where = "" if at is None else f", at {_called(module, at)}"
     return ValueError(
-        f"`module` {type(module).__name__} does not run on {size} inputs "
+        f"`module` {type(module).__name__} does not run on {size} inputs{where} "
         f"({says}). {remedy}"
     )
+
+
+def _called(module: nn.Module, node: fx.Node) -> str:
+    if node.op != "call_module":
+        return repr(node.name)
+    name = str(node.target)
+    return f"{type(module.get_submodule(name)).__name__} {name!r}"
 
 
 class _Shapes(fx.Interpreter):
     """Notes the shape of each tensor in the graph, and what is no tensor."""
 
+    last: fx.Node | None = None
+
     def run_node(self, n: fx.Node) -> Any:
+        self.last = n
         out = super().run_node(n)
         if isinstance(out, Tensor):
             n.meta["shape"] = tuple(out.shape)
@@ -94,17 +118,42 @@ def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> in
 
     Notes the shapes in the graph; returns the number of outputs.
     """
-    rows = torch.zeros(2, *shape, **kind_of_rows(module))
+    rows = torch.zeros(ROWS, *shape, **kind_of_rows(module))
+    run = _Shapes(fx.GraphModule(deepcopy(module).eval(), graph))
     try:
-        traced = fx.GraphModule(deepcopy(module).eval(), graph)
         with torch.no_grad():
-            out = _Shapes(traced).run(rows)
+            out = run.run(rows)
     except Exception as error:
-        raise _does_not_run(module, shape, error) from error
-    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
-        raise _not_logits(out, "2 rows")
+        raise _does_not_run(module, shape, error, run.last) from error
+    if isinstance(out, Tensor) and out.ndim == 2 and len(out) != ROWS:
+        raise _not_one_each(module, graph, out)
+    if not isinstance(out, Tensor) or out.ndim != 2:
+        raise _not_logits(out, f"{ROWS} rows")
     _refuse_what_drops_one_row(module, rows[:1], out.shape[1])
+    _refuse_what_takes_so_many_alone(module, torch.cat([rows, rows]))
     return out.shape[1]
+
+
+def _not_one_each(module: nn.Module, graph: fx.Graph, out: Tensor) -> ValueError:
+    called = (n for n in graph.nodes if n.op.startswith("call"))
+    first = next(n for n in called if n.meta.get("shape", (ROWS,))[:1] != (ROWS,))
+    return ValueError(
+        "`module` must map rows to a tensor of shape (rows, outputs). Got "
+        f"{tuple(out.shape)} from {ROWS} rows, which change at {_called(module, first)}"
+        "; keep their dimension, as `x.flatten(1)` does."
+    )
+
+
+def _refuse_what_takes_so_many_alone(module: nn.Module, rows: Tensor) -> None:
+    try:
+        with torch.no_grad():
+            deepcopy(module).eval()(rows)
+    except Exception as error:
+        says = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"`module` {type(module).__name__} runs on {ROWS} rows, and not on "
+            f"{len(rows)} ({says}). Let it take any number of rows."
+        ) from error
 
 
 def _refuse_what_drops_one_row(module: nn.Module, row: Tensor, n: int) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skjointprune._norms import LayerNorm
-from skjointprune._probes import listening
+from skjointprune._probes import check_outputs, listening
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,16 @@ def test_what_is_multiplied_by_a_weight_is_heard(read, n_times):
     assert heard[id(other)] == []
     assert len(heard[id(weight)]) == n_times
     assert all(given is x for given in heard[id(weight)])
+
+
+def test_what_fails_on_rows_of_x_or_gives_no_numbers_is_refused():
+    broken = nn.Linear(2, 3)
+    nn.init.constant_(broken.weight, torch.nan)
+    with pytest.raises(ValueError, match=r"gives NaN or infinity .* before any train"):
+        check_outputs(broken, torch.ones(4, 2))
+    with pytest.raises(ValueError, match=r"IndexError: .*`standardize=False`"):
+        check_outputs(nn.Embedding(3, 2), torch.tensor([[-1]]))
+    check_outputs(nn.Linear(2, 3), torch.ones(4, 2))
 
 
 # What is pruned, and how many groups there are.
