@@ -142,7 +142,7 @@ class JointPruneEstimator(
     ) -> tuple[Data, Trainer, Network]:
         """Make all that pruning needs: a trained network and a teacher, where asked."""
         data = self._validate(X, y, sample_weight, seed, device)
-        trainer = self._trainer(len(data.train), device)
+        trainer = self._trainer(data, device)
         network = self._build(data, device)
         if self.pretrain_epochs:
             trainer.train_dense(network, data, self.pretrain_epochs, "pretrain")
@@ -282,7 +282,7 @@ class JointPruneEstimator(
             trainer.task.score_name,
         )
 
-    def _trainer(self, n_rows: int, device) -> Trainer:
+    def _trainer(self, data: Data, device) -> Trainer:
         """Resolve the parameters of training."""
         optimizer = resolve_optimizer(self.optimizer)
         params = self._params_for("optimizer__")
@@ -292,11 +292,11 @@ class JointPruneEstimator(
                 f"The learning rate is `lr`. Got `optimizer__lr`={params['lr']!r} as "
                 "well; set `lr` alone."
             )
-        check_callbacks(self.callbacks or ())
+        check_callbacks(self.callbacks or (), data.valid is not None)
         check_backend(self.compile)
         batch_size = self.batch_size
         if batch_size == "auto":
-            batch_size = min(max(n_rows // 20, 16), 128)
+            batch_size = min(max(len(data.train) // 20, 16), 128)
         return Trainer(
             task=self._task(),
             input_noise=self.input_noise,

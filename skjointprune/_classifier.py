@@ -141,7 +141,8 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
         for an input that went; of a number of an image, the least of its groups.
     feature_groups_ : list of ndarray of int
-        Positions of the columns of each group, in the order of `get_group_support`.
+        Positions of the columns of each group, in the order of `get_group_support`;
+        of tables alone.
     classes_ : ndarray of shape (n_classes,)
         Class labels; with several labels a row, their positions.
     module_ : nn.Module

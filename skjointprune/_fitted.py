@@ -92,7 +92,7 @@ class FittedNetwork:
         check_is_fitted(self)
         if len(self.input_shape_) > 1:
             raise ValueError(
-                "Images have groups of several kinds. Read them off `get_support()`: "
+                "Groups of images have no list. Read them off `get_support()`: "
                 "`.any(axis=(0, 2))` are the rows that are retained."
             )
         first = [columns[0] for columns in self.feature_groups_]

@@ -250,10 +250,10 @@ class Labels:
 
     def is_pinned(self, x: Tensor) -> bool:
         """Tell whether all is one channel that is kept whole."""
-        first, *more = _thin(x).flatten().unique().tolist()
-        if more or first == CONSTANT:
+        labels = _thin(x).flatten().unique().tolist()
+        if len(labels) != 1 or CONSTANT in labels:
             return False
-        return self.find(first) in {self.find(label) for label in self.reasons}
+        return self.find(*labels) in {self.find(label) for label in self.reasons}
 
     def pinned(self, why: str) -> Tensor:
         """Return labels, in the shape of the node's output, that are kept whole."""

@@ -139,7 +139,8 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
         for an input that went; of a number of an image, the least of its groups.
     feature_groups_ : list of ndarray of int
-        Positions of the columns of each group, in the order of `get_group_support`.
+        Positions of the columns of each group, in the order of `get_group_support`;
+        of tables alone.
     module_ : nn.Module
         The finished network: plain, compact, from retained raw inputs to targets.
     net_ : skorch.NeuralNet

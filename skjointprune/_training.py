@@ -209,7 +209,7 @@ class StopOnDivergence(Callback):
             raise ValueError(
                 f"The training loss became {loss.item()} in epoch "
                 f"{net.history[-1, 'epoch']}. Lower `lr` (now {net.lr:g}), or look "
-                "for extreme values in X."
+                "for extreme values in X, and for NaN in what `module` gives."
             )
 
 

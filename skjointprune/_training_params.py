@@ -39,8 +39,11 @@ def resolve_optimizer(optimizer: Any) -> type[torch.optim.Optimizer]:
     return optimizer
 
 
-def check_callbacks(callbacks: Iterable[Any]) -> None:
-    """Raise ValueError where one is no callback, with or without a name."""
+def check_callbacks(callbacks: Iterable[Any], rows_held_out: bool) -> None:
+    """Raise ValueError where one is no callback, or asks for rows that are not there.
+
+    They come with or without a name.
+    """
     for callback in callbacks:
         named = isinstance(callback, tuple) and len(callback) == 2
         held = callback[1] if named else callback
@@ -49,6 +52,12 @@ def check_callbacks(callbacks: Iterable[Any]) -> None:
             raise ValueError(
                 "`callbacks` must hold skorch callbacks, or tuples (name, callback). "
                 f"Got {callback!r}; derive it from skorch.callbacks.Callback."
+            )
+        monitor = getattr(held, "monitor", None)
+        if not rows_held_out and str(monitor).startswith("valid_"):
+            raise ValueError(
+                f"The callback {kind.__name__} watches {monitor!r}, and no rows are "
+                "held out. Set `validation_fraction`, or its `monitor` to 'train_loss'."
             )
 
 

@@ -122,7 +122,14 @@ def _call_layer(
     hooked = layer._forward_pre_hooks or layer._forward_hooks  # do what they like
     rule = layer_rule(layer)
     if rule is not None and args and plain and not hooked:
-        out = rule(layer, name, args[0] if len(args) == 1 else args, labels)
+        try:
+            out = rule(layer, name, args[0] if len(args) == 1 else args, labels)
+        except Exception as error:
+            raise ValueError(
+                f"The rule for {type(layer).__name__} {name!r} raises "
+                f"{type(error).__name__}: {error}. Correct it (docs/add-a-layer.md "
+                "says what a rule may do), or register one that returns NotImplemented."
+            ) from error
         if out is not NotImplemented:
             return out
     what = f"{type(layer).__name__} {name!r}" + " with hooks" * bool(hooked)

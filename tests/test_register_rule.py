@@ -152,6 +152,16 @@ def test_a_layer_may_read_two_tensors():
         delattr(Interaction, REGISTERED)
 
 
+def test_a_rule_that_fails_is_named_with_its_layer(monkeypatch):
+    def wrong(layer, name, x, labels):
+        labels.produce(f"{name}.weigth", 0)
+
+    monkeypatch.setattr(Scale, REGISTERED, wrong, raising=False)
+    says = r"rule for Scale 'l' raises AttributeError: .*weigth.*Correct it"
+    with pytest.raises(ValueError, match=says):
+        find_groups(*made(SCALED["once"]))
+
+
 def test_a_rule_may_decline():
     register_rule(Scale, lambda layer, name, x, labels: NotImplemented)
     try:

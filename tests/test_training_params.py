@@ -1,5 +1,6 @@
 import pytest
 import torch
+from skorch.callbacks import EarlyStopping
 
 from skjointprune import _fitting
 
@@ -11,6 +12,10 @@ from skjointprune import _fitting
         ({"optimizer": torch.optim.SparseAdam}, "dense gradients. Got SparseAdam"),
         ({"callbacks": [3]}, "`callbacks` must hold skorch callbacks.* Got 3"),
         ({"callbacks": [("a", 3)]}, r"`callbacks` must .* Got \('a', 3\)"),
+        (
+            {"callbacks": [EarlyStopping()], "validation_fraction": None},
+            "EarlyStopping watches 'valid_loss', and no rows are held out. Set",
+        ),
         ({"compile": "nothing"}, "`compile` must be .* Got 'nothing'; choose from"),
     ],
 )
