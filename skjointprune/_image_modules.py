@@ -263,7 +263,10 @@ def _load(
     given = _read(weights)
     needed = net.state_dict()
     head = list(needed)[-1].rpartition(".")[0]
-    same = "pass weights of the same network, `width` and `input_shape`"
+    same = (
+        "pass weights of the same network, `width` and `input_shape` (for images "
+        f"below {SMALL} pixels it is another network)"
+    )
     for name, tensor in needed.items():
         where = f"`weights` does not fit at {name!r}: "
         in_head = name.startswith(f"{head}.")
