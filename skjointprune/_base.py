@@ -13,7 +13,7 @@ from torch import nn
 
 from ._channels import Network
 from ._context import all_or_nothing, choose_device, draw_seed, seeded
-from ._crop import crop_
+from ._crop import crop_, frame_of, smallest_box
 from ._data import Data
 from ._fitted import FittedNetwork
 from ._fitting import CHECKED_ROWS, Sparsified, Trainer
@@ -256,10 +256,10 @@ class JointPruneEstimator(
             self.support_ = np.zeros(self.n_features_in_, dtype=bool)
             self.support_[sparse.support.numpy()] = True
         else:  # images: what the gates leave is cropped
-            self.support_, self._box = crop_(
-                sparse.network, data.tables, sparse.support
-            )
-            sparse.support = torch.from_numpy(self._box[0])
+            self.support_, needed = crop_(sparse.network, data.tables, sparse.support)
+            self._box = smallest_box(self.support_)
+            sparse.support = torch.from_numpy(needed[0])
+            sparse.frame = frame_of(needed, self._box)
         self.feature_importances_ = sparse.importances.numpy()
 
     def _retrain(
@@ -270,7 +270,7 @@ class JointPruneEstimator(
         units, of = sum(c.size for c in network.hidden), sum(dense.units.values())
         net = trainer.retrain(network, data, epochs, units / of if of else 1.0)
         scores = sparse.scores | {"after retraining": trainer.score(network, data)}
-        trainer.finish(net, network, data, sparse.support)
+        trainer.finish(net, sparse, data)
         self.net_ = net
         self.history_ = trainer.history
         self.n_iter_ = len(self.history_)

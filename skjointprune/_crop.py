@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ._channels import Network
 from ._compact import compact_
@@ -41,8 +41,47 @@ def read_cropped(source: Any, support: np.ndarray, box: Box) -> Iterator[Tensor]
         yield X if bool(inside.all()) else X * inside.to(X.dtype)
 
 
+class Frame(nn.Module):
+    """Make images as large as the network needs, of what is retained of them.
+
+    Stands before a mask that zeroes what is not, so it may be anything here.
+
+    Parameters
+    ----------
+    channels, rows, columns : Tensor
+        Of each that the network needs, which one it is of those that are retained.
+    """
+
+    channels: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, channels: Tensor, rows: Tensor, columns: Tensor):
+        super().__init__()
+        self.register_buffer("channels", channels)
+        self.register_buffer("rows", rows)
+        self.register_buffer("columns", columns)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the larger images."""
+        for dim, at in enumerate((self.channels, self.rows, self.columns), start=1):
+            X = X.index_select(dim, at)
+        return X
+
+
+def frame_of(needed: Box, retained: Box) -> Frame | None:
+    """Return what makes a box of what is retained the one that the network needs."""
+    if all(map(np.array_equal, needed, retained)):
+        return None
+    at = [
+        np.searchsorted(small, large).clip(max=len(small) - 1)
+        for large, small in zip(needed, retained, strict=True)
+    ]
+    return Frame(*map(torch.from_numpy, at))
+
+
 def crop_that_runs(
-    module: torch.nn.Module, channels: int, rows: np.ndarray, columns: np.ndarray
+    module: nn.Module, channels: int, rows: np.ndarray, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return masks of rows and columns, grown until the module runs on such an image.
 
@@ -73,7 +112,7 @@ def crop_that_runs(
     return rows, columns
 
 
-def _runs(probe: torch.nn.Module, channels: int, height: int, width: int) -> bool:
+def _runs(probe: nn.Module, channels: int, height: int, width: int) -> bool:
     """Tell whether a copy of a module predicts, and can be trained, on such images."""
     generator = torch.Generator().manual_seed(0)
     X = torch.rand(2, channels, height, width, generator=generator)
@@ -92,7 +131,7 @@ def _runs(probe: torch.nn.Module, channels: int, height: int, width: int) -> boo
     return len(out) == len(X) and bool(out.isfinite().all())
 
 
-def _layers_used(probe: torch.nn.Module, *shape: int) -> set[str]:
+def _layers_used(probe: nn.Module, *shape: int) -> set[str]:
     """Return the names of layers and parameters that the code uses for such images."""
     own = {*dict(probe.named_modules()), *dict(probe.named_parameters())}
     return own & {str(node.target) for node in trace(deepcopy(probe), shape).nodes}
@@ -118,8 +157,8 @@ def crop_(
     mask : ndarray of shape (channels, height, width), bool
         What is retained of an image.
     box : Box
-        What the network is given. A channel, row or column that it cannot lose is in
-        it, though nothing of it may be retained.
+        What the network needs. A channel, row or column that it cannot lose is in it,
+        though nothing of it may be retained.
     """
     gates = tables[0].gates
     assert gates is not None

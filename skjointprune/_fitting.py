@@ -1,6 +1,7 @@
 """The phases of a fit, on a network and tables: no scikit-learn in here."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from ._channels import Network
 from ._context import evaluating, warn_caller
+from ._crop import Frame
 from ._data import Data, Scaling
 from ._images import Images, InputGates
 from ._scaling import fold_scaling
@@ -52,7 +54,7 @@ class Sparsified:
 
     `support`, (retained,), are positions among all inputs, `importances`, (inputs,),
     their saliencies; `scores` are those before and after pruning; images are behind
-    `gates`.
+    `gates`, and then in a `frame`, where the network needs larger ones.
     """
 
     network: Network
@@ -61,6 +63,7 @@ class Sparsified:
     importances: Tensor
     scores: Scores
     gates: InputGates | None = None
+    frame: Frame | None = None
 
 
 @dataclass
@@ -254,13 +257,16 @@ class Trainer:
             return None
         return score_table(network.module, data.valid, self.task.score)
 
-    def finish(self, net: PruningNet, network: Network, data: Data, support) -> None:
+    def finish(self, net: PruningNet, sparse: Sparsified, data: Data) -> None:
         """Let the network take and give raw numbers, and the net build no other one."""
-        inputs = data.scaling
+        network, inputs, kept = sparse.network, data.scaling, sparse.support
         if inputs is not None:
-            inputs = Scaling(inputs.mean[support], inputs.scale[support])
+            inputs = Scaling(inputs.mean[kept], inputs.scale[kept])
         mask = data.train.mask
         network.module = fold_scaling(network, inputs, data.target_scaling, mask)
+        if sparse.frame is not None:
+            parts = {"frame": sparse.frame.to(self.device), "network": network.module}
+            network.module = nn.Sequential(OrderedDict(parts))
         if net.compile:
             net.set_params(compile=False)  # of the criterion as well
         net.module_ = network.module.eval()

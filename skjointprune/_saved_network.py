@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ._compact import names_of_tensors
 from ._context import kind_of_rows, seeded
+from ._crop import Frame
 from ._labels import get_tensor, owner
 from ._plain_values import is_known
 from ._put_back import PutBack
@@ -153,6 +154,7 @@ def _outputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
 
 # What a fit puts around the user's network, and the tensors of each.
 AROUND = {
+    "frame": ("channels", "rows", "columns"),
     "places": ("weight", "places"),
     "inputs": ("scale", "shift"),
     "targets": ("scale", "shift"),
@@ -164,7 +166,9 @@ def _unwrap(module: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
     found: list[tuple[str, nn.Module]] = []
     while isinstance(module, nn.Sequential):
         children = dict(module.named_children())
-        around = [n for n, c in children.items() if isinstance(c, Affine | PutBack)]
+        around = [
+            n for n, c in children.items() if isinstance(c, Affine | Frame | PutBack)
+        ]
         if not around:
             break
         found.append((around[0], children[around[0]]))
@@ -176,6 +180,8 @@ def _layer_of(estimator, tensors: dict[str, Tensor]) -> nn.Module:
     """Return a layer that a fit put around the user's network."""
     if "scale" in tensors:
         return Affine(**tensors)
+    if "rows" in tensors:
+        return Frame(**tensors)
     layer = PutBack(estimator.n_features_in_)
     layer.weight, layer.places = nn.Parameter(tensors["weight"]), tensors["places"]
     return layer

@@ -1,11 +1,14 @@
 import warnings
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
+from _helpers import passed_through
 from _pictures import SmallConvNet, make
 from torch import nn
 
+from skjointprune import InputFeatureSelector, export_onnx
 from skjointprune._crop import crop_that_runs, read_cropped, smallest_box
 
 
@@ -64,21 +67,37 @@ def test_what_cannot_be_cropped_is_zeroed_and_its_work_counted(
     assert clf.report_.pruned.inputs == support.sum()
 
 
-def test_rows_that_a_flat_network_cannot_lose_are_given_and_zeroed(pictures):
+def assert_module_takes_what_is_retained(clf, X, tmp_path):
+    """Also where the network needs more; and so does what was saved or exported."""
+    small = InputFeatureSelector(clf, prefit=True).transform(X)
+    assert small.shape[1:] != X.shape[1:]
+    expected = clf.predict_proba(X)
+    for same in (clf, passed_through(clf, tmp_path, module=clf.module)):
+        with torch.no_grad():
+            logits = same.module_(torch.from_numpy(small).float())
+        np.testing.assert_allclose(logits.softmax(1), expected, atol=1e-6)
+        np.testing.assert_array_equal(same.predict_proba(X), expected)
+    export_onnx(clf, tmp_path / "it.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "it.onnx")
+    (found,) = session.run(None, {"X": X.astype(np.float32)})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_rows_that_a_flat_network_cannot_lose_are_given_and_zeroed(pictures, tmp_path):
     flat = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
     flat(torch.zeros(1, 3, 8, 9))
     with pytest.warns(UserWarning, match=r"does not run on 3 x 9 images"):
         clf = make(module=flat, input_groups="row", n_features_to_select=3)
         clf.fit(*pictures)
     assert clf.get_support().any(axis=(0, 2)).sum() == 3
-    assert clf.module_(torch.zeros(2, 3, 8, 9)).shape == (2, 2)
+    assert_module_takes_what_is_retained(clf, pictures[0], tmp_path)
     other = np.where(clf.get_support(), pictures[0], 7).astype(np.uint8)
     np.testing.assert_array_equal(
         clf.predict_proba(pictures[0]), clf.predict_proba(other)
     )
 
 
-def test_a_channel_that_the_network_cannot_lose_is_given_and_zeroed(pictures):
+def test_a_channel_that_the_network_cannot_lose_is_given_and_zeroed(pictures, tmp_path):
     X, y = pictures
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 9, 2))
     clf = make(module=flat, input_groups="feature", n_features_to_select=6)
@@ -86,6 +105,7 @@ def test_a_channel_that_the_network_cannot_lose_is_given_and_zeroed(pictures):
         clf.fit(X, y)
     lost = ~clf.get_support().any(axis=(1, 2))
     assert lost.any()
+    assert_module_takes_what_is_retained(clf, X, tmp_path)
     other = np.where(lost[:, None, None], 7, X).astype(X.dtype)
     np.testing.assert_array_equal(clf.predict_proba(X), clf.predict_proba(other))
 
@@ -161,10 +181,11 @@ class OfOneSize(SmallConvNet):
         return super().forward(X)
 
 
-def test_a_network_for_one_size_gets_images_of_this_size(pictures):
+def test_a_network_for_one_size_gets_images_of_this_size(pictures, tmp_path):
     with pytest.warns(UserWarning, match="does not run on . x . images"):
         clf = make(module=OfOneSize).fit(*pictures)
-    assert clf.module_[1].size == (8, 9)
+    assert clf.module_.network[1].size == (8, 9)
+    assert_module_takes_what_is_retained(clf, pictures[0], tmp_path)
     assert clf.score(*pictures) > 0.9
 
 
