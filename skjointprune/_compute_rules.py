@@ -95,6 +95,15 @@ def normalised(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
     return x
 
 
+def by_channel(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
+    """Let each channel have numbers of its own: scale, shift, statistics."""
+    v = labels.channels(x)
+    for held in (*args, *kwargs.values()):
+        if isinstance(held, Tensor):
+            labels.tie(v, held)
+    return x
+
+
 def glu(labels: Labels, x: Tensor, dim: int = -1) -> Tensor:
     value, gate = x.chunk(2, dim)
     labels.tie(value, gate)

@@ -78,6 +78,7 @@ FUNCTION_RULES: dict[str, Callable] = {
         name: shape.taken(getattr(Tensor, name))
         for name in ("narrow", "select", "unbind")
     },
+    **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), compute.couple_along),
     **dict.fromkeys(("cumprod", "cumsum"), compute.couple_along),
     **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),
@@ -110,5 +111,13 @@ def function_rule(node: fx.Node) -> Callable | None:
         home = getattr(target, "__module__", None) or "torch"
         if home.partition(".")[0] not in ("_operator", "torch", "torchvision"):
             return None
-        name = target.__name__
+        name = name_of(target)
     return FUNCTION_RULES.get(name.removesuffix("_"))  # in place or not
+
+
+def name_of(target: Any) -> str:
+    """Return the name of a function or method: of "conv2d.default" the first part.
+
+    So overloads, which `torch.export` calls, have the rules of functions.
+    """
+    return getattr(target, "__name__", str(target)).partition(".")[0]

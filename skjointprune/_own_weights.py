@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
 
+from ._function_rules import name_of
 from ._labels import Labels, get_tensor, owner
 from ._rules import count_sizes, multiply
 
@@ -38,7 +39,7 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     """Return the product that a node is, if it is one by parameters of the module."""
     if node.op not in ("call_function", "call_method"):
         return None
-    name = getattr(node.target, "__name__", str(node.target))
+    name = name_of(node.target)
     if name not in READS:
         return None
     given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
@@ -64,7 +65,7 @@ def _turned(module: nn.Module, node: Any) -> str | None:
     """Return the name of the parameter of two dimensions that a node turns, if any."""
     if not isinstance(node, fx.Node) or not node.args:
         return None
-    name = getattr(node.target, "__name__", node.target)
+    name: Any = name_of(node.target)
     swapped = [d % 2 for d in node.args[1:] if isinstance(d, int)]
     if name == "getattr":
         name = node.args[1]

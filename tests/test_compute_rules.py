@@ -21,6 +21,7 @@ from _cases import (
     two,
     whole,
 )
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -71,6 +72,20 @@ PRUNED = {
     "negative": (row(lambda m, x: torch.threshold(x, 0.1, 0).negative().atan()), A8),
     "max over positions": (sequence(lambda m, x: torch.max(x, 1)[0]), A8),
     "max over positions, values": (sequence(lambda m, x: x.max(dim=1).values), A8),
+    "batch_norm": (
+        image(
+            lambda m, x: F.batch_norm(x, m.mean, m.var, m.p, bias=m.q).relu(),
+            p=parameter(8),
+            q=parameter(8),
+            mean=lambda: nn.Buffer(torch.zeros(8)),
+            var=lambda: nn.Buffer(torch.ones(8)),
+        ),
+        I8,
+    ),
+    "instance_norm": (
+        image(lambda m, x: F.instance_norm(x, weight=m.p, eps=0.1), p=parameter(8)),
+        I8,
+    ),
     "pooling by functions": (
         flat(lambda m, x: F.avg_pool2d(F.max_pool2d(x, 2), 2).flatten(1), 3),
         I3,

@@ -1,10 +1,16 @@
 import operator
+from copy import deepcopy
 
 import torch
 import torchvision
+from _networks import assert_cuts_are_exact
+from torch import nn
+from torch.export import Dim
 from torch.nn import functional as F
 
+from skjointprune import JointPruneClassifier
 from skjointprune._function_rules import FUNCTION_RULES
+from skjointprune._groups import find_groups
 
 
 def test_names_of_functions_are_those_of_functions():
@@ -12,3 +18,33 @@ def test_names_of_functions_are_those_of_functions():
     for name in FUNCTION_RULES:
         found = [h for h in homes for n in (name, f"{name}_") if hasattr(h, n)]
         assert found, name
+
+
+def exported():
+    layers = [
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 6, 3, bias=False),
+        nn.Hardtanh(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(6, 2),
+    ]
+    rows, any_number = torch.zeros(2, 3, 8, 9), ({0: Dim.DYNAMIC},)
+    module = nn.Sequential(*layers).eval()
+    program = torch.export.export(module, (rows,), dynamic_shapes=any_number)
+    return deepcopy(program.module())  # the copy takes `eval()`, as `fit` does
+
+
+def test_what_torch_exports_is_pruned_like_what_it_was(pictures):
+    assert_cuts_are_exact(exported, (3, 8, 9))
+    found = {c.name: c.size for c in find_groups(exported(), (3, 8, 9)).channels}
+    assert found == {"inputs": 3, "0": 8, "4": 6}
+    clf = JointPruneClassifier(
+        module=exported(), prune="weights", alpha=0.1, max_epochs=5, retrain_epochs=5,
+        lr=0.01, random_state=0,
+    ).fit(*pictures)  # fmt: skip
+    assert clf.report_.parameters_ratio < 0.8
