@@ -56,7 +56,8 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
 }
-html_sidebars = {page: [] for page in ("start", "benchmarks", "paper", "CHANGES")}
+without_sidebar = ("start", "benchmarks", "paper", "tried", "CHANGES")
+html_sidebars = {page: [] for page in without_sidebar}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
