@@ -42,6 +42,7 @@ from ._training_params import (
     OPTIMIZERS,
     check_backend,
     check_callbacks,
+    check_monitors,
     resolve_optimizer,
 )
 from .modules import MLP, NAMED_MODULES, build_module, check_names
@@ -143,10 +144,12 @@ class JointPruneEstimator(
         """Make all that pruning needs: a trained network and a teacher, where asked."""
         data = self._validate(X, y, sample_weight, seed, device)
         trainer = self._trainer(data, device)
+        epochs = trainer.retrain_epochs(self.retrain_epochs, data)
+        if epochs and data.valid is None:
+            check_monitors(self.callbacks or (), ("valid_loss", trainer.task.column))
         network = self._build(data, device)
         if self.pretrain_epochs:
             trainer.train_dense(network, data, self.pretrain_epochs, "pretrain")
-        epochs = trainer.retrain_epochs(self.retrain_epochs, data)
         if self.distillation and epochs:
             teacher = deepcopy(network)
             if not self.pretrain_epochs:
@@ -257,7 +260,7 @@ class JointPruneEstimator(
             self.support_[sparse.support.numpy()] = True
         else:  # images: what the gates leave is cropped
             self.support_, needed = crop_(sparse.network, data.tables, sparse.support)
-            self._box = smallest_box(self.support_)
+            self._box = smallest_box(self.support_)  # of older pickles, a larger one
             sparse.support = torch.from_numpy(needed[0])
             sparse.frame = frame_of(needed, self._box)
         self.feature_importances_ = sparse.importances.numpy()
@@ -292,7 +295,7 @@ class JointPruneEstimator(
                 f"The learning rate is `lr`. Got `optimizer__lr`={params['lr']!r} as "
                 "well; set `lr` alone."
             )
-        check_callbacks(self.callbacks or (), data.valid is not None)
+        check_callbacks(self.callbacks or ())
         check_backend(self.compile)
         batch_size = self.batch_size
         if batch_size == "auto":

@@ -95,12 +95,13 @@ def normalised(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
     return x
 
 
-def by_channel(labels: Labels, x: Tensor, *args, **kwargs) -> Tensor:
+def by_channel(labels: Labels, x: Tensor, *args, **kwargs) -> Any:
     """Let each channel have numbers of its own: scale, shift, statistics."""
-    v = labels.channels(x)
-    for held in (*args, *kwargs.values()):
-        if isinstance(held, Tensor):
-            labels.tie(v, held)
+    held = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+    if sum(map(labels.is_produced, held)) < 2:
+        return NotImplemented  # without a scale and a shift, zeros do not stay zero
+    for own in held:
+        labels.tie(labels.channels(x), own)
     return x
 
 

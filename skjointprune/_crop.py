@@ -85,16 +85,16 @@ def crop_that_runs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return masks of rows and columns, grown until the module runs on such an image.
 
-    It is to use the layers that it uses for whole images, which others would not be
-    trained as. Masks grow next to what they hold, and no more than is needed.
+    It is to use the weights that it uses for whole images, as no others are trained.
+    Masks grow next to what they hold, and no more than is needed.
     """
     rows, columns = rows.copy(), columns.copy()
     probe = deepcopy(module).cpu()
-    trained = _layers_used(probe, channels, len(rows), len(columns))
+    trained = _weights_used(probe, channels, len(rows), len(columns))
 
     def runs() -> bool:
         size = channels, int(rows.sum()), int(columns.sum())
-        return _runs(probe, *size) and _layers_used(probe, *size) == trained
+        return _runs(probe, *size) and _weights_used(probe, *size) == trained
 
     grown = []
     while not runs():
@@ -131,10 +131,25 @@ def _runs(probe: nn.Module, channels: int, height: int, width: int) -> bool:
     return len(out) == len(X) and bool(out.isfinite().all())
 
 
-def _layers_used(probe: nn.Module, *shape: int) -> set[str]:
-    """Return the names of layers and parameters that the code uses for such images."""
-    own = {*dict(probe.named_modules()), *dict(probe.named_parameters())}
-    return own & {str(node.target) for node in trace(deepcopy(probe), shape).nodes}
+def _weights_used(probe: nn.Module, *shape: int) -> set[str]:
+    """Return the names of parameters that the code uses to predict such images.
+
+    None of them where it goes a way that cannot be traced.
+    """
+    try:
+        nodes = trace(deepcopy(probe).eval(), shape).nodes
+    except ValueError:
+        return set()
+    # a layer of one piece has its parameters below its name
+    used = {str(n.target) for n in nodes if n.op in ("call_module", "get_attr")}
+    return {p for p, _ in probe.named_parameters() if used & {p, *_homes(p)}}
+
+
+def _homes(name: str) -> Iterator[str]:
+    """Return the names of the layers that a parameter is in."""
+    while name:
+        name = name.rpartition(".")[0]
+        yield name
 
 
 def crop_(

@@ -267,8 +267,8 @@ class Trainer:
         if sparse.frame is not None:
             parts = {"frame": sparse.frame.to(self.device), "network": network.module}
             network.module = nn.Sequential(OrderedDict(parts))
-        if net.compile:
-            net.set_params(compile=False)  # of the criterion as well
+        if net.compile:  # what else is set there is set anew, and said aloud
+            net.set_params(compile=False)
         net.module_ = network.module.eval()
         net.initialize_optimizer()
         net.module = finished

@@ -102,22 +102,26 @@ FUNCTION_RULES: dict[str, Callable] = {
 
 def function_rule(node: fx.Node) -> Callable | None:
     """Return the rule of a function or method in a traced graph, if there is one."""
-    if node.op == "call_method":
-        name = str(node.target)
-    elif node.op != "call_function":
+    name = function_name(node)
+    if name is None:
         return None
-    else:
-        target: Any = node.target
-        home = getattr(target, "__module__", None) or "torch"
-        if home.partition(".")[0] not in ("_operator", "torch", "torchvision"):
-            return None
-        name = name_of(target)
     return FUNCTION_RULES.get(name.removesuffix("_"))  # in place or not
 
 
-def name_of(target: Any) -> str:
-    """Return the name of a function or method: of "conv2d.default" the first part.
+def function_name(node: fx.Node) -> str | None:
+    """Return the name of a method, or of a function of Python, torch or torchvision.
 
-    So overloads, which `torch.export` calls, have the rules of functions.
+    That of "conv2d.default" is its first part: so overloads, which `torch.export`
+    calls, have the rules of functions. Operators that others register have none.
     """
-    return getattr(target, "__name__", str(target)).partition(".")[0]
+    if node.op == "call_method":
+        return str(node.target)
+    if node.op != "call_function":
+        return None
+    target: Any = node.target
+    home = (getattr(target, "__module__", None) or "torch").split(".")
+    if home[0] not in ("_operator", "torch", "torchvision"):
+        return None
+    if home[:2] == ["torch", "_ops"] and home[2:] not in (["aten"], ["torchvision"]):
+        return None
+    return target.__name__.partition(".")[0]

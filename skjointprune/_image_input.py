@@ -143,7 +143,8 @@ class ImageInput:
 def _in_words(image: Any) -> str:
     if not isinstance(image, Tensor):
         return type(image).__name__
-    return f"{image.dtype} of shape {tuple(image.shape)}, up to {image.max():.3g},"
+    largest = float(image.double().max())
+    return f"{image.dtype} of shape {tuple(image.shape)}, up to {largest:.3g},"
 
 
 def is_images(X: Any) -> bool:

@@ -255,6 +255,12 @@ class Labels:
             return False
         return self.find(*labels) in {self.find(label) for label in self.reasons}
 
+    def is_produced(self, x: Tensor) -> bool:
+        """Tell whether these are the labels that a parameter was given to make."""
+        own = set(x.flatten().tolist())
+        roles = (b for there in self.bound.values() for b in there.values())
+        return any(b.role == "produce" and own == set(b.labels.tolist()) for b in roles)
+
     def pinned(self, why: str) -> Tensor:
         """Return labels, in the shape of the node's output, that are kept whole."""
         label = self.fresh(1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
 
-from ._function_rules import name_of
+from ._function_rules import function_name
 from ._labels import Labels, get_tensor, owner
 from ._rules import count_sizes, multiply
 
@@ -37,9 +37,7 @@ class Product(NamedTuple):
 
 def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     """Return the product that a node is, if it is one by parameters of the module."""
-    if node.op not in ("call_function", "call_method"):
-        return None
-    name = name_of(node.target)
+    name = function_name(node)
     if name not in READS:
         return None
     given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
@@ -65,10 +63,8 @@ def _turned(module: nn.Module, node: Any) -> str | None:
     """Return the name of the parameter of two dimensions that a node turns, if any."""
     if not isinstance(node, fx.Node) or not node.args:
         return None
-    name: Any = name_of(node.target)
+    name: Any = node.args[1] if node.target is getattr else function_name(node)
     swapped = [d % 2 for d in node.args[1:] if isinstance(d, int)]
-    if name == "getattr":
-        name = node.args[1]
     if name not in TURNS or sorted(swapped) not in ([], [0, 1]):
         return None
     weight = _parameter(module, node.args[0])

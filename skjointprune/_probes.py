@@ -281,17 +281,19 @@ def listening(weights: list[Tensor]) -> Iterator[dict[int, list[Tensor]]]:
 
 
 def check_outputs(module: nn.Module, rows: Tensor) -> None:
-    """Raise ValueError where a module fails on rows of X, or gives no numbers."""
+    """Raise ValueError where a module fails on rows of X, or gives NaN."""
+    probe = deepcopy(module).cpu().eval()  # a GPU would not survive what may happen
     try:
         with torch.no_grad():
-            out = deepcopy(module).eval()(rows.clone())
+            out = probe(rows.cpu().clone())
     except Exception as error:
         raise ValueError(
             f"`module` fails on rows of X ({type(error).__name__}: {error}). If it "
-            "looks numbers up, leave them as they are: `standardize=False`."
+            "looks numbers up, let it have all that X holds, and leave these as they "
+            "are (`standardize=False`)."
         ) from error
-    if not out.isfinite().all():
+    if out.isnan().any():
         raise ValueError(
-            "`module` gives NaN or infinity for rows of X, before any training. Look "
-            "at its weights and at its code."
+            "`module` gives NaN for rows of X, before any training. Look at its "
+            "weights and at its code."
         )

@@ -150,7 +150,7 @@ class InputFeatureSelector(
                 f"Images do not fit in a frame. Got the output {container!r}; call "
                 "`set_output(transform='default')`."
             )
-        X = self._source._check_images(X)
+        X = self._check_images(X)
         support = self.get_support()
         return torch.cat([*read_cropped(X, support, smallest_box(support))]).numpy()
 
@@ -241,7 +241,10 @@ class InputFeatureSelector(
         if self.get_support().ndim == 1:
             validate_data(self, X, dtype=None, ensure_all_finite=False, reset=False)
         else:
-            self._source._check_images(X)
+            self._check_images(X)
+
+    def _check_images(self, X):
+        return self._source._check_images(X)
 
     def _new_estimator(self, y):
         """Make the estimator to fit, with the parameters that override its own."""

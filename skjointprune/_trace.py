@@ -51,10 +51,19 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
 
 def _refuse_what_does_not_run(module: nn.Module, shape: tuple[int, ...]) -> None:
     try:
-        with torch.no_grad():
-            deepcopy(module).eval()(torch.zeros(ROWS, *shape, **kind_of_rows(module)))
+        _run(module, torch.zeros(ROWS, *shape, **kind_of_rows(module)))
     except Exception as error:
         raise _does_not_run(module, shape, error) from error
+
+
+def _run(module: nn.Module, rows: Tensor) -> Any:
+    """Return what a copy of a module says of rows."""
+    with torch.no_grad():
+        return deepcopy(module).eval()(rows)
+
+
+def _said(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _does_not_run(
@@ -65,16 +74,15 @@ def _does_not_run(
 ) -> ValueError:
     """Say what a module raises for rows of a shape, and at which node, if one tells."""
     size = " x ".join(map(str, shape))
-    says = str(error).partition("\n")[0] or type(error).__name__
-    reads_rows = at is None or any(n.op == "placeholder" for n in at.all_input_nodes)
-    if "indices" in says:
+    says = _said(error)
+    if "argument #1 'indices'" in says:
         remedy = (
             "Let it look up whole numbers, as `x.long()` are, and leave X as it is by "
             "`standardize=False`."
         )
     elif "type" in says or "Double" in says:
         remedy = "Let it compute in float32, which it is made to have here."
-    elif not reads_rows:
+    elif at is not None and _is_behind_a_layer(module, at):
         remedy = "Let its layers fit each other"
         remedy += "." if len(shape) == 1 else " and images of the `input_shape`."
     elif len(shape) == 1:
@@ -89,6 +97,18 @@ def _does_not_run(
         f"`module` {type(module).__name__} does not run on {size} inputs{where} "
         f"({says}). {remedy}"
     )
+
+
+def _is_behind_a_layer(module: nn.Module, node: fx.Node) -> bool:
+    """Tell whether what a node is given comes of a layer with weights."""
+    todo = list(node.all_input_nodes)
+    for before in todo:
+        if before.op == "call_module":
+            layer = module.get_submodule(str(before.target))
+            if any(p.ndim > 1 for p in layer.parameters()):
+                return True
+        todo += [n for n in before.all_input_nodes if n not in todo]
+    return False
 
 
 def _called(module: nn.Module, node: fx.Node) -> str:
@@ -119,48 +139,58 @@ def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> in
     Notes the shapes in the graph; returns the number of outputs.
     """
     rows = torch.zeros(ROWS, *shape, **kind_of_rows(module))
-    run = _Shapes(fx.GraphModule(deepcopy(module).eval(), graph))
+    copied = deepcopy(module).eval()
+    for name, made in vars(module).items():  # a traced module's copy lacks what is new
+        vars(copied).setdefault(name, made)
+    run = None
     try:
+        run = _Shapes(fx.GraphModule(copied, graph))
         with torch.no_grad():
             out = run.run(rows)
     except Exception as error:
-        raise _does_not_run(module, shape, error, run.last) from error
-    if isinstance(out, Tensor) and out.ndim == 2 and len(out) != ROWS:
-        raise _not_one_each(module, graph, out)
+        at = None if run is None else run.last
+        raise _does_not_run(module, shape, error, at) from error
     if not isinstance(out, Tensor) or out.ndim != 2:
         raise _not_logits(out, f"{ROWS} rows")
+    if len(out) != ROWS:
+        raise _not_one_each(module, graph, out)
     _refuse_what_drops_one_row(module, rows[:1], out.shape[1])
-    _refuse_what_takes_so_many_alone(module, torch.cat([rows, rows]))
+    _refuse_what_takes_two_rows_alone(module, torch.cat([rows, rows]))
     return out.shape[1]
 
 
 def _not_one_each(module: nn.Module, graph: fx.Graph, out: Tensor) -> ValueError:
-    called = (n for n in graph.nodes if n.op.startswith("call"))
-    first = next(n for n in called if n.meta.get("shape", (ROWS,))[:1] != (ROWS,))
+    """Say where on the way, seen from the outputs, rows stop to be one each."""
+    (node,) = next(n for n in graph.nodes if n.op == "output").all_input_nodes
+    while others := [n for n in node.all_input_nodes if _has_other_rows(n)]:
+        node = others[0]
+    where = f" at {_called(module, node)}" if node.op.startswith("call") else ""
     return ValueError(
         "`module` must map rows to a tensor of shape (rows, outputs). Got "
-        f"{tuple(out.shape)} from {ROWS} rows, which change at {_called(module, first)}"
-        "; keep their dimension, as `x.flatten(1)` does."
+        f"{tuple(out.shape)} from {ROWS} rows, which change{where}; keep their "
+        "dimension, as `x.flatten(1)` does."
     )
 
 
-def _refuse_what_takes_so_many_alone(module: nn.Module, rows: Tensor) -> None:
+def _has_other_rows(node: fx.Node) -> bool:
+    shape = node.meta.get("shape", ())
+    return node.op.startswith("call") and shape[:1] not in ((), (ROWS,))
+
+
+def _refuse_what_takes_two_rows_alone(module: nn.Module, rows: Tensor) -> None:
     try:
-        with torch.no_grad():
-            deepcopy(module).eval()(rows)
+        _run(module, rows)
     except Exception as error:
-        says = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"`module` {type(module).__name__} runs on {ROWS} rows, and not on "
-            f"{len(rows)} ({says}). Let it take any number of rows."
+            f"{len(rows)} ({_said(error)}). Let it take any number of rows."
         ) from error
 
 
 def _refuse_what_drops_one_row(module: nn.Module, row: Tensor, n: int) -> None:
     """Refuse a head that drops the dimension of rows where there is one."""
     try:
-        with torch.no_grad():
-            out = deepcopy(module).eval()(row)
+        out = _run(module, row)
     except Exception:  # normalisation may need more rows, and says so in predictions
         return
     if not isinstance(out, Tensor) or out.shape != (1, n):

@@ -39,11 +39,8 @@ def resolve_optimizer(optimizer: Any) -> type[torch.optim.Optimizer]:
     return optimizer
 
 
-def check_callbacks(callbacks: Iterable[Any], rows_held_out: bool) -> None:
-    """Raise ValueError where one is no callback, or asks for rows that are not there.
-
-    They come with or without a name.
-    """
+def check_callbacks(callbacks: Iterable[Any]) -> None:
+    """Raise ValueError where one is no callback, with or without a name."""
     for callback in callbacks:
         named = isinstance(callback, tuple) and len(callback) == 2
         held = callback[1] if named else callback
@@ -53,11 +50,19 @@ def check_callbacks(callbacks: Iterable[Any], rows_held_out: bool) -> None:
                 "`callbacks` must hold skorch callbacks, or tuples (name, callback). "
                 f"Got {callback!r}; derive it from skorch.callbacks.Callback."
             )
+
+
+def check_monitors(callbacks: Iterable[Any], of_held_out: Iterable[str]) -> None:
+    """Raise ValueError where a callback watches a score of rows nobody holds out."""
+    missing = {f"{name}{best}" for name in of_held_out for best in ("", "_best")}
+    for callback in callbacks:
+        held = callback[1] if isinstance(callback, tuple) else callback
         monitor = getattr(held, "monitor", None)
-        if not rows_held_out and str(monitor).startswith("valid_"):
+        if isinstance(monitor, str) and monitor in missing:
             raise ValueError(
-                f"The callback {kind.__name__} watches {monitor!r}, and no rows are "
-                "held out. Set `validation_fraction`, or its `monitor` to 'train_loss'."
+                f"The callback {type(held).__name__} watches {monitor!r}, and no rows "
+                "are held out. Set `validation_fraction`, or its `monitor` to "
+                "'train_loss'."
             )
 
 

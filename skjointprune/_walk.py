@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ._compute_rules import together
-from ._function_rules import FILLED, function_rule, name_of
+from ._function_rules import FILLED, function_name, function_rule
 from ._labels import (
     CONSTANT,
     Counted,
@@ -152,7 +152,7 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
     if not any(isinstance(a, Tensor | PinnedParts) for a in flat):
         numbers = [a for a in flat if isinstance(a, Counted)]
         if "shape" in node.meta:
-            alike = name_of(node.target) in FILLED
+            alike = function_name(node) in FILLED
             return labels.made([*args, *kwargs.values()], alike)
         of = [of for n in numbers for of in n.of]
         return _number(node.meta["value"], of, computed=True)
@@ -170,7 +170,8 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
         else:
             out = rule(labels, *args, **kwargs)
     if out is NotImplemented:
-        return _no_rule(labels, flat, f"{name_of(node.target)} at {node.name!r}")
+        name = getattr(node.target, "__name__", node.target)
+        return _no_rule(labels, flat, f"{name} at {node.name!r}")
     return out
 
 

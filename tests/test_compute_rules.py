@@ -83,7 +83,11 @@ PRUNED = {
         I8,
     ),
     "instance_norm": (
-        image(lambda m, x: F.instance_norm(x, weight=m.p, eps=0.1), p=parameter(8)),
+        image(
+            lambda m, x: F.instance_norm(x, weight=m.p, bias=m.q),
+            p=parameter(8),
+            q=parameter(8),
+        ),
         I8,
     ),
     "pooling by functions": (
@@ -112,6 +116,14 @@ PRUNED = {
 
 # What is kept whole, and why.
 KEPT = {
+    "batch_norm, statistics alone": (
+        image(
+            lambda m, x: F.batch_norm(x, m.m, m.running_var),
+            m=lambda: nn.Buffer(torch.zeros(8)),
+            running_var=lambda: nn.Buffer(torch.ones(8)),
+        ),
+        no_rule("batch_norm at 'batch_norm'", 4),
+    ),
     "largest of all": (row(lambda m, x: x * x.max()), whole(TOGETHER)),
     "divided by their number": (
         row(lambda m, x: x / x.size(1)),

@@ -168,6 +168,52 @@ def test_a_crop_leads_through_the_layers_that_were_trained(pictures):
     assert clf.score(*pictures) > 0.9
 
 
+class Named(SmallConvNet):
+    """Has layers with names of methods; one in training alone, one for large images."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__(input_shape, n_outputs)
+        self.relu, self.mean = nn.ReLU(), nn.MaxPool2d(2)
+        self.drop = nn.Dropout()
+
+    def forward(self, X):
+        found = self.relu(self.norm1(self.conv1(X)))
+        if self.training:
+            found = self.drop(found)
+        found = self.conv2(self.mean(found) if X.shape[2] > 5 else found).relu()
+        return self.head(self.pool(found).flatten(1))
+
+
+@pytest.mark.parametrize("fraction", [None, 0.1])
+def test_layers_without_weights_do_not_hold_up_a_crop(pictures, fraction):
+    clf = make(module=Named, input_groups="row", n_features_to_select=4)
+    clf.set_params(validation_fraction=fraction)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.fit(*pictures)
+    assert clf.report_.kept_whole == {}
+
+
+class Skipping(SmallConvNet):
+    """Uses a layer, with the name of a method, for large images alone."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__(input_shape, n_outputs)
+        self.relu = nn.Conv2d(8, 8, 1)
+
+    def forward(self, X):
+        found = self.norm1(self.conv1(X)).relu()
+        if X.shape[2] > 5:
+            found = self.relu(found)
+        return self.head(self.pool(self.conv2(found).relu()).flatten(1))
+
+
+def test_a_crop_skips_no_layer_whatever_its_name(pictures):
+    clf = make(module=Skipping, input_groups="row", n_features_to_select=4)
+    with pytest.warns(UserWarning, match="so it is given 6 x 9"):
+        clf.fit(*pictures)
+
+
 class OfOneSize(SmallConvNet):
     """Takes images of one size, as vision transformers do."""
 

@@ -1,9 +1,10 @@
 import operator
 from copy import deepcopy
 
+import pytest
 import torch
 import torchvision
-from _networks import assert_cuts_are_exact
+from _networks import Net, assert_cuts_are_exact
 from torch import nn
 from torch.export import Dim
 from torch.nn import functional as F
@@ -48,3 +49,26 @@ def test_what_torch_exports_is_pruned_like_what_it_was(pictures):
         lr=0.01, random_state=0,
     ).fit(*pictures)  # fmt: skip
     assert clf.report_.parameters_ratio < 0.8
+
+
+OWN = torch.library.Library("skjointprune_tests", "DEF")
+OWN.define("maximum(Tensor x, Tensor y) -> Tensor")
+OWN.define("linear(Tensor x, Tensor weight) -> Tensor")
+OWN.impl("maximum", lambda x, y: x.cumsum(1) + y, "CompositeImplicitAutograd")
+OWN.impl("linear", torch.matmul, "CompositeImplicitAutograd")
+
+
+@pytest.mark.parametrize(
+    ("own", "sizes"),
+    [
+        (torch.ops.skjointprune_tests.maximum, [8]),
+        (torch.ops.skjointprune_tests.maximum.default, [8]),
+        (torch.ops.skjointprune_tests.linear, [8, 8]),
+        (torch.ops.skjointprune_tests.linear.default, [8, 8]),
+    ],
+)
+def test_an_operator_of_ones_own_has_no_rule_whatever_its_name(own, sizes):
+    layers = {"a": nn.Linear(6, 8), "b": nn.Linear(8, 2)}
+    p = nn.Parameter(torch.ones(sizes))
+    module = Net(lambda m, x: m.b(own(m.a(x), m.p)), p=p, **layers)
+    assert "there is no rule for" in find_groups(module, (6,)).kept_whole["a"]

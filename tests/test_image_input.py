@@ -167,6 +167,8 @@ def test_a_transform_that_changes_more_than_it_may_is_refused(pictures, transfor
 def test_a_transform_that_fails_is_named(pictures):
     with pytest.raises(ValueError, match=r"`train_transform` raises TypeError \(pic"):
         make(train_transform=ToTensor()).fit(*pictures)
+    with pytest.raises(ValueError, match=r"for torch\.uint16 of shape"):
+        make(train_transform=ToTensor()).fit(pictures[0].astype("uint16"), pictures[1])
 
 
 @pytest.mark.parametrize("in_batches", [False, True])

@@ -65,5 +65,7 @@ def test_prefit_selector_of_images_fits_and_checks_what_it_is_given(pictures, cr
     np.testing.assert_array_equal(selector.fit_transform(X, y), small)
     dataset = Pictures(X, y)
     np.testing.assert_array_equal(selector.fit(dataset).transform(dataset), small)
+    outer = InputFeatureSelector(selector, prefit=True)
+    np.testing.assert_array_equal(outer.fit_transform(X, y), small)
     with pytest.raises(ValueError, match=r"as in `fit`. Got \(3, 8, 8\)"):
         selector.fit(X[..., :8])

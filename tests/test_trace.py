@@ -34,6 +34,11 @@ from skjointprune._groups import find_groups
             (4,),
             r"at Embedding 'a' \(.*`x.long\(\)` are.*`standardize=False`",
         ),
+        (
+            Net(lambda m, x: m.a(x)[:, :, 0], a=nn.Linear(4, 2)),
+            (4,),
+            r"at 'getitem' \(too many indices.*Let its layers fit each other\.",
+        ),
     ],
 )
 def test_what_does_not_run_is_named_with_its_remedy(module, shape, says):
@@ -41,10 +46,36 @@ def test_what_does_not_run_is_named_with_its_remedy(module, shape, says):
         find_groups(module, shape)
 
 
-def test_where_rows_are_mixed_up_is_named():
-    mixed = Net(lambda m, x: m.a(x).relu().reshape(-1, 2), a=nn.Linear(4, 6))
-    with pytest.raises(ValueError, match=r"Got \(6, 2\) from 2 rows.* at 'reshape';"):
+@pytest.mark.parametrize(
+    ("code", "where"),
+    [
+        (lambda m, x: m.a(x).relu().reshape(-1, 2), " at 'reshape'"),
+        (lambda m, x: (m.a(x) @ m.w.tanh()).view(-1, 2), " at 'view'"),
+        (lambda m, x: (m.a(x) / x.mean()).view(-1, 2).relu(), " at 'view'"),
+        (lambda m, x: m.w[:, :2], " at 'getitem'"),
+        (lambda m, x: m.w, ""),
+    ],
+)
+def test_where_rows_are_mixed_up_is_named(code, where):
+    mixed = Net(code, a=nn.Linear(4, 6), w=nn.Parameter(torch.ones(6, 6)))
+    with pytest.raises(ValueError, match=rf"from 2 rows, which change{where}; keep"):
         find_groups(mixed, (4,))
+
+
+def test_the_layer_that_reads_the_rows_may_be_behind_a_function():
+    module = Net(lambda m, x: m.a(x / 2), a=nn.Linear(3, 2))
+    with pytest.raises(ValueError, match="as many inputs as X has columns"):
+        find_groups(module, (4,))
+
+
+def test_constants_of_a_traced_module_are_there():
+    code = Net(
+        lambda m, x: m.b(m.a(x) * torch.tensor(2.0)),
+        a=nn.Linear(4, 6),
+        b=nn.Linear(6, 2),
+    )
+    network = find_groups(torch.fx.symbolic_trace(code), (4,))
+    assert {c.name: c.size for c in network.channels} == {"inputs": 4, "a": 6}
 
 
 def test_a_network_for_two_rows_alone_is_refused():

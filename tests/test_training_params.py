@@ -1,6 +1,6 @@
 import pytest
 import torch
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping
 
 from skjointprune import _fitting
 
@@ -25,3 +25,15 @@ def test_what_cannot_train_is_refused_before_training(
     monkeypatch.setattr(_fitting, "train", None)  # a call would be a TypeError
     with pytest.raises(ValueError, match=says):
         quick(**params).fit(*planted)
+
+
+def test_a_callback_may_watch_what_needs_no_rows_held_out(quick, planted):
+    class OwnScore(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("valid_own", 1.0)
+
+    params = {"validation_fraction": None, "max_epochs": 2}
+    quick(callbacks=[EarlyStopping()], retrain_epochs=0, **params).fit(*planted)
+    own = [OwnScore(), ("stop", EarlyStopping(monitor="valid_own", patience=2))]
+    history = quick(callbacks=own, retrain_epochs=9, **params).fit(*planted).history_
+    assert len(history) < 2 + 9
