@@ -3,17 +3,14 @@ import sys
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_selection import SelectKBest
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from skjointprune import (
     InputFeatureSelector,
@@ -48,202 +45,8 @@ def searched(planted):
     return clf.fit(*planted)
 
 
-@pytest.fixture(scope="module")
-def of_images():
-    """A classifier of images (2, 6, 7) whose class is in one row."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 2, 6, 7)).astype(np.float32)
-    y = rng.integers(0, 2, 200)
-    X[y == 1, 1, 2] += 2
-    clf = JointPruneClassifier(
-        module=lambda n_outputs: nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding=1),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(4, n_outputs),
-        ),
-        input_groups="row",
-        n_features_to_select=2,
-        max_epochs=8,
-        retrain_epochs=1,
-        lr=1e-2,
-        random_state=0,
-    )
-    return clf.fit(X, y)
-
-
-def shown(display):
-    """Return the values an image shows, and where it shows none."""
-    values = display.im_.get_array()
-    return values.filled(0), ~np.ma.getmaskarray(values)
-
-
 def row_names(ax):
     return [label.get_text() for label in ax.get_yticklabels()]
-
-
-# --- support
-
-
-def test_image_shows_importances_of_retained_pixels_alone(fitted):
-    display = SupportDisplay.from_estimator(fitted, image_shape=(3, 4))
-    values, there = shown(display)
-    np.testing.assert_array_equal(there, fitted.support_.reshape(3, 4))
-    expected = fitted.feature_importances_.reshape(3, 4)
-    np.testing.assert_allclose(values, np.where(there, expected, 0))
-    assert "3 of 12 inputs retained" in display.ax_.get_xlabel()
-
-
-def test_image_of_an_image_shows_what_the_network_sees(fitted):
-    image = np.arange(12.0).reshape(3, 4)
-    display = SupportDisplay.from_estimator(
-        fitted, image_shape=(3, 4), values=image, colorbar=False
-    )
-    values, there = shown(display)
-    np.testing.assert_array_equal(values, np.where(there, image, 0))
-
-
-def test_images_are_shown_without_being_told_their_shape(of_images):
-    display = SupportDisplay.from_estimator(of_images)
-    assert display.support.shape == (2, 6, 7)
-    _, there = shown(display)
-    np.testing.assert_array_equal(there[:, :7], of_images.support_[0])
-    np.testing.assert_array_equal(there[:, 8:], of_images.support_[1])
-    assert "2 of 6 rows" in display.ax_.get_xlabel()
-    texts = [text.get_text() for text in display.ax_.texts]
-    assert texts == ["channel 0", "channel 1"]
-
-
-def test_image_of_one_channel_is_shown_in_all(of_images):
-    image = np.arange(42.0).reshape(6, 7)
-    displays = [
-        SupportDisplay.from_estimator(of_images, values=values)
-        for values in (image, image[None], np.array([image, image]))
-    ]
-    first, *others = (shown(display)[0] for display in displays)
-    assert first.any()
-    for other in others:
-        np.testing.assert_array_equal(other, first)
-
-
-def test_cropped_rows_columns_and_channels_are_counted():
-    support = np.zeros((3, 8, 9), dtype=bool)
-    support[np.ix_([0, 2], range(1, 5), range(2, 9))] = True
-    ax = SupportDisplay(support).plot().ax_
-    said = "in 2 of 3 channels, 4 of 8 rows, 7 of 9 columns"
-    assert said in ax.get_xlabel()
-    assert [t.get_text() for t in ax.texts][1] == "channel 1 (dropped)"
-
-
-@pytest.mark.parametrize("n", [1, 2, 4, 5, 9])
-def test_no_channel_covers_another(n):
-    support = np.random.default_rng(0).random((n, 5, 6)) > 0.5
-    importances = np.arange(1.0, support.size + 1).reshape(support.shape)
-    values, there = shown(SupportDisplay(support, importances=importances).plot())
-    assert sorted(values[there]) == sorted(importances[support])
-
-
-def test_bars_rank_names_and_tell_retained_from_dropped(frame, quick):
-    clf = quick(n_features_to_select=3).fit(*frame)
-    display = SupportDisplay.from_estimator(clf, n_top=5)
-    names = row_names(display.ax_)
-    assert len(names) == 5
-    order = np.argsort(-clf.feature_importances_)[:3]
-    assert names[:3] == clf.feature_names_in_[order].tolist()
-    assert not set(names[3:]) & set(clf.get_feature_names_out())
-    (bars,) = display.ax_.containers
-    np.testing.assert_allclose(
-        [bar.get_width() for bar in bars], clf.feature_importances_[order]
-    )
-    colors = [label.get_color() for label in display.ax_.get_yticklabels()]
-    assert colors[0] == colors[2] != colors[3] == colors[4]
-    legend = {t.get_text() for t in display.ax_.get_legend().get_texts()}
-    assert legend == {"retained (3 of 12)", "dropped (9)"}
-
-
-def test_bars_of_images_have_the_names_of_the_estimator(of_images):
-    display = SupportDisplay.from_estimator(of_images, kind="bar", n_top=None)
-    kept = row_names(display.ax_)[: of_images.support_.sum()]
-    assert sorted(kept) == sorted(of_images.get_feature_names_out())
-
-
-def test_bars_of_a_table_that_is_an_image_have_names_of_columns(fitted):
-    display = SupportDisplay.from_estimator(fitted, image_shape=(3, 4), kind="bar")
-    assert set(row_names(display.ax_)[:3]) == set(fitted.get_feature_names_out())
-
-
-def test_names_of_a_series_are_read_by_position(fitted):
-    names = pd.Series([f"col{i}" for i in range(12)], index=range(5, 17))
-    display = SupportDisplay.from_estimator(fitted, feature_names=names)
-    assert set(row_names(display.ax_)) == set(names)
-
-
-def test_all_bars_are_there_if_asked_for(fitted):
-    display = SupportDisplay.from_estimator(fitted, n_top=None)
-    assert len(row_names(display.ax_)) == 12
-
-
-def test_names_may_hold_dollars_and_be_long(fitted):
-    names = [f"${{_{'long' * 20}{i}" for i in range(12)]
-    display = SupportDisplay.from_estimator(fitted, feature_names=names, n_top=None)
-    display.figure_.canvas.draw()  # where a formula would not parse
-    drawn = row_names(display.ax_)
-    assert max(map(len, drawn)) <= 32 and len(set(drawn)) == 12
-
-
-def test_letters_fit_their_rows(fitted):
-    _, ax = plt.subplots(figsize=(6.4, 2))
-    SupportDisplay.from_estimator(fitted, n_top=None, ax=ax).figure_.canvas.draw()
-    boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
-    bottoms = np.array([box.y0 for box in boxes])
-    assert (bottoms[:-1] >= np.array([box.y1 for box in boxes[1:]]) - 1).all()
-
-
-def test_selector_shows_what_its_estimator_found(planted, quick):
-    selector = InputFeatureSelector(quick(n_features_to_select=3)).fit(*planted)
-    display = SupportDisplay.from_estimator(selector, kind="bar")
-    assert display.importances[selector.get_support()].min() > 0
-
-
-def test_selectors_of_scikit_learn_have_a_support_without_importances(planted):
-    selector = SelectKBest(k=3).fit(*planted)
-    display = SupportDisplay.from_estimator(selector, image_shape=(3, 4))
-    _, there = shown(display)
-    np.testing.assert_array_equal(there.ravel(), selector.get_support())
-    bars = SupportDisplay.from_estimator(selector, n_top=5)
-    names = row_names(bars.ax_)
-    assert names[:3] == selector.get_feature_names_out().tolist()
-    assert [bar.get_width() for bar in bars.ax_.containers[0]] == [1, 1, 1]
-    assert len(names) == 5 and not len(bars.ax_.get_xticks())
-
-
-@pytest.mark.parametrize(
-    ("params", "match"),
-    [
-        ({"image_shape": (3, 3)}, "12 inputs in all. Got"),
-        ({"image_shape": (12,)}, "height, width"),
-        ({"image_shape": 4}, "height, width.*Got 4"),
-        ({"image_shape": "ab"}, "height, width.*Got 'ab'"),
-        ({"image_shape": (-3, -4)}, "height, width"),
-        ({"image_shape": (3.5, 4)}, "height, width"),
-        ({"feature_names": ["a"]}, "one name for each"),
-        ({"kind": "pie"}, "'image', 'bar' or None"),
-        ({"kind": "image"}, "needs its shape"),
-        ({"image_shape": (3, 4), "values": "saliency"}, "'support' or an image"),
-        ({"image_shape": (3, 4), "values": np.zeros((2, 2))}, "shape"),
-        ({"n_top": 0}, "at least 1"),
-        ({"n_top": 2.5}, "`n_top` must be a whole number"),
-    ],
-)
-def test_what_cannot_be_shown_is_refused(fitted, params, match):
-    with pytest.raises(ValueError, match=match):
-        SupportDisplay.from_estimator(fitted, **params)
-
-
-def test_importances_of_other_inputs_are_refused():
-    with pytest.raises(ValueError, match="`importances`"):
-        SupportDisplay([True, False], importances=[1.0])
 
 
 # --- paths
