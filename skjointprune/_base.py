@@ -260,9 +260,8 @@ class JointPruneEstimator(
             self.support_[sparse.support.numpy()] = True
         else:  # images: what the gates leave is cropped
             self.support_, needed = crop_(sparse.network, data.tables, sparse.support)
-            self._box = smallest_box(self.support_)  # of older pickles, a larger one
             sparse.support = torch.from_numpy(needed[0])
-            sparse.frame = frame_of(needed, self._box)
+            sparse.frame = frame_of(needed, smallest_box(self.support_))
         self.feature_importances_ = sparse.importances.numpy()
 
     def _retrain(

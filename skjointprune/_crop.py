@@ -26,11 +26,12 @@ def smallest_box(support: np.ndarray) -> Box:
     )
 
 
-def read_cropped(source: Any, support: np.ndarray, box: Box) -> Iterator[Tensor]:
-    """Return images cropped to a box, some at a time.
+def read_cropped(source: Any, support: np.ndarray) -> Iterator[Tensor]:
+    """Return images cropped to what is retained of them, some at a time.
 
-    What is in the box but not retained is 0.
+    What is between that, but not retained, is 0.
     """
+    box = smallest_box(support)
     at = slices(len(source), Images.batch_size_to_score)
     inside = torch.from_numpy(support[np.ix_(*box)])
     reader = Reader(source, np.arange(len(source)))
@@ -140,16 +141,10 @@ def _weights_used(probe: nn.Module, *shape: int) -> set[str]:
         nodes = trace(deepcopy(probe).eval(), shape).nodes
     except ValueError:
         return set()
-    # a layer of one piece has its parameters below its name
-    used = {str(n.target) for n in nodes if n.op in ("call_module", "get_attr")}
-    return {p for p, _ in probe.named_parameters() if used & {p, *_homes(p)}}
-
-
-def _homes(name: str) -> Iterator[str]:
-    """Return the names of the layers that a parameter is in."""
-    while name:
-        name = name.rpartition(".")[0]
-        yield name
+    # the parameters of a layer have its name before theirs
+    used = {f"{n.target}." for n in nodes if n.op in ("call_module", "get_attr")}
+    names = (name for name, _ in probe.named_parameters())
+    return {name for name in names if f"{name}.".startswith(tuple(used))}
 
 
 def crop_(

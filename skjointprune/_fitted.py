@@ -7,7 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._context import kind_of_rows
-from ._crop import Box, read_cropped
+from ._crop import read_cropped
 from ._names import input_names
 from ._sklearn import _check_feature_names_in
 from ._training import PruningNet
@@ -21,7 +21,6 @@ class FittedNetwork:
     support_: np.ndarray
     feature_groups_: list[np.ndarray]
     net_: PruningNet
-    _box: Box
     _check_images: Any
 
     @property
@@ -44,7 +43,7 @@ class FittedNetwork:
             return self.net_.predict_proba(self._retained(X))
         X = self._check_images(X)
         dtype = kind_of_rows(self.module_)["dtype"]
-        read = read_cropped(X, self.support_, self._box)
+        read = read_cropped(X, self.support_)
         return np.concatenate(
             [self.net_.predict_proba(images.to(dtype)) for images in read]
         )

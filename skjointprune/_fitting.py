@@ -1,7 +1,6 @@
 """The phases of a fit, on a network and tables: no scikit-learn in here."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from skorch.history import History
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from ._around import put_around
 from ._channels import Network
 from ._context import evaluating, warn_caller
 from ._crop import Frame
@@ -265,9 +265,9 @@ class Trainer:
         mask = data.train.mask
         network.module = fold_scaling(network, inputs, data.target_scaling, mask)
         if sparse.frame is not None:
-            parts = {"frame": sparse.frame.to(self.device), "network": network.module}
-            network.module = nn.Sequential(OrderedDict(parts))
-        if net.compile:  # what else is set there is set anew, and said aloud
+            frame = sparse.frame.to(self.device)
+            network.module = put_around(network.module, "frame", frame)
+        if net.compile:  # so is the loss; setting it makes that anew, and says so
             net.set_params(compile=False)
         net.module_ = network.module.eval()
         net.initialize_optimizer()

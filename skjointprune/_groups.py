@@ -4,12 +4,12 @@ The graph comes from `torch.fx`; `_rules` says how the channels of each kind of 
 hang together, `_labels` keeps what they say.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, fx, nn
 
+from ._around import put_around
 from ._channels import Axis, Channels, Network
 from ._context import kind_of_rows
 from ._labels import CONSTANT, OUTPUT, Bound, Labels, varies
@@ -75,7 +75,7 @@ def let_inputs_go(network: Network, rows: Tensor) -> Network:
     """
     (width,) = network.input_shape
     layer = PutBack(width).to(**kind_of_rows(network.module))
-    module = nn.Sequential(OrderedDict(places=layer, network=network.module))
+    module = put_around(network.module, "places", layer)
     found = find_groups(module, network.input_shape)
     if found.inputs.pinned or not gradients_tell_all(network.module, rows):
         network.inputs.pinned = (

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ._base import JointPruneEstimator
 from ._context import kind_of_rows, seeded
+from ._crop import smallest_box
 from ._optional import import_optional
 from ._selector import InputFeatureSelector
 
@@ -38,7 +39,7 @@ class FullWidth(nn.Module):
         support = estimator.support_
         box: Any = (np.flatnonzero(support),)
         if support.ndim > 1:
-            box = estimator._box
+            box = smallest_box(support)
         self.dims = []  # that lose something
         for dim, kept in enumerate(box, start=1):
             if len(kept) < support.shape[dim - 1]:

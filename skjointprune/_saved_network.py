@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._around import put_around
 from ._compact import names_of_tensors
 from ._context import kind_of_rows, seeded
-from ._crop import Frame
+from ._crop import Frame, smallest_box
 from ._labels import get_tensor, owner
 from ._plain_values import is_known
 from ._put_back import PutBack
@@ -91,7 +92,7 @@ def rebuild_network(
     _set_numbers_(module, description["numbers"])
     for place in description["scaled"]:
         own = {k: tensors[f"{place}.{k}"] for k in AROUND[place]}
-        module = _wrap(module, place, _layer_of(estimator, own))
+        module = put_around(module, place, _layer_of(estimator, own))
     module.eval()
     expected = tensors["check"]
     with _blaming(estimator.module):
@@ -138,7 +139,7 @@ def _input_shape(estimator) -> tuple[int, ...]:
     """Return the shape of what the finished network is given for one row."""
     if len(estimator.input_shape_) == 1:
         return (int(estimator.support_.sum()),)
-    return tuple(len(kept) for kept in estimator._box)
+    return tuple(map(len, smallest_box(estimator.support_)))
 
 
 def _outputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
@@ -185,17 +186,6 @@ def _layer_of(estimator, tensors: dict[str, Tensor]) -> nn.Module:
     layer = PutBack(estimator.n_features_in_)
     layer.weight, layer.places = nn.Parameter(tensors["weight"]), tensors["places"]
     return layer
-
-
-def _wrap(module: nn.Module, place: str, layer: nn.Module) -> nn.Module:
-    """Undo a step of `_unwrap`."""
-    wrapped = nn.Sequential()
-    parts = [(place, layer), ("network", module)]
-    if place == "targets":
-        parts = [("network", module), ("targets", layer)]
-    for name, part in parts:
-        wrapped.add_module(name, part)
-    return wrapped
 
 
 def _numbers(layer: nn.Module) -> dict[str, int | float]:

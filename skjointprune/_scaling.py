@@ -1,12 +1,12 @@
 """Fold the standardisation of inputs and targets into a finished network."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
+from ._around import put_around
 from ._channels import Network
 from ._context import kind_of_rows
 from ._data import Scaling
@@ -77,7 +77,7 @@ def fold_scaling(
         if mask is not None:
             scale, shift = scale * mask, shift * mask
         affine = Affine(scale.to(kind["dtype"]), shift.to(kind["dtype"]))
-        wrapped = nn.Sequential(OrderedDict(inputs=affine, network=module))
+        wrapped = put_around(module, "inputs", affine)
         # Around an image a convolution pads with zeros, after standardisation.
         module = _folded(module, network.first_layers, _fold_before_, wrapped, rows)
         within = "network." if module is wrapped else ""
@@ -85,7 +85,7 @@ def fold_scaling(
         scale = targets.scale.to(kind["device"])
         shift = targets.mean.to(kind["device"])
         affine = Affine(scale.to(kind["dtype"]), shift.to(kind["dtype"]))
-        wrapped = nn.Sequential(OrderedDict(network=module, targets=affine))
+        wrapped = put_around(module, "targets", affine)
         last = [] if network.last_layer is None else [within + network.last_layer]
         module = _folded(module, last, _fold_after_, wrapped, rows)
     return module

@@ -151,8 +151,7 @@ class InputFeatureSelector(
                 "`set_output(transform='default')`."
             )
         X = self._check_images(X)
-        support = self.get_support()
-        return torch.cat([*read_cropped(X, support, smallest_box(support))]).numpy()
+        return torch.cat([*read_cropped(X, self.get_support())]).numpy()
 
     def inverse_transform(self, X):
         """Put what `transform` returned back in place, with zeros for what went.

@@ -142,14 +142,12 @@ def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> in
     copied = deepcopy(module).eval()
     for name, made in vars(module).items():  # a traced module's copy lacks what is new
         vars(copied).setdefault(name, made)
-    run = None
+    run = _Shapes(fx.GraphModule(copied, graph))
     try:
-        run = _Shapes(fx.GraphModule(copied, graph))
         with torch.no_grad():
             out = run.run(rows)
     except Exception as error:
-        at = None if run is None else run.last
-        raise _does_not_run(module, shape, error, at) from error
+        raise _does_not_run(module, shape, error, run.last) from error
     if not isinstance(out, Tensor) or out.ndim != 2:
         raise _not_logits(out, f"{ROWS} rows")
     if len(out) != ROWS:

@@ -78,3 +78,7 @@ def assert_same_estimator(a, b, X):
     assert clone(b).get_params().keys() == a.get_params().keys()
     again = pickle.loads(pickle.dumps(b))
     np.testing.assert_array_equal(again.predict(X), b.predict(X))
+
+
+def row_names(ax):
+    return [label.get_text() for label in ax.get_yticklabels()]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from _helpers import RELEVANT
 from _pictures import make as classifier_of_images
+from matplotlib import pyplot as plt
 from sklearn.datasets import make_blobs
 
 from skjointprune import JointPruneClassifier
@@ -25,6 +26,14 @@ def seeds_and_threads():
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture
+def closed_figures():
+    """Draw into memory, and close what a test has drawn."""
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 import dataclasses
 import sys
 
-import matplotlib
 import numpy as np
 import pytest
+from _helpers import row_names
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -22,13 +22,7 @@ from skjointprune import (
     joint_prune_path,
 )
 
-matplotlib.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +37,6 @@ def searched(planted):
         (8,), n_alphas=3, cv=3, max_epochs=12, retrain_epochs=8, random_state=0
     )
     return clf.fit(*planted)
-
-
-def row_names(ax):
-    return [label.get_text() for label in ax.get_yticklabels()]
 
 
 # --- paths

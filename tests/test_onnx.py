@@ -23,6 +23,7 @@ from skjointprune import (
     __version__,
     export_onnx,
 )
+from skjointprune._crop import smallest_box
 from skjointprune._onnx import _json
 from skjointprune._rules import LAYER_RULES
 
@@ -201,7 +202,7 @@ def test_module_goes_through_torch_export_for_any_number_of_rows(case):
         X = np.asarray(X)[:, support]
     else:
         X = np.where(support, X, 0)
-        for dim, kept in enumerate(estimator._box, start=1):
+        for dim, kept in enumerate(smallest_box(support), start=1):
             X = X.take(kept, axis=dim)
     rows = torch.from_numpy(X).to(next(module.parameters()).dtype)
     shapes = ({0: torch.export.Dim("n_samples")},)

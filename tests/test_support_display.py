@@ -1,7 +1,7 @@
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from _helpers import row_names
 from matplotlib import pyplot as plt
 from sklearn.feature_selection import SelectKBest
 from torch import nn
@@ -12,13 +12,7 @@ from skjointprune import (
     SupportDisplay,
 )
 
-matplotlib.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +44,6 @@ def shown(display):
     """Return the values an image shows, and where it shows none."""
     values = display.im_.get_array()
     return values.filled(0), ~np.ma.getmaskarray(values)
-
-
-def row_names(ax):
-    return [label.get_text() for label in ax.get_yticklabels()]
 
 
 def test_image_shows_importances_of_retained_pixels_alone(fitted):

@@ -40,7 +40,7 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
-# Our setting is the same for all data, but for the noise, which is chosen for each.
+# Out of which ours is chosen for each data set and k.
 NOISES = (0.0, 0.5, 2.0)
 
 
