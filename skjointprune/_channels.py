@@ -6,8 +6,8 @@ biases, a normalisation's scale and shift), what rides along (running statistics
 the columns of weight that read it.
 """
 
-from copy import copy
-from dataclasses import dataclass, field
+from copy import copy, deepcopy
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -139,6 +139,11 @@ class Network:
         """Channels, and layers without a rule, that are never pruned, and why."""
         pinned = {c.name: c.pinned for c in self.channels if c.pinned}
         return pinned | self.without_rule
+
+    def copy(self) -> "Network":
+        """Return a network that can be changed without this one."""
+        channels = [c.copy() for c in self.channels]
+        return replace(self, module=deepcopy(self.module), channels=channels)
 
     def zeroed(self, channels: Channels) -> list[Axis]:
         """Return what is zero in a dead group: what makes a unit, or uses an input."""

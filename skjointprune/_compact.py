@@ -30,50 +30,24 @@ def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
                     t.index_fill_(axis.dim, dead.to(t.device), 0)
 
 
-def compact(network: Network, keep: Mapping[str, Tensor]) -> Network:
-    """Return a smaller network that computes what the zeroed one computes.
-
-    Parameters
-    ----------
-    network : Network
-        Left as it is.
-    keep : mapping of str to bool tensor
-        For names of channels, which to keep; the others are kept whole.
-
-    Returns
-    -------
-    Network
-        Over the retained inputs, with the retained units.
-    """
-    small = _copy(network)
-    compact_(small, keep)
-    return small
-
-
-def _copy(network: Network) -> Network:
-    """Return a network that can be changed without the one given."""
-    module = deepcopy(network.module)
-    return replace(
-        network, module=module, channels=[c.copy() for c in network.channels]
-    )
-
-
 TOLERANCE = 1e-4  # relative to the largest output
 
 
 def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool:
     """Tell whether the compact network computes what the zeroed one does, on rows."""
-    zeroed, small = _copy(network), compact(network, keep)
-    zero_groups_(zeroed, keep)
+    trial = network.copy()
+    zero_groups_(trial, keep)
+    trial.module.eval()
     left = rows
     if "inputs" in keep:
         kept = keep["inputs"].nonzero().flatten().to(rows.device)
         left = rows.index_select(network.input_dim, kept)
     with full_precision(rows.device), torch.no_grad():
         # copies, as the code may change what it is given
-        expected = zeroed.module.eval()(rows.clone())
+        expected = trial.module(rows.clone())
+        compact_(trial, keep)
         try:
-            got = small.module.eval()(left.clone())
+            got = trial.module(left.clone())
         except Exception:  # sizes that do not fit: whatever the module raises
             return False
     if got.shape != expected.shape:

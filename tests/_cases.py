@@ -3,10 +3,9 @@
 import sys
 
 import torch
-from _networks import Net, assert_cuts_are_exact, random_masks
+from _networks import Net, assert_cuts_are_exact, compact, random_masks
 from torch import nn
 
-from skjointprune._compact import compact
 from skjointprune._groups import find_groups
 from skjointprune._rules import LAYER_RULES
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skjointprune._compact import compact, zero_groups_
+from skjointprune._compact import compact_, zero_groups_
 from skjointprune._groups import find_groups
 
 
@@ -52,6 +52,13 @@ def random_masks(network, share=0.6):
             mask[torch.randint(channels.size, ())] = True
             keep[channels.name] = mask
     return keep
+
+
+def compact(network, keep):
+    """Return the compact network, and leave the one given as it is."""
+    small = network.copy()
+    compact_(small, keep)
+    return small
 
 
 def cut(network, keep):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch_pruning as tp
-from _networks import random_masks
+from _networks import compact, random_masks
 from torch import nn
 from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
@@ -18,7 +18,7 @@ from torchvision.models.swin_transformer import (
 )
 from torchvision.models.vgg import make_layers
 
-from skjointprune._compact import compact, compact_, zero_groups_
+from skjointprune._compact import compact_, zero_groups_
 from skjointprune._groups import find_groups
 from skjointprune._prunable import with_prunable_layers
 

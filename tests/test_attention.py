@@ -1,9 +1,10 @@
 import pytest
 import torch
+from _networks import compact
 from torch import nn
 
 from skjointprune._attention import MultiheadAttention
-from skjointprune._compact import compact, zero_groups_
+from skjointprune._compact import zero_groups_
 from skjointprune._groups import find_groups
 from skjointprune._penalties import PENALTIES
 from skjointprune._prunable import with_prunable_layers

@@ -3,11 +3,11 @@ from functools import partial
 
 import pytest
 import torch
-from _networks import Net, cut, random_masks, shaken
+from _networks import Net, compact, cut, random_masks, shaken
 from torch import nn
 
 from skjointprune._channels import Axis
-from skjointprune._compact import compact, compact_, is_exact
+from skjointprune._compact import compact_, is_exact
 from skjointprune._groups import find_groups
 from skjointprune._rules import LAYER_RULES
 from skjointprune.modules import ACTIVATIONS, MLP

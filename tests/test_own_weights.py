@@ -14,12 +14,11 @@ from _cases import (
     sequence,
     whole,
 )
-from _networks import Net, cut, random_masks
+from _networks import Net, compact, cut, random_masks
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from skjointprune._compact import compact
 from skjointprune._costs import macs_of_weights, saved_by_a_unit
 from skjointprune._groups import find_groups
 

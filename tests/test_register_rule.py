@@ -12,12 +12,11 @@ from _cases import (
     row_through,
     sequence,
 )
-from _networks import assert_cuts_are_exact, random_masks
+from _networks import assert_cuts_are_exact, compact, random_masks
 from joblib.externals.loky.backend.reduction import dumps
 from torch import nn
 
 from skjointprune import register_rule
-from skjointprune._compact import compact
 from skjointprune._groups import find_groups
 from skjointprune._rules import REGISTERED, layer_rule
 
