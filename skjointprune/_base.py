@@ -1,7 +1,6 @@
 """What every joint-pruning estimator has, whatever it predicts."""
 
 from abc import abstractmethod
-from copy import deepcopy
 from inspect import isclass
 from numbers import Integral, Real
 from typing import Any
@@ -151,7 +150,7 @@ class JointPruneEstimator(
         if self.pretrain_epochs:
             trainer.train_dense(network, data, self.pretrain_epochs, "pretrain")
         if self.distillation and epochs:
-            teacher = deepcopy(network)
+            teacher = network.copy()
             if not self.pretrain_epochs:
                 trainer.train_dense(teacher, data, epochs, "teach")
             trainer.teach(teacher, data)

@@ -116,7 +116,7 @@ class Trainer:
         def note(event: int, sparsifier: Sparsifier, scores: Scores) -> None:
             if schedule.point_at(event) is not None:
                 point = self._sparsified(sparsifier, schedule.alpha, data, scores)
-                point.network = deepcopy(network)
+                point.network = network.copy()
                 point.gates = deepcopy(data.gates)
                 points.append(point)
 
