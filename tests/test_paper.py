@@ -184,12 +184,16 @@ def test_slice_is_stratified_and_the_same_at_every_call(load, stand_in):
         ("MNIST", "no mnist.npz and no folder of torchvision's MNIST"),
         ("CIFAR-10", "no cifar10_jpeg.npz and no folder of torchvision's CIFAR10"),
         ("CIFAR-100", "no folder of torchvision's CIFAR100"),
-        ("Caltech-101", "no caltech101_128_jpeg.npz"),
+        (
+            "Caltech-101",
+            "no caltech101_128_jpeg.npz and no folder of torchvision's Caltech101",
+        ),
     ],
 )
-def test_data_that_is_not_there_is_named(load, tmp_path, name, said):
+def test_data_that_is_not_there_is_named_and_nothing_made(load, tmp_path, name, said):
     with pytest.raises(FileNotFoundError, match=said):
         load(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_mnist_is_read_from_the_folder_of_torchvision(load, tmp_path):
@@ -207,6 +211,36 @@ def test_mnist_is_read_from_the_folder_of_torchvision(load, tmp_path):
     split = load("MNIST", tmp_path)
     np.testing.assert_array_equal(split.X_train, images(split.y_train, 28, 1))
     assert split.X_test.shape == (10, 1, 28, 28)
+
+
+def test_caltech_is_read_from_the_folder_of_torchvision(load, tmp_path):
+    classes = tmp_path / "caltech101" / "101_ObjectCategories"
+    for name, n, color in (
+        ("BACKGROUND_Google", 33, (0, 0, 0)),
+        ("ant", 32, (200, 40, 40)),
+        ("beaver", 31, (90, 90, 90)),
+    ):
+        (classes / name).mkdir(parents=True)
+        for i in range(1, n + 1):
+            picture = Image.new("RGB", (40 + i, 60), color)
+            if name == "beaver":  # some have no colours
+                picture = picture.convert("L")
+            picture.save(classes / name / f"image_{i:04d}.jpg")
+    split = load("Caltech-101", tmp_path)
+    assert split.X_train.shape == (60, 3, 128, 128)
+    assert np.bincount(split.y_train).tolist() == [30, 30]
+    assert np.bincount(split.y_test).tolist() == [2, 1]
+    for label, color in enumerate([(200, 40, 40), (90, 90, 90)]):
+        found = split.X_train[split.y_train == label].mean(axis=(0, 2, 3))
+        np.testing.assert_allclose(found, color, atol=3)
+
+
+def test_a_folder_of_caltech_without_its_images_is_named(load, tmp_path):
+    (tmp_path / "caltech101").mkdir()
+    with pytest.raises(
+        FileNotFoundError, match="no folder of torchvision's Caltech101"
+    ):
+        load("Caltech-101", tmp_path)
 
 
 @pytest.mark.parametrize("classes", [10, 100])

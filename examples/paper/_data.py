@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from torchvision import datasets
 
 CALTECH_TRAIN = 30  # images a class, which is all that is customary to train on
+CALTECH_SIZE = 128, 128  # to which images of torchvision's folder are resized
 
 
 class Split(NamedTuple):
@@ -100,10 +101,11 @@ def _cifar100(folder):
 
 def _caltech101(folder):
     path = folder / "caltech101_128_jpeg.npz"
-    if not path.is_file():
-        raise FileNotFoundError(f"{str(folder)!r} has no {path.name}")
-    with np.load(path) as file:
-        whole = _packed(file["jpeg"], file["offsets"], file["y"])
+    if path.is_file():
+        with np.load(path) as file:
+            whole = _packed(file["jpeg"], file["offsets"], file["y"])
+    else:
+        whole = _caltech101_folder(folder, packed=path.name)
     rng = np.random.default_rng(0)
     in_train = np.zeros(len(whole), dtype=bool)
     for label in np.unique(whole.y):
@@ -111,16 +113,37 @@ def _caltech101(folder):
     return tuple(_some(whole, np.flatnonzero(at)) for at in (in_train, ~in_train))
 
 
+def _caltech101_folder(folder, packed):
+    if not (folder / "caltech101").is_dir():  # torchvision would make one
+        raise _not_there(datasets.Caltech101, folder, packed)
+    whole = _opened(datasets.Caltech101, folder, packed)
+
+    def image(i):
+        picture, _ = whole[i]
+        resized = picture.convert("RGB").resize(CALTECH_SIZE, Image.Resampling.BILINEAR)
+        return np.asarray(resized).transpose(2, 0, 1)
+
+    return _one_by_one(image, np.asarray(whole.y))
+
+
 def _torchvision(dataset: Any, folder, packed=None):
     """Read one of torchvision's data sets from where torchvision has put it."""
-    try:
-        both = [dataset(folder, train=train, download=False) for train in (True, False)]
-    except RuntimeError:  # what torchvision raises for files that are not there
-        files = f"no {packed} and " if packed else ""
-        raise FileNotFoundError(
-            f"{str(folder)!r} has {files}no folder of torchvision's {dataset.__name__}"
-        ) from None
+    both = [_opened(dataset, folder, packed, train=train) for train in (True, False)]
     return tuple(_array(_channels_first(one.data), one.targets) for one in both)
+
+
+def _opened(dataset: Any, folder, packed, **which):
+    try:
+        return dataset(folder, download=False, **which)
+    except RuntimeError:  # what torchvision raises for files that are not there
+        raise _not_there(dataset, folder, packed) from None
+
+
+def _not_there(dataset: Any, folder, packed):
+    files = f"no {packed} and " if packed else ""
+    return FileNotFoundError(
+        f"{str(folder)!r} has {files}no folder of torchvision's {dataset.__name__}"
+    )
 
 
 def _channels_first(X):
@@ -139,6 +162,12 @@ def _packed(jpeg, offsets, y):
         file = BytesIO(jpeg[offsets[i] : offsets[i + 1]].tobytes())
         return np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1)
 
+    return _one_by_one(image, y)
+
+
+def _one_by_one(image, y):
+    """Read images that a function returns one at a time, all of one shape."""
+
     def read(rows):
         X = np.empty((len(rows), *image(rows[0]).shape), np.uint8)
         for i, row in enumerate(rows):
@@ -152,8 +181,8 @@ def _some(part, kept):
     return Part(part.y[kept], lambda rows: part.read(kept[rows]))
 
 
-# name: reader, given the folder. MNIST and CIFAR-10 are packed files, or what
-# torchvision's own data sets have written there; CIFAR-100 is torchvision's.
+# name: reader, given the folder. All but CIFAR-100 are packed files, or else what
+# torchvision's own data sets have written there, as CIFAR-100 is.
 DATASETS = {
     "MNIST": _mnist,
     "CIFAR-10": _cifar10,
