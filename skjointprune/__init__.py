@@ -1,20 +1,20 @@
 """Joint pruning of a network's weights and inputs, as scikit-learn estimators."""
 
-from ._classifier import JointPruneClassifier
-from ._classifier_cv import JointPruneClassifierCV
-from ._onnx import export_onnx
-from ._path import PruningPath, joint_prune_path
-from ._path_display import PathDisplay
-from ._persistence import load, save
-from ._pruning_display import PruningDisplay
-from ._regressor import JointPruneRegressor
-from ._regressor_cv import JointPruneRegressorCV
-from ._report import NetworkSize, PruningReport
-from ._rules import register_rule
-from ._selector import InputFeatureSelector
-from ._stability import stability_selection
-from ._stability_result import StabilitySelection
-from ._support_display import SupportDisplay
+from ._estimators.classifier import JointPruneClassifier
+from ._estimators.classifier_cv import JointPruneClassifierCV
+from ._files.onnx import export_onnx
+from ._estimators.path import PruningPath, joint_prune_path
+from ._displays.path import PathDisplay
+from ._files.save_load import load, save
+from ._displays.pruning import PruningDisplay
+from ._estimators.regressor import JointPruneRegressor
+from ._estimators.regressor_cv import JointPruneRegressorCV
+from ._report.report import NetworkSize, PruningReport
+from ._graph.rules.layers import register_rule
+from ._estimators.selector import InputFeatureSelector
+from ._stability.resample import stability_selection
+from ._stability.result import StabilitySelection
+from ._displays.support import SupportDisplay
 
 __all__ = [
     "InputFeatureSelector",

@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from ._sklearn import Interval, StrOptions, validate_params
+from ._utils.sklearn import Interval, StrOptions, validate_params
 
 __all__ = ["PLANTED_KINDS", "make_planted"]
 

@@ -6,8 +6,8 @@ import torch
 from _networks import Net, assert_cuts_are_exact, compact, random_masks
 from torch import nn
 
-from skjointprune._groups import find_groups
-from skjointprune._rules import LAYER_RULES
+from skjointprune._graph.groups import find_groups
+from skjointprune._graph.rules.layers import LAYER_RULES
 
 ROW, SEQUENCE, IMAGE = (6,), (5, 6), (4, 6, 6)
 

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from skjointprune._compact import compact_, zero_groups_
-from skjointprune._groups import find_groups
+from skjointprune._graph.compact import compact_, zero_groups_
+from skjointprune._graph.groups import find_groups
 
 
 class Net(nn.Module):

@@ -20,9 +20,9 @@ from skjointprune import (
     JointPruneRegressor,
     JointPruneRegressorCV,
 )
-from skjointprune._groups import find_groups
-from skjointprune._labels import Labels
-from skjointprune._prunable import with_prunable_layers
+from skjointprune._graph.groups import find_groups
+from skjointprune._graph.labels import Labels
+from skjointprune._layers.stand_ins import with_prunable_layers
 
 ROOT = Path(__file__).parents[1]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from _helpers import assert_prox_minimises
 
-from skjointprune._penalties import PENALTIES, GroupL0, GroupLasso
+from skjointprune.penalties import PENALTIES, GroupL0, GroupLasso
 
 
 @pytest.mark.parametrize("penalty", [p() for p in PENALTIES.values()])

@@ -1,0 +1,246 @@
+"""`export_onnx`: a fitted estimator as one file that takes rows as `fit` took them."""
+
+import json
+import os
+import warnings
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from .._estimators.base import JointPruneEstimator
+from .._utils.context import kind_of_rows, seeded
+from .._pruning.crop import smallest_box
+from .._utils.optional import import_optional
+from .._estimators.selector import InputFeatureSelector
+
+
+class FullWidth(nn.Module):
+    """The finished network before which inputs are selected, its outputs read.
+
+    A copy on the CPU, from rows as `fit` took them to what `predict_proba` or
+    `predict` says of them.
+    """
+
+    outside: Tensor
+
+    def __init__(self, estimator: JointPruneEstimator):
+        super().__init__()
+        self.network = deepcopy(estimator.module_).cpu()
+        self.read = estimator._task().read
+        self.flat = not is_classifier(estimator) and estimator._flat
+        support = estimator.support_
+        box: Any = (np.flatnonzero(support),)
+        if support.ndim > 1:
+            box = smallest_box(support)
+        self.dims = []  # that lose something
+        for dim, kept in enumerate(box, start=1):
+            if len(kept) < support.shape[dim - 1]:
+                self.dims.append(dim)
+                self.register_buffer(f"kept{dim}", torch.from_numpy(kept))
+        outside = ~support[np.ix_(*box)]
+        self.zeroes = bool(outside.any())
+        self.register_buffer("outside", torch.from_numpy(outside))
+        self.eval()
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the predictions for rows."""
+        for dim in self.dims:
+            X = X.index_select(dim, self.get_buffer(f"kept{dim}"))
+        if self.zeroes:
+            X = X.masked_fill(self.outside, 0.0)
+        outputs = self.read(self.network(X))
+        return outputs.squeeze(1) if self.flat else outputs
+
+
+def export_onnx(estimator, path):
+    """Write a fitted estimator as one ONNX file, from raw inputs to predictions.
+
+    The file selects, scales and predicts: it takes rows with all the inputs that
+    `fit` took, in batches of any size, and needs neither torch nor this package to
+    run.
+
+    Parameters
+    ----------
+    estimator : JointPruneClassifier, JointPruneRegressor or one of their CV variants
+        A fitted one.
+    path : str or path-like
+        The file to write. One that is there is replaced once the new one is whole.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is none of the above.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If the network holds what torch cannot export for batches of any size.
+    ImportError
+        If onnx or onnxscript is not installed.
+    OSError
+        If `path` cannot be written.
+
+    See Also
+    --------
+    JointPruneClassifier.module_ : The network over the retained inputs.
+
+    Notes
+    -----
+    The input is ``X``, (n_samples, n_features) or (n_samples, channels, height,
+    width). A classifier's output is ``probabilities``, as of `predict_proba`; a
+    regressor's is ``predictions``, in the shape of `predict`. All are float32, or
+    float64 where `module_` computes in it: convert float64 tables and uint8 images
+    first, ``X.astype(np.float32)``, without scaling them. Values that are not finite
+    are not refused.
+
+    The metadata are JSON: `classes`, in the order of the probabilities; `input_shape`
+    of a row; `n_features_in`; `feature_names_in`, where there are names; `support`,
+    the retained inputs, positions in a row or in the ravel of an image; and
+    `estimator`, the name of its class.
+
+    Examples
+    --------
+    >>> import json, onnxruntime, tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> from skjointprune import JointPruneClassifier, export_onnx
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = JointPruneClassifier(max_epochs=5, retrain_epochs=5).fit(X, y)
+    >>> export_onnx(clf, path := tempfile.mkdtemp() + "/iris.onnx")
+    >>> session = onnxruntime.InferenceSession(path)
+    >>> session.run(None, {"X": X.astype("float32")})[0].shape
+    (150, 3)
+    """
+    _check(estimator)
+    install = '"skjointprune[onnx]"'
+    onnx = import_optional("onnx", "`export_onnx`", install)
+    import_optional("onnxscript", "`export_onnx`", install)  # torch converts with it
+    path = Path(path)
+    with TemporaryDirectory(prefix=".onnx", dir=path.parent) as folder:
+        proto = _converted(estimator)
+        _strip(proto)
+        proto.producer_name, proto.producer_version = "skjointprune", _version()
+        told = {name: _json(value) for name, value in _metadata(estimator).items()}
+        onnx.helper.set_model_props(proto, told)
+        onnx.checker.check_model(proto)
+        whole = Path(folder, path.name)
+        whole.write_bytes(proto.SerializeToString())
+        os.replace(whole, path)
+
+
+def _check(estimator: Any) -> None:
+    if isinstance(estimator, JointPruneEstimator):
+        check_is_fitted(estimator)
+        return
+    remedy = "pass a fitted estimator"
+    if isinstance(estimator, Pipeline):
+        remedy = (
+            "fit the estimator on raw inputs, or pass the last step, whose file takes "
+            "what the steps before it return"
+        )
+    elif isinstance(estimator, InputFeatureSelector):
+        remedy = "it predicts nothing: pass an estimator that does"
+    elif hasattr(estimator, "best_estimator_"):
+        remedy = "pass its `best_estimator_`"
+    raise TypeError(
+        "`estimator` must be a JointPruneClassifier or a JointPruneRegressor, or one "
+        f"of their CV variants. Got a {type(estimator).__name__}; {remedy}."
+    )
+
+
+def _converted(estimator: JointPruneEstimator) -> Any:
+    """Return the ONNX model, a message of protobuf, as torch makes it."""
+    module = FullWidth(estimator)
+    dtype = kind_of_rows(module.network)["dtype"]
+    rows = torch.zeros(2, *estimator.input_shape_, dtype=dtype)
+    shapes = ({0: torch.export.Dim("n_samples")},)
+    name = type(estimator.module_).__name__
+    output = "probabilities" if is_classifier(estimator) else "predictions"
+    # Tracing patches torch for all threads, so it takes its turn with fits.
+    with seeded(0, torch.device("cpu")), torch.no_grad(), warnings.catch_warnings():
+        # torch's own recurrent layers set these as they run; the file is right
+        warnings.filterwarnings("ignore", r"The tensor attributes .*_flat_weights")
+        try:
+            exported = torch.export.export(
+                module, (rows,), dynamic_shapes=shapes, strict=False
+            )
+        except Exception as error:  # of any kind: the network is the user's
+            raise ValueError(
+                f"torch.export cannot follow the network {name} for any number of "
+                f"rows ({_root(error)}). Rewrite the layer that lets Python decide by "
+                "values, or by the number of rows."
+            ) from error
+        try:
+            program = torch.onnx.export(
+                exported,
+                input_names=["X"],
+                output_names=[output],
+                dynamic_shapes=shapes,  # for the name
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+        except Exception as error:
+            raise ValueError(
+                f"The network {name} holds what torch cannot say in ONNX "
+                f"({_root(error)}). Replace that operation, or use a newer torch."
+            ) from error
+    assert program is not None
+    return program.model_proto
+
+
+def _root(error: BaseException) -> str:
+    """Return the first line of what an error began with."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    line = str(error).strip().partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {line}"
+
+
+def _strip(proto: Any) -> None:
+    """Drop torch's notes, which hold paths of this machine, and outweigh the rest."""
+    graph = proto.graph
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        value.ClearField("metadata_props")
+    bodies = [graph, *proto.functions]
+    for body in bodies:
+        body.ClearField("metadata_props")
+        for node in body.node:
+            node.ClearField("metadata_props")
+            # of a loop or a branch; to ask for one that is not there would make it
+            bodies += [a.g for a in node.attribute if a.HasField("g")]
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return __version__
+
+
+def _metadata(estimator: Any) -> dict[str, Any]:
+    found = {
+        "estimator": type(estimator).__name__,
+        "n_features_in": estimator.n_features_in_,
+        "input_shape": estimator.input_shape_,
+        "support": estimator.get_support(indices=True).tolist(),
+    }
+    if is_classifier(estimator):
+        found["classes"] = estimator.classes_.tolist()
+    if hasattr(estimator, "feature_names_in_"):
+        found["feature_names_in"] = estimator.feature_names_in_.tolist()
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return what an array of objects held as Python has it: a number, or a text."""
+    return value.item() if isinstance(value, np.generic) else str(value)

@@ -1,0 +1,198 @@
+"""Module to groups: which parameters live and die together.
+
+The graph comes from `torch.fx`; `_rules` says how the channels of each kind of layer
+hang together, `_labels` keeps what they say.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, fx, nn
+
+from .._layers.wrap import put_around
+from .network import Axis, Channels, Network
+from .._utils.context import kind_of_rows
+from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
+from .probes import (
+    gradients_tell_all,
+    note_what_speaks_,
+    pin_what_has_no_gradient_,
+)
+from .._layers.scatter_inputs import PutBack
+from .trace import run_shapes, trace
+from .propagate import walk
+
+
+def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
+    """Trace a module that maps rows of a shape to (rows, outputs) into its groups.
+
+    Raises
+    ------
+    ValueError
+        If the module cannot be traced, does not run on rows of this shape, does not
+        return one 2-D tensor, or has no parameters.
+    """
+    shape = tuple(input_shape)
+    if not any(p.requires_grad for p in module.parameters()):
+        raise ValueError(
+            f"`module` {type(module).__name__} has no parameters to train. Add a layer "
+            "that reads the inputs, such as torch.nn.Linear, or let some require "
+            "gradients."
+        )
+    there = set(vars(module))
+    try:
+        graph = trace(module, shape)
+        n_outputs = run_shapes(module, graph, shape)
+        labels = Labels(module)
+        inputs, positions = walk(module, graph, labels, shape)
+    finally:  # tracing leaves tensors that the code makes here
+        for made in set(vars(module)) - there:
+            delattr(module, made)
+    channels, input_dim = _collect(labels, inputs)
+    network = Network(
+        module,
+        channels,
+        shape,
+        input_dim,
+        n_outputs,
+        _first_layers(module, graph) if len(shape) == 1 else [],
+        _last_layer(module, graph),
+        positions,
+        without_rule=labels.without_rule,
+        by_function=labels.by_function,
+    )
+    note_what_speaks_(network)
+    pin_what_has_no_gradient_(network)
+    return network
+
+
+def let_inputs_go(network: Network, rows: Tensor) -> Network:
+    """Return a network over a table that can lose inputs, which are pinned in this one.
+
+    It is the same behind a layer that puts inputs in place. Or it is the one given,
+    where gradients do not tell what inputs are worth to some rows, as of those that
+    are looked up.
+    """
+    (width,) = network.input_shape
+    layer = PutBack(width).to(**kind_of_rows(network.module))
+    module = put_around(network.module, "places", layer)
+    found = find_groups(module, network.input_shape)
+    if found.inputs.pinned or not gradients_tell_all(network.module, rows):
+        network.inputs.pinned = (
+            f"{network.inputs.pinned}, and gradients do not tell what they are worth"
+        )
+        return network
+    _name_as_within_(found, "network.")
+    return found
+
+
+def _name_as_within_(network: Network, prefix: str) -> None:
+    """Call layers what they are called in the module whose names have a prefix here."""
+    names: dict[str, int] = {}
+    for channels in network.hidden:
+        path = channels.name.partition("#")[0]
+        if f"{path}." == prefix:  # a parameter of the module itself
+            path = channels.produced_by[0].tensor
+        name = path.removeprefix(prefix)
+        names[name] = names.get(name, 0) + 1
+        channels.name = name if names[name] == 1 else f"{name}#{names[name]}"
+        if channels.pinned:
+            channels.pinned = channels.pinned.replace(f"'{prefix}", "'")
+    network.without_rule = {
+        name.removeprefix(prefix): why.replace(f"'{prefix}", "'")
+        for name, why in network.without_rule.items()
+    }
+
+
+def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
+    """Gather groups that hang together alike into channels.
+
+    Returns the inputs, then the others in the order of their first layers; and the
+    dimension of a row that holds the inputs.
+    """
+    roles = (b for there in labels.bound.values() for b in there.values())
+    bound = [(b, labels.roots(b.labels)) for b in roles]
+    why = labels.why()
+    roots = labels.roots(inputs.flatten()).view(inputs.shape)
+    dims = [d for d in range(inputs.ndim) if varies(roots, d)]
+    # the inputs of an image are its channels, whatever the code reads
+    dim = dims[0] if dims and inputs.ndim < 3 else 0
+    own = roots.movedim(dim, 0).reshape(roots.shape[dim], -1)[:, 0].tolist()
+    pinned = next((why[r] for r in set(roots.flatten().tolist()) if r in why), None)
+    if set(dims) - {dim}:
+        pinned = pinned or "they are read one by one, not by channels"
+    elif len(set(own)) < len(own):
+        pinned = pinned or "they are read in groups"
+    of_inputs = set(roots.flatten().tolist())
+    for b, of in bound:
+        if b.role == "average" and of_inputs.intersection(of.tolist()):
+            pinned = pinned or f"{b.tensor.rpartition('.')[0]!r} takes means over them"
+    channels = [_channels("inputs", own if pinned is None else [], bound)]
+    channels[0].size, channels[0].pinned = len(own), pinned
+
+    touched: dict[int, list[int]] = {}
+    for i, (_, slots) in enumerate(bound):
+        for root in set(slots.tolist()) - {CONSTANT}:
+            touched.setdefault(root, []).append(i)
+    alike: dict[tuple, list[int]] = {}
+    for root in sorted(touched):
+        if root not in of_inputs:
+            alike.setdefault((*touched[root], why.get(root)), []).append(root)
+    names: dict[str, int] = {}
+    for (*at, reason), members in alike.items():
+        some = [bound[i] for i in at]
+        made_by = [b.tensor for b, _ in some if b.role == "produce"]
+        if reason == OUTPUT or not made_by:
+            continue
+        name = made_by[0].rpartition(".")[0] or made_by[0]
+        names[name] = names.get(name, 0) + 1
+        if names[name] > 1:
+            name = f"{name}#{names[name]}"
+        found = _channels(name, members, some)
+        if reason is None and not found.read_by:
+            reason = "no weights read them"
+        if reason is None and len(members) == 1 and max(found.units_each) > 1:
+            reason = "they all hang together"
+        found.pinned = reason
+        channels.append(found)
+    return channels, dim + 1
+
+
+def _channels(
+    name: str, members: list[int], bound: list[tuple[Bound, Tensor]]
+) -> Channels:
+    """Make channels of the groups that some roots stand for."""
+    found = Channels(name, len(members))
+    number = {root: i for i, root in enumerate(members)}
+    lists = {
+        "produce": found.produced_by,
+        "carry": found.carried_by,
+        "read": found.read_by,
+        "count": found.counted_by,
+        "average": found.averaged_by,
+    }
+    for b, roots in bound:
+        slots = torch.tensor([number.get(r, CONSTANT) for r in roots.tolist()])
+        if (slots == CONSTANT).all():
+            continue
+        plain = torch.equal(slots, torch.arange(len(members)))
+        lists[b.role].append(Axis(b.tensor, b.dim, None if plain else slots, b.of))
+    return found
+
+
+def _first_layers(module: nn.Module, graph: fx.Graph) -> list[str]:
+    users = next(n for n in graph.nodes if n.op == "placeholder").users
+    if any(user.op != "call_module" for user in users):
+        return []
+    names = dict.fromkeys(str(user.target) for user in users)
+    linear = all(type(module.get_submodule(n)) is nn.Linear for n in names)
+    return [*names] if linear else []
+
+
+def _last_layer(module: nn.Module, graph: fx.Graph) -> str | None:
+    (source,) = next(n for n in graph.nodes if n.op == "output").all_input_nodes
+    if source.op != "call_module":
+        return None
+    name = str(source.target)
+    linear = type(module.get_submodule(name)) is nn.Linear
+    return name if linear and len(source.users) == 1 else None

@@ -1,0 +1,152 @@
+"""Channels of a network, and the parameters that belong to each.
+
+The *channels* of a network are its inputs and the units of each layer. All that
+belongs to one channel is a *group*: the parameters that produce it (rows of weights,
+biases, a normalisation's scale and shift), what rides along (running statistics) and
+the columns of weight that read it.
+"""
+
+from copy import copy, deepcopy
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from .labels import CONSTANT
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension of one parameter or buffer, named as in `state_dict`.
+
+    `slots`, (size of the dimension,), says whose channel each slot is, -1 for none of
+    these channels; None where slot i is channel i. What reads channels, or takes means
+    over them, does so along the dimension `of` what its layer is given.
+    """
+
+    tensor: str
+    dim: int
+    slots: Tensor | None = field(default=None, compare=False, repr=False)
+    of: int = field(default=1, compare=False, repr=False)
+
+    def where(self, mask: Tensor, otherwise: bool = False) -> Tensor:
+        """Return a mask of channels as a mask of slots."""
+        if self.slots is None:
+            return mask
+        slots = self.slots.to(mask.device)
+        return torch.where(slots == CONSTANT, otherwise, mask[slots.clamp(min=0)])
+
+    def factors(self, values: Tensor) -> Tensor:
+        """Return a factor for each channel as one for each slot, 1 for others."""
+        if self.slots is None:
+            return values
+        slots = self.slots.to(values.device)
+        return torch.where(slots == CONSTANT, 1.0, values[slots.clamp(min=0)])
+
+    def sum(self, values: Tensor, size: int) -> Tensor:
+        """Return values of slots, (slots,), summed into each of `size` channels."""
+        if self.slots is None:
+            return values
+        slots = self.slots.to(values.device)
+        mine = slots != CONSTANT
+        sums = torch.zeros(size, dtype=values.dtype, device=values.device)
+        return sums.index_add_(0, slots[mine], values[mine])
+
+
+@dataclass
+class Channels:
+    """Channels that hang together alike: `size` groups of parameters.
+
+    `produced_by` are the parameters that must be zero for a channel to be zero,
+    `carried_by` what shrinks with it, `read_by` the weights that consume it. `pinned`
+    says why these channels must be kept whole. `counted_by` are attributes of layers
+    that say how many there are, `averaged_by` those of layers that take means over
+    them, where they must be zero to go.
+    """
+
+    name: str
+    size: int
+    produced_by: list[Axis] = field(default_factory=list)
+    carried_by: list[Axis] = field(default_factory=list)
+    read_by: list[Axis] = field(default_factory=list)
+    pinned: str | None = None
+    counted_by: list[Axis] = field(default_factory=list)
+    averaged_by: list[Axis] = field(default_factory=list)
+
+    @property
+    def units_each(self) -> set[int]:
+        """Of how many units one channel is, in the layers that make it.
+
+        1, or more, as a head of attention or a group of a grouped convolution is.
+        """
+        mine = torch.ones(self.size, dtype=torch.bool)
+        counts = (int(axis.where(mine).sum()) for axis in self.produced_by)
+        return {count // self.size for count in counts}
+
+    def copy(self) -> "Channels":
+        """Return channels with lists of their own."""
+        new = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, list):
+                setattr(new, name, list(value))
+        return new
+
+    @property
+    def axes(self) -> list[Axis]:
+        """Every axis that shrinks when a channel is removed."""
+        # once each: a weight may read channels that it makes elsewhere
+        return [*dict.fromkeys(self.produced_by + self.carried_by + self.read_by)]
+
+
+@dataclass
+class Network:
+    """A module and its channels: the inputs first, then layer by layer.
+
+    `input_shape` is that of one row, of which dimension `input_dim` (1 is the first)
+    holds the inputs. `first_layers` are the linear layers that read a table's inputs as
+    they come; empty where something else stands before. `last_layer` is the linear
+    layer whose outputs leave as they are, None where something else comes after.
+    `positions` is how often each weight is used for one row. `speaking` are
+    the axes of weights that read a constant of units that are zero. `without_rule` are
+    layers whose own parameters no rule tells of, `by_function` weights that a function
+    in the code reads with, whatever their layer does.
+    """
+
+    module: nn.Module
+    channels: list[Channels]
+    input_shape: tuple[int, ...]
+    input_dim: int
+    n_outputs: int
+    first_layers: list[str] = field(default_factory=list)
+    last_layer: str | None = None
+    positions: dict[str, int] = field(default_factory=dict)
+    speaking: set[Axis] = field(default_factory=set)
+    without_rule: dict[str, str] = field(default_factory=dict)
+    by_function: set[str] = field(default_factory=set)
+
+    @property
+    def inputs(self) -> Channels:
+        """The channels of the network's input."""
+        return self.channels[0]
+
+    @property
+    def hidden(self) -> list[Channels]:
+        """The channels between input and output."""
+        return self.channels[1:]
+
+    @property
+    def kept_whole(self) -> dict[str, str]:
+        """Channels, and layers without a rule, that are never pruned, and why."""
+        pinned = {c.name: c.pinned for c in self.channels if c.pinned}
+        return pinned | self.without_rule
+
+    def copy(self) -> "Network":
+        """Return a network that can be changed without this one."""
+        channels = [c.copy() for c in self.channels]
+        return replace(self, module=deepcopy(self.module), channels=channels)
+
+    def zeroed(self, channels: Channels) -> list[Axis]:
+        """Return what is zero in a dead group: what makes a unit, or uses an input."""
+        if channels is self.inputs:
+            return channels.produced_by + channels.read_by
+        return channels.produced_by

@@ -1,0 +1,291 @@
+"""Send labels through the graph of a module, by the rules of layers and functions."""
+
+import inspect
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from .rules.arithmetic import together
+from .rules.functions import FILLED, function_name, function_rule
+from .labels import (
+    CONSTANT,
+    Counted,
+    CountedFloat,
+    CountedInt,
+    Labels,
+    all_differ,
+    get_tensor,
+    owner,
+    varies,
+)
+from .rules.products import label_product, only_multiplies, product_at
+from .rules.layers import PinnedParts, layer_rule
+from .tracer import DECIDES
+
+
+def walk(
+    module: nn.Module, graph: fx.Graph, labels: Labels, shape: tuple[int, ...]
+) -> tuple[Tensor, dict[str, int]]:
+    """Send labels through the graph.
+
+    Returns those of the inputs, and how often a row uses each weight.
+    """
+    at: dict[fx.Node, Any] = {}
+    positions: dict[str, int] = {}
+    inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
+    rows, *_ = graph.find_nodes(op="placeholder")
+
+    def used(weight: str, times: int) -> None:
+        weight = labels.canonical(weight)
+        positions[weight] = positions.get(weight, 0) + times
+
+    for node in graph.nodes:
+        labels.shape, labels.node = node.meta.get("shape", ()), node.name
+        product = product_at(module, node)
+        # with its first user, when more is known
+        if node.op == "get_attr" or only_multiplies(module, node):
+            continue
+        if node is rows:
+            out: Any = inputs.expand(2, *shape)
+        elif node.op == "placeholder":
+            out = node.meta["value"]  # its default
+        elif product is not None and isinstance(at[product.given], Tensor):
+            out = label_product(product, module, at[product.given], labels)
+            used(product.weight, out.numel() // 2 // out.shape[product.of])
+        else:
+            args, kwargs = _given(module, node, labels, at)
+            if node.op == "output":
+                labels.leave(args[0])
+                break
+            if node.op == "call_module":
+                out = _call_layer(module, node, args, kwargs, labels)
+                for weight, times in _uses(module, node).items():
+                    used(weight, times)
+            else:
+                out = _call(node, args, dict(kwargs), labels)
+        if isinstance(out, PinnedParts) and "shape" in node.meta:
+            out = out.label[0].expand(labels.shape)
+        if isinstance(out, Tensor) and tuple(out.shape) != labels.shape:
+            raise ValueError(
+                f"The rule for {node.target} returned labels of shape "
+                f"{tuple(out.shape)} for an output of shape {labels.shape}. Let it "
+                "return one label for each number of the output."
+            )
+        at[node] = out
+        if DECIDES in node.meta or node.target is torch._assert:
+            why = f"the code decides by their number at {node.name!r}"
+            labels.pin(_counted_behind(node, at), why)
+    return inputs, positions
+
+
+def _given(
+    module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
+) -> tuple[Any, Any]:
+    """Return what a node is given, labels for tensors; label those of the module."""
+    own = labels.shape, labels.node
+    for held in node.all_input_nodes:
+        if held.op == "get_attr" and held not in at:
+            labels.shape, labels.node = held.meta.get("shape", ()), held.name
+            at[held] = _attribute(module, held, labels, at)
+    labels.shape, labels.node = own
+    return fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
+
+
+def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
+    """Return at how many positions of a row a layer uses each of its weights."""
+    layer = module.get_submodule(str(node.target))
+    weight = getattr(layer, "weight", None)
+    if isinstance(layer, nn.Embedding) or not isinstance(weight, Tensor):
+        return {}
+    spread_out = getattr(layer, "transposed", False)
+    shape = (node.all_input_nodes[0] if spread_out else node).meta.get("shape", ())
+    if weight.ndim < 2 or len(shape) < 2:
+        return {}
+    channels = shape[-1 if isinstance(layer, nn.Linear) else 1]
+    times = torch.Size(shape).numel() // 2 // channels
+    own = layer.named_parameters(str(node.target), recurse=False)
+    return {name: times for name, p in own if p.ndim > 1}
+
+
+def _call_layer(
+    module: nn.Module, node: fx.Node, args: Any, kwargs: Any, labels: Labels
+) -> Any:
+    """Apply the rule of a layer."""
+    name = str(node.target)
+    layer = module.get_submodule(name)
+    if not args and len(kwargs) == 1:  # the input, by its name
+        args, kwargs = tuple(kwargs.values()), {}
+    plain = all(isinstance(a, Tensor) for a in args)
+    plain &= not any(isinstance(a, Tensor | PinnedParts) for a in kwargs.values())
+    hooked = layer._forward_pre_hooks or layer._forward_hooks  # do what they like
+    rule = layer_rule(layer)
+    if rule is not None and args and plain and not hooked:
+        try:
+            out = rule(layer, name, args[0] if len(args) == 1 else args, labels)
+        except Exception as error:
+            raise ValueError(
+                f"The rule for {type(layer).__name__} {name!r} raises "
+                f"{type(error).__name__}: {error}. Correct it (docs/add-a-layer.md "
+                "says what a rule may do), or register one that returns NotImplemented."
+            ) from error
+        if out is not NotImplemented:
+            return out
+    what = f"{type(layer).__name__} {name!r}" + " with hooks" * bool(hooked)
+    if any(True for _ in layer.parameters()):
+        labels.without_rule[name] = f"there is no rule for {what}"
+    return _no_rule(labels, [args, kwargs], what)
+
+
+def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> Any:
+    """Apply the rule of a function or method, or compute where no channel is met."""
+    if not args and "input" in kwargs:
+        args = (kwargs.pop("input"),)
+    flat: list[Any] = []
+    fx.node.map_aggregate((args, kwargs), flat.append)
+    x: Any = args[0] if args else None
+    if isinstance(x, PinnedParts) and node.target in (operator.getitem, getattr):
+        return x
+    if node.target is operator.getitem and not isinstance(x, Tensor):
+        return x[args[1]]
+    if not any(isinstance(a, Tensor | PinnedParts) for a in flat):
+        numbers = [a for a in flat if isinstance(a, Counted)]
+        if "shape" in node.meta:
+            alike = function_name(node) in FILLED
+            return labels.made([*args, *kwargs.values()], alike)
+        of = [of for n in numbers for of in n.of]
+        return _number(node.meta["value"], of, computed=True)
+    if node.target is getattr and "shape" in node.meta:
+        return getattr(x, args[1])
+    if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
+        return _answer(x, args, kwargs, node)
+    rule = function_rule(node)
+    out = NotImplemented
+    if rule is not None and not any(isinstance(a, PinnedParts) for a in flat):
+        try:
+            inspect.signature(rule).bind(labels, *args, **kwargs)
+        except TypeError:
+            pass
+        else:
+            out = rule(labels, *args, **kwargs)
+    if out is NotImplemented:
+        name = getattr(node.target, "__name__", node.target)
+        return _no_rule(labels, flat, f"{name} at {node.name!r}")
+    return out
+
+
+def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
+    """Return the numbers of channels that a number, or an answer, comes of."""
+    found, todo, seen = [], [node], set()
+    while todo:
+        seen.add(of := todo.pop())
+        value = at.get(of)  # of all but what a product multiplies by
+        values = value if isinstance(value, tuple | list) else [value]
+        numbers = [v for v in values if isinstance(v, Counted)]
+        found += numbers
+        # a size that is taken from several comes of none of the others
+        if not numbers and of.target is not operator.getitem:
+            todo += [n for n in of.all_input_nodes if n not in seen]
+    return found
+
+
+QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_device")
+
+
+def _is_question(node: fx.Node) -> bool:
+    """Tell whether a node asks for something other than numbers of a tensor."""
+    asks = node.target is getattr or node.target in QUESTIONS
+    return asks and "value" in node.meta
+
+
+def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
+    """Return a size, a type or a device, and mark what comes of how many there are."""
+    value = node.meta["value"]
+    along = [[(x, d)] if varies(x, d) else [] for d in range(x.ndim)]
+    if isinstance(value, torch.Size):
+        return tuple(_number(n, of) for n, of in zip(value, along, strict=True))
+    if node.target == "size":
+        return _number(value, along[args[1] if len(args) > 1 else kwargs["dim"]])
+    if node.target == "numel":
+        return _number(value, [of for ofs in along for of in ofs])
+    return value
+
+
+def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) -> Any:
+    """Mark a number, or several, if it comes of how many channels there are."""
+    if not of or isinstance(value, bool | Counted):
+        return value
+    if isinstance(value, tuple):
+        return tuple(_number(v, of, computed) for v in value)
+    kinds = {int: CountedInt, float: CountedFloat}
+    if type(value) not in kinds:
+        return value
+    number = kinds[type(value)](value)
+    number.of, number.computed = of, computed
+    return number
+
+
+def _no_rule(labels: Labels, given: Any, what: str) -> PinnedParts:
+    why = f"there is no rule for {what}"
+    labels.pin(given, why)
+    label = labels.fresh(1)
+    labels.pin(label, why)
+    return PinnedParts(label)
+
+
+def _met(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
+    """Return labels of what a tensor meets elementwise."""
+    users = [u for u in node.users if function_rule(u) is together]
+    found = [at.get(n) for user in users for n in user.all_input_nodes]
+    return [x for x in found if isinstance(x, Tensor)]
+
+
+def _meets_no_rule(node: fx.Node) -> bool:
+    """Tell whether torch does with a tensor, or what comes of it, what has no rule."""
+    for user in node.users:
+        home = getattr(user.target, "__module__", None) or "torch"
+        of_torch = user.op != "call_module" and home.partition(".")[0] == "torch"
+        if of_torch and function_rule(user) is None:
+            return True
+        if user.all_input_nodes == [node] and _meets_no_rule(user):
+            return True
+    return False
+
+
+def _attribute(
+    module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
+) -> Tensor:
+    """Label a tensor that the code uses by itself."""
+    name = str(node.target)
+    if all(_is_question(user) for user in node.users):
+        return labels.pinned(f"{name!r} is asked for its size or type")
+    held = get_tensor(module, name)
+    long = [d for d, n in enumerate(held.shape) if n > 1]
+    if not long:
+        return torch.full(held.shape, CONSTANT)
+    if not labels.has(name):
+        return labels.pinned("the code makes a tensor of their size")
+    if len(long) > 1:  # at many positions: of channels where what it meets is
+        long = [
+            d
+            for d in long
+            for x in _met(node, at)
+            if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
+        ]
+    if len(set(long)) != 1:
+        why = f"{name!r} is used by itself"
+        bare = layer_rule(owner(module, name)[0]) is None
+        if bare and isinstance(held, nn.Parameter) and _meets_no_rule(node):
+            labels.without_rule.setdefault(name, why)
+        for d in range(held.ndim):
+            whole = labels.fresh(held.shape[d])
+            labels.pin(whole, why)
+            labels.carry(name, d, whole)
+        return labels.pinned(why)
+    v = labels.fresh(held.shape[long[0]])
+    if isinstance(held, nn.Parameter):
+        v = labels.produce(name, long[0], v)
+    else:
+        labels.carry(name, long[0], v)
+    return labels.spread(v, long[0])

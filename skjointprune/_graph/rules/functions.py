@@ -1,0 +1,127 @@
+"""Functions and methods of tensors, by name, and their rules: what they do to labels.
+
+A rule is given `Labels` to speak to and the function's own arguments, with labels in
+place of tensors; it returns labels of the function's output.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, fx
+
+from . import arithmetic as compute
+from . import shapes as shape
+
+ELEMENTWISE = (
+    "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul",
+    "alpha_dropout", "and", "asin", "asinh", "atan", "atan2", "atanh", "bernoulli",
+    "bool", "ceil", "celu", "clamp", "clamp_max", "clamp_min", "clip", "clone",
+    "contiguous", "copysign", "cos", "cosh", "detach", "div", "divide", "double",
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "eq", "erf", "erfc",
+    "exp", "exp2", "expand_as", "expm1", "feature_alpha_dropout", "float",
+    "float_power", "floor", "floordiv", "fmod", "frac", "ge", "gelu", "greater",
+    "greater_equal", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "heaviside", "hypot", "iadd", "imul", "int", "invert", "isfinite",
+    "isinf", "isnan", "isub", "itruediv", "le", "leaky_relu", "lerp", "less",
+    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
+    "logsigmoid", "long", "lt", "masked_fill", "maximum", "minimum", "mish", "mod",
+    "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "not_equal", "or",
+    "positive", "pow", "reciprocal", "relu", "relu6", "remainder", "round", "rrelu",
+    "rsqrt", "rsub", "selu", "sgn", "sigmoid", "sign", "silu", "sin", "sinc",
+    "sinh", "softplus", "softshrink", "softsign", "sqrt", "square", "sub",
+    "subtract", "tan", "tanh", "tanhshrink", "_threshold", "threshold",
+    "true_divide", "truediv", "trunc", "where", "xlogy", "xor",
+)  # fmt: skip
+SAME = (
+    "empty_like", "full_like", "normalize", "ones_like", "rand_like", "randn_like",
+    "stochastic_depth", "to", "type", "type_as", "zeros_like",
+)  # fmt: skip
+MOVES = (
+    "flip", "moveaxis", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose",
+    "unsqueeze",
+)  # fmt: skip
+POOLS = (
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d",
+    "avg_pool2d", "avg_pool3d", "interpolate", "max_pool1d", "max_pool2d", "max_pool3d",
+    "upsample",
+)  # fmt: skip
+REDUCTIONS = (
+    "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "mean", "nanmean",
+    "nansum", "prod", "std", "sum", "var",
+)  # fmt: skip
+FILLED = (
+    "empty",
+    "full",
+    "ones",
+    "rand",
+    "randn",
+    "zeros",
+)  # whose numbers follow no position
+
+# Rules by the name of a function (of operator, torch or torch.nn.functional) or of a
+# tensor's method: in all of these places a name means the same.
+FUNCTION_RULES: dict[str, Callable] = {
+    **dict.fromkeys(ELEMENTWISE, compute.together),
+    **dict.fromkeys(SAME, compute.same),
+    **dict.fromkeys(POOLS, compute.each_channel),
+    **dict.fromkeys(REDUCTIONS, compute.reduce),
+    **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
+    **dict.fromkeys(("max", "median", "min"), compute.extreme),
+    **dict.fromkeys(("layer_norm", "rms_norm"), compute.normalised),
+    **dict.fromkeys(("cat", "concat", "concatenate"), shape.concatenate),
+    **dict.fromkeys(("view", "reshape"), shape.view),
+    **dict.fromkeys(("new_empty", "new_full", "new_ones", "new_zeros"), shape.made),
+    **{name: shape.native(getattr(Tensor, name)) for name in MOVES},
+    **{
+        name: shape.taken(getattr(Tensor, name))
+        for name in ("narrow", "select", "unbind")
+    },
+    **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
+    **dict.fromkeys(("softmax", "log_softmax", "softmin"), compute.couple_along),
+    **dict.fromkeys(("cumprod", "cumsum"), compute.couple_along),
+    **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),
+    "stack": shape.stack,
+    "flatten": shape.flatten,
+    "unflatten": shape.unflatten,
+    "chunk": shape.pieces,
+    "glu": compute.glu,
+    "split": shape.split,
+    "getitem": shape.index,
+    "pad": shape.pad,
+    "roll": shape.roll,
+    "squeeze": shape.squeeze,
+    "expand": shape.expand,
+    "repeat": shape.repeat,
+    "pixel_shuffle": shape.pixel_shuffle,
+    "pixel_unshuffle": shape.pixel_unshuffle,
+    "channel_shuffle": shape.channel_shuffle,
+}
+
+
+def function_rule(node: fx.Node) -> Callable | None:
+    """Return the rule of a function or method in a traced graph, if there is one."""
+    name = function_name(node)
+    if name is None:
+        return None
+    return FUNCTION_RULES.get(name.removesuffix("_"))  # in place or not
+
+
+def function_name(node: fx.Node) -> str | None:
+    """Return the name of a method, or of a function of Python, torch or torchvision.
+
+    That of "conv2d.default" is its first part: so overloads, which `torch.export`
+    calls, have the rules of functions. Operators that others register have none.
+    """
+    if node.op == "call_method":
+        return str(node.target)
+    if node.op != "call_function":
+        return None
+    target: Any = node.target
+    home = (getattr(target, "__module__", None) or "torch").split(".")
+    if home[0] not in ("_operator", "torch", "torchvision"):
+        return None
+    if home[:2] == ["torch", "_ops"] and home[2:] not in (["aten"], ["torchvision"]):
+        return None
+    return target.__name__.partition(".")[0]

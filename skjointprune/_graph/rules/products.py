@@ -1,0 +1,102 @@
+"""Functions that multiply by a parameter: `F.linear(x, self.weight)`, `x @ self.W`.
+
+They do what a layer does, and have the rule of one.
+"""
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, fx, nn
+
+from .functions import function_name
+from ..labels import Labels, get_tensor, owner
+from .layers import count_sizes, multiply
+
+# The dimension of a weight that reads, and that of what is read.
+READS = {
+    "linear": (1, -1),
+    "matmul": (0, -1),
+    "mm": (0, -1),
+    "conv1d": (1, 1),
+    "conv2d": (1, 1),
+    "conv3d": (1, 1),
+}
+# What swaps the dimensions of one that has two.
+TURNS = ("t", "T", "mT", "transpose", "swapaxes", "swapdims")
+ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+
+
+class Product(NamedTuple):
+    """A function that multiplies what it is given by a parameter."""
+
+    given: fx.Node
+    weight: str
+    bias: str | None
+    reads: int  # dimension of the weight
+    of: int  # dimension of what is given
+
+
+def product_at(module: nn.Module, node: fx.Node) -> Product | None:
+    """Return the product that a node is, if it is one by parameters of the module."""
+    name = function_name(node)
+    if name not in READS:
+        return None
+    given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
+    others = ("other", "mat2")
+    given |= {"weight" if k in others else k: v for k, v in node.kwargs.items()}
+    x = given.get("input")
+    turned = _turned(module, given.get("weight"))
+    weight = turned or _parameter(module, given.get("weight"))
+    bias = _parameter(module, given.get("bias"))
+    computed = given.get("bias") is not None and bias is None
+    if weight is None or computed or given.get("groups", 1) != 1:
+        return None
+    # what is the same for all rows is no product by rows
+    if not isinstance(x, fx.Node) or x.op == "get_attr" or _turned(module, x):
+        return None
+    if (get_tensor(module, weight).ndim == 2) == name.startswith("conv"):
+        return None
+    reads, of = READS[name]
+    return Product(x, weight, bias, 1 - reads if turned else reads, of)
+
+
+def _turned(module: nn.Module, node: Any) -> str | None:
+    """Return the name of the parameter of two dimensions that a node turns, if any."""
+    if not isinstance(node, fx.Node) or not node.args:
+        return None
+    name: Any = node.args[1] if node.target is getattr else function_name(node)
+    swapped = [d % 2 for d in node.args[1:] if isinstance(d, int)]
+    if name not in TURNS or sorted(swapped) not in ([], [0, 1]):
+        return None
+    weight = _parameter(module, node.args[0])
+    if weight is None or get_tensor(module, weight).ndim != 2:
+        return None
+    return weight
+
+
+def only_multiplies(module: nn.Module, node: fx.Node) -> bool:
+    """Tell whether a node is a turned parameter, met by nothing but products by it."""
+    if not _turned(module, node):
+        return False
+    products = [product_at(module, user) for user in node.users]
+    return all(p is not None and p.given is not node for p in products)
+
+
+def _parameter(module: nn.Module, node: Any) -> str | None:
+    """Return the name of the parameter that a node gets, if it gets one."""
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
+        return None
+    name = str(node.target)
+    return name if isinstance(get_tensor(module, name), nn.Parameter) else None
+
+
+def label_product(
+    product: Product, module: nn.Module, x: Tensor, labels: Labels
+) -> Tensor:
+    """Do as the rule of a layer does; return the labels of what is made."""
+    _, weight, bias, reads, of = product
+    ins, out = multiply(labels, x, weight, bias, reads, of)
+    labels.by_function.add(labels.canonical(weight))
+    layer, _ = owner(module, weight)
+    sizes = (ins, out) if reads else (out, ins)  # a layer reads with the second
+    count_sizes(labels, layer, weight.rpartition(".")[0], *sizes)
+    return labels.spread(out, of)

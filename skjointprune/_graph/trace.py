@@ -1,0 +1,204 @@
+"""Trace a module: its graph, and the shape of all that it computes."""
+
+import inspect
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from .._utils.context import kind_of_rows
+from .rules.layers import layer_rule
+from .tracer import ROWS, Tracer
+
+
+def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
+    """Return the graph of a module for rows of a shape.
+
+    Tensors that its code makes are left in it.
+    """
+    name = type(module).__name__
+    tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
+    try:
+        _, *more = inspect.signature(module.forward).parameters.values()
+        plain = (bool, int, float, str, type(None))
+        defaults = {p.name: p.default for p in more if isinstance(p.default, plain)}
+        graph = tracer.trace(module, concrete_args=defaults)
+    except Exception as error:
+        _refuse_what_does_not_run(module, shape)
+        where = f" in its layer {tracer.failed_in}" if tracer.failed_in else ""
+        raise ValueError(
+            f"`module` {name} could not be traced{where} ({error}). Its forward must "
+            "not branch on values or the number of rows, nor assign to elements; "
+            "register a rule for the layer that does (skjointprune.register_rule)."
+        ) from error
+    rows, *others = (n for n in graph.nodes if n.op == "placeholder")
+    if str(rows.target).startswith("*"):
+        raise ValueError(
+            f"`module` {name} takes its rows as {rows.target}. Let `forward` name "
+            "them, as `forward(self, x)`."
+        )
+    for node, parameter in zip(others, more, strict=True):
+        if parameter.name in defaults:
+            node.args = (defaults[parameter.name],)
+        elif not node.args and not str(node.target).startswith("*"):
+            raise ValueError(
+                f"`module` {name} takes a second input, {parameter.name}. Give it a "
+                "default, or let `forward` take the rows alone."
+            )
+    return graph
+
+
+def _refuse_what_does_not_run(module: nn.Module, shape: tuple[int, ...]) -> None:
+    try:
+        _run(module, torch.zeros(ROWS, *shape, **kind_of_rows(module)))
+    except Exception as error:
+        raise _does_not_run(module, shape, error) from error
+
+
+def _run(module: nn.Module, rows: Tensor) -> Any:
+    """Return what a copy of a module says of rows."""
+    with torch.no_grad():
+        return deepcopy(module).eval()(rows)
+
+
+def _said(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _does_not_run(
+    module: nn.Module,
+    shape: tuple[int, ...],
+    error: Exception,
+    at: fx.Node | None = None,
+) -> ValueError:
+    """Say what a module raises for rows of a shape, and at which node, if one tells."""
+    size = " x ".join(map(str, shape))
+    says = _said(error)
+    if "argument #1 'indices'" in says:
+        remedy = (
+            "Let it look up whole numbers, as `x.long()` are, and leave X as it is by "
+            "`standardize=False`."
+        )
+    elif "type" in says or "Double" in says:
+        remedy = "Let it compute in float32, which it is made to have here."
+    elif at is not None and _is_behind_a_layer(module, at):
+        remedy = "Let its layers fit each other"
+        remedy += "." if len(shape) == 1 else " and images of the `input_shape`."
+    elif len(shape) == 1:
+        remedy = (
+            "Make its first layer accept as many inputs as X has columns, or take "
+            "them as a parameter `n_features_in`."
+        )
+    else:
+        remedy = "Let it take the shape of a row as a parameter `input_shape`."
+    where = "" if at is None else f", at {_called(module, at)}"
+    return ValueError(
+        f"`module` {type(module).__name__} does not run on {size} inputs{where} "
+        f"({says}). {remedy}"
+    )
+
+
+def _is_behind_a_layer(module: nn.Module, node: fx.Node) -> bool:
+    """Tell whether what a node is given comes of a layer with weights."""
+    todo = list(node.all_input_nodes)
+    for before in todo:
+        if before.op == "call_module":
+            layer = module.get_submodule(str(before.target))
+            if any(p.ndim > 1 for p in layer.parameters()):
+                return True
+        todo += [n for n in before.all_input_nodes if n not in todo]
+    return False
+
+
+def _called(module: nn.Module, node: fx.Node) -> str:
+    if node.op != "call_module":
+        return repr(node.name)
+    name = str(node.target)
+    return f"{type(module.get_submodule(name)).__name__} {name!r}"
+
+
+class _Shapes(fx.Interpreter):
+    """Notes the shape of each tensor in the graph, and what is no tensor."""
+
+    last: fx.Node | None = None
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.last = n
+        out = super().run_node(n)
+        if isinstance(out, Tensor):
+            n.meta["shape"] = tuple(out.shape)
+        else:
+            n.meta["value"] = out
+        return out
+
+
+def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> int:
+    """Run two rows through a copy, so that a misfit shows before training.
+
+    Notes the shapes in the graph; returns the number of outputs.
+    """
+    rows = torch.zeros(ROWS, *shape, **kind_of_rows(module))
+    copied = deepcopy(module).eval()
+    for name, made in vars(module).items():  # a traced module's copy lacks what is new
+        vars(copied).setdefault(name, made)
+    run = _Shapes(fx.GraphModule(copied, graph))
+    try:
+        with torch.no_grad():
+            out = run.run(rows)
+    except Exception as error:
+        raise _does_not_run(module, shape, error, run.last) from error
+    if not isinstance(out, Tensor) or out.ndim != 2:
+        raise _not_logits(out, f"{ROWS} rows")
+    if len(out) != ROWS:
+        raise _not_one_each(module, graph, out)
+    _refuse_what_drops_one_row(module, rows[:1], out.shape[1])
+    _refuse_what_takes_two_rows_alone(module, torch.cat([rows, rows]))
+    return out.shape[1]
+
+
+def _not_one_each(module: nn.Module, graph: fx.Graph, out: Tensor) -> ValueError:
+    """Say where on the way, seen from the outputs, rows stop to be one each."""
+    (node,) = next(n for n in graph.nodes if n.op == "output").all_input_nodes
+    while others := [n for n in node.all_input_nodes if _has_other_rows(n)]:
+        node = others[0]
+    where = f" at {_called(module, node)}" if node.op.startswith("call") else ""
+    return ValueError(
+        "`module` must map rows to a tensor of shape (rows, outputs). Got "
+        f"{tuple(out.shape)} from {ROWS} rows, which change{where}; keep their "
+        "dimension, as `x.flatten(1)` does."
+    )
+
+
+def _has_other_rows(node: fx.Node) -> bool:
+    shape = node.meta.get("shape", ())
+    return node.op.startswith("call") and shape[:1] not in ((), (ROWS,))
+
+
+def _refuse_what_takes_two_rows_alone(module: nn.Module, rows: Tensor) -> None:
+    try:
+        _run(module, rows)
+    except Exception as error:
+        raise ValueError(
+            f"`module` {type(module).__name__} runs on {ROWS} rows, and not on "
+            f"{len(rows)} ({_said(error)}). Let it take any number of rows."
+        ) from error
+
+
+def _refuse_what_drops_one_row(module: nn.Module, row: Tensor, n: int) -> None:
+    """Refuse a head that drops the dimension of rows where there is one."""
+    try:
+        out = _run(module, row)
+    except Exception:  # normalisation may need more rows, and says so in predictions
+        return
+    if not isinstance(out, Tensor) or out.shape != (1, n):
+        raise _not_logits(out, "1 row")
+
+
+def _not_logits(out: Any, rows: str) -> ValueError:
+    kind = type(out).__name__.removeprefix("immutable_")
+    got = tuple(out.shape) if isinstance(out, Tensor) else kind
+    return ValueError(
+        "`module` must map rows to a tensor of shape (rows, outputs). Got "
+        f"{got} from {rows}; return the logits alone."
+    )

@@ -1,0 +1,292 @@
+"""Trace a module by `torch.fx`, whose code may decide by sizes.
+
+The code is run on proxies, which have no numbers. But how many numbers a tensor has is
+known once rows have a shape. So where the code asks for a size, to branch or to loop,
+the graph so far is run on tensors that have a shape alone. The answer holds for this
+size: what it counts must stay as many.
+"""
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy, deepcopy
+from functools import cached_property, wraps
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.proxy import Attribute, TraceError
+
+from .._utils.context import kind_of_rows
+from .rules.functions import FILLED
+
+DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
+ROWS = 2  # how many rows the graph is run on
+OTHER_ROWS = (1, 1000)  # for which a branch must be the same
+
+
+class Tracer(fx.Tracer):
+    """Looks into all layers but those that `is_leaf` tells to be of one piece.
+
+    Where the code decides by numbers of a tensor, or branches by the number of rows,
+    tracing ends in a `TraceError`.
+
+    Parameters
+    ----------
+    module : nn.Module
+    shape : tuple of int
+        Of one row.
+    is_leaf : callable
+        Given a layer.
+
+    Attributes
+    ----------
+    failed_in : str or None
+        The innermost layer that could not be traced.
+    """
+
+    proxy_buffer_attributes = True  # or what comes of them is lost from the graph
+
+    def __init__(
+        self,
+        module: nn.Module,
+        shape: tuple[int, ...],
+        is_leaf: Callable[[nn.Module], bool],
+    ):
+        super().__init__()
+        self.module, self.shape, self.is_leaf = module, shape, is_leaf
+        self.runs: dict[int, _Run] = {}
+        self.failed_in: str | None = None
+        self.running = False  # or what is run would be traced
+
+    def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        """Return the graph of a module."""
+        layers = [
+            (f"{type(layer).__name__} {name!r}", held, _snapshot(held))
+            for name, layer in root.named_modules()
+            if not isinstance(layer, torch.jit.ScriptModule)
+            for held in (vars(layer), layer._buffers)
+        ]
+        try:
+            with _sizes_one_by_one():
+                graph = super().trace(root, concrete_args)
+        finally:
+            assigned = _restore_(layers)
+        if assigned:
+            self.failed_in, name = assigned[0]
+            raise TraceError(f"{name!r} holds what it computes: change it in place")
+        return graph
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Tell whether a layer is one node of the graph."""
+        whole = self.is_leaf(m) or isinstance(m, torch.jit.ScriptModule)
+        return whole or super().is_leaf_module(m, module_qualified_name)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Return what the code gets in place of a tensor or a size."""
+        return _Proxy(node, self)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """Let the code branch on sizes."""
+        answer = bool(self.decide(obj.node))
+        for n_rows in OTHER_ROWS:
+            try:
+                other = bool(self.value(obj.node, n_rows))
+            except Exception:  # does not run on so many: nor would it predict
+                continue
+            if other != answer:
+                raise TraceError(f"{obj.node.name!r} decides by the number of rows")
+        return answer
+
+    def iter(self, obj: fx.Proxy) -> Iterator:
+        """Let the code go through sizes, or through the parts of a tensor."""
+        return (operator.getitem(obj, i) for i in range(self.length(obj.node)))
+
+    def length(self, node: fx.Node) -> int:
+        """Return how many sizes or parts there are; it says nothing of channels."""
+        value = self.value(node)
+        if not isinstance(value, tuple | list):
+            raise TraceError(
+                f"{node.name!r} is gone through one by one, or asked for its length, "
+                "which `shape` tells"
+            )
+        return len(value)
+
+    def decide(self, node: fx.Node) -> Any:
+        """Return the value of a node, if sizes tell it, and note that it mattered."""
+        value = self.value(node)
+        if isinstance(value, Tensor):
+            raise TraceError(f"{node.name!r} decides by numbers of a tensor")
+        node.meta[DECIDES] = True
+        return value
+
+    def value(self, node: fx.Node, n_rows: int = ROWS) -> Any:
+        """Return the value of a node for some rows; of tensors the shape alone."""
+        from torch._subclasses.fake_tensor import (
+            DataDependentOutputException,
+            DynamicOutputShapeException,
+        )
+
+        self.running = True
+        try:
+            if n_rows not in self.runs:
+                shape = (n_rows, *self.shape)
+                self.runs[n_rows] = _Run(self.module, self.copy, shape)
+            return self.runs[n_rows].value(node)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            raise TraceError(f"{error.func} decides by numbers of a tensor") from error
+        finally:
+            self.running = False
+
+    @cached_property
+    def copy(self) -> nn.Module:
+        """What layers are run of, in place of the module."""
+        return deepcopy(self.module).eval()
+
+    def call_module(self, m: nn.Module, forward: Callable, args, kwargs) -> Any:
+        """Trace a layer, or run it."""
+        if self.running:
+            return forward(*args, **kwargs)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:
+            if self.failed_in is None:
+                self.failed_in = f"{type(m).__name__} {self.path_of_module(m)!r}"
+            raise
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache) -> Any:
+        """Return a parameter as a node of the graph, or to run it as it is."""
+        if self.running:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+def _snapshot(held: dict[str, Any]) -> dict[str, Any]:
+    """Return what a layer holds, with copies of what can grow."""
+    grows = (list, dict, set)
+    return {k: copy(v) if isinstance(v, grows) else v for k, v in held.items()}
+
+
+def _has_proxy(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set):
+        return any(map(_has_proxy, value))
+    return isinstance(value, fx.Proxy)
+
+
+def _restore_(layers: list[tuple[str, dict, dict]]) -> list[tuple[str, str]]:
+    """Take proxies out of layers that the code left there; tell where they were."""
+    found = []
+    for layer, held, before in layers:
+        own = [k for k in held if k not in ("_parameters", "_buffers", "_modules")]
+        for name in [k for k in own if _has_proxy(held[k])]:
+            found.append((layer, name))
+            del held[name]
+            held |= {name: before[name]} if name in before else {}
+    return found
+
+
+@contextmanager
+def _sizes_one_by_one() -> Iterator[None]:
+    """Let the code call `torch.zeros(x.shape[0], 3)`, or give it `x.shape`.
+
+    torch takes proxies for sizes in a tuple of several alone.
+    """
+
+    def packed(make: Callable) -> Callable:
+        @wraps(make)
+        def of_sizes(*sizes, **options):
+            flat: list[Any] = []
+            fx.node.map_aggregate(sizes, flat.append)
+            tracer = next((a.tracer for a in flat if isinstance(a, _Proxy)), None)
+            if tracer is None:
+                return make(*sizes, **options)
+            first = sizes[0]
+            if isinstance(first, _Proxy):
+                first = tracer.value(first.node)
+            given = sizes if isinstance(first, tuple | list) else (sizes,)
+            return tracer.create_proxy("call_function", make, given, options)
+
+        return of_sizes
+
+    there = {name: getattr(torch, name) for name in FILLED}
+    try:
+        for name, make in there.items():
+            setattr(torch, name, packed(make))
+        yield
+    finally:
+        for name, make in there.items():
+            setattr(torch, name, make)
+
+
+class _Run:
+    """Runs a graph, as far as it is traced, on rows of a shape that have no numbers.
+
+    With the layers of a copy of the module.
+    """
+
+    def __init__(self, module: nn.Module, copy: nn.Module, shape: tuple[int, ...]):
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        self.module, self.copy, self.shape = module, copy, shape
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self.values: dict[fx.Node, Any] = {}
+        self.last: fx.Node | None = None
+
+    def value(self, node: fx.Node) -> Any:
+        with self.mode:
+            while node not in self.values:  # in order: some nodes change tensors
+                first = next(iter(node.graph.nodes))
+                run = first if self.last is None else self.last.next
+                self.values[run] = self._value(run)
+                self.last = run
+        return self.values[node]
+
+    def _value(self, node: fx.Node) -> Any:
+        if node.op == "placeholder":
+            kind = kind_of_rows(self.copy)
+            return node.args[0] if node.args else torch.empty(self.shape, **kind)
+        target: Any = node.target
+        if node.op == "get_attr":  # of the module: constants get there while tracing
+            return operator.attrgetter(target)(self.module)
+        given = (node.args, node.kwargs)
+        args, kwargs = fx.node.map_arg(given, lambda n: self.values[n])
+        if node.op == "call_function":
+            return target(*args, **kwargs)
+        if node.op == "call_module":
+            return self.copy.get_submodule(target)(*args, **kwargs)
+        return getattr(args[0], target)(*args[1:], **kwargs)
+
+
+class _Proxy(fx.Proxy):
+    """A tensor or a size, which is a number where the code must have one."""
+
+    tracer: Tracer
+
+    def __getattr__(self, name: str) -> "_Attribute":
+        return _Attribute(self, name)
+
+    def __index__(self) -> int:
+        return operator.index(self.tracer.decide(self.node))
+
+    def __int__(self) -> int:
+        return int(self.tracer.decide(self.node))
+
+    def __float__(self) -> float:
+        return float(self.tracer.decide(self.node))
+
+    def __round__(self, n_digits: int | None = None) -> float:
+        return round(self.tracer.decide(self.node), n_digits)
+
+    def __len__(self) -> int:
+        return self.tracer.length(self.node)
+
+    def __hash__(self) -> int:  # of a size that is looked up in a set or dict
+        if isinstance(self.tracer.value(self.node), Tensor):
+            return id(self)
+        return hash(self.tracer.decide(self.node))
+
+
+class _Attribute(_Proxy, Attribute):
+    """An attribute of one, such as `shape`, or a method."""

@@ -1,0 +1,99 @@
+"""When a sparsifier prunes, and how much: the schedules of a fit and of a path."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from .sparsifier import Sparsifier
+
+
+class Schedule(Protocol):
+    """Events at even intervals from `start` to `stop`, shares of a phase's steps."""
+
+    start: ClassVar[float]
+    stop: ClassVar[float]
+
+    @property
+    def n_events(self) -> int:
+        """How many events there are."""
+
+    def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
+        """Prune at an event; return the positions of the inputs that stay."""
+
+
+@dataclass
+class Rise:
+    """Raise the threshold to `alpha` with the cube of progress, little by little.
+
+    Or lower the number of (groups of) inputs to `n_inputs`, most of it early. At the
+    end there is time to settle.
+    """
+
+    start, stop = 0.1, 0.8
+    n_events = 100
+
+    alpha: float
+    n_inputs: int | None = None
+
+    def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
+        """Prune as the progress asks."""
+        progress = event / (self.n_events - 1)
+        n_inputs = self.n_inputs
+        if n_inputs is not None:
+            n_inputs += round((sparsifier.n_groups - n_inputs) * (1 - progress) ** 3)
+        return sparsifier.prune(self.alpha * progress**3, n_inputs)
+
+
+class Sweep:
+    """Raise the threshold from nothing until all is gone, past one point after another.
+
+    Parameters
+    ----------
+    alphas : sequence of float or None
+        The points, ascending. None finds them on the way: so that the number of
+        inputs and units falls by about the same ratio from point to point.
+    n_points : int
+        How many, where they are to be found.
+
+    Attributes
+    ----------
+    alpha : float
+        The threshold of the last event.
+    """
+
+    start, stop = 0.15, 1.0
+    EVENTS_PER_POINT = 5
+
+    def __init__(self, alphas, n_points: int):
+        self.alphas = alphas
+        self.n_points = n_points if alphas is None else len(alphas)
+        self.alpha = 0.0
+
+    @property
+    def n_events(self) -> int:
+        """How many events there are."""
+        return self.n_points * self.EVENTS_PER_POINT
+
+    def point_at(self, event: int) -> int | None:
+        """Return the number of the point that an event reaches, if it does."""
+        point, more = divmod(event + 1, self.EVENTS_PER_POINT)
+        return None if more else point - 1
+
+    def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
+        """Prune at the next threshold."""
+        if self.alphas is None:
+            alpha = sparsifier.alpha_for(share=(event + 1) / self.n_events)
+            # A point is above 0, as an `alpha` is, even where there is nothing to go.
+            self.alpha = max(self.alpha, alpha, 1e-12)
+        else:
+            self.alpha = alpha = self._between(event)
+        return sparsifier.prune(alpha)
+
+    def _between(self, event: int) -> float:
+        """Interpolate between the points on a logarithmic scale."""
+        point, step = divmod(event, self.EVENTS_PER_POINT)
+        share = (step + 1) / self.EVENTS_PER_POINT
+        if point == 0:
+            return self.alphas[0] * share**3
+        return self.alphas[point - 1] ** (1 - share) * self.alphas[point] ** share

@@ -1,0 +1,135 @@
+import pytest
+import torch
+from _cases import (
+    A8,
+    CONSTANT,
+    I8,
+    ROW,
+    check,
+    conv,
+    image,
+    image_through,
+    linear,
+    row,
+    sequence,
+    whole,
+)
+from torch import nn
+from torch.nn import functional as F
+
+from skjointprune._layers.norms import LayerNorm
+from skjointprune._graph.probes import check_outputs, listening
+
+
+@pytest.mark.parametrize(
+    ("read", "n_times"),
+    [
+        (lambda x, w: x @ w, 1),
+        (lambda x, w: x.matmul(w) + torch.matmul(x, w), 2),
+        (lambda x, w: F.linear(x, 2 * w.t()), 0),  # not the weight itself
+        (lambda x, w: torch.einsum("ni,io->no", x, w), 0),
+    ],
+)
+def test_what_is_multiplied_by_a_weight_is_heard(read, n_times):
+    weight, other = nn.Parameter(torch.ones(3, 2)), nn.Parameter(torch.ones(3, 2))
+    x = torch.rand(4, 3)
+    with listening([weight, other]) as heard:
+        read(x, weight)
+    assert heard[id(other)] == []
+    assert len(heard[id(weight)]) == n_times
+    assert all(given is x for given in heard[id(weight)])
+
+
+def test_what_fails_on_rows_of_x_or_gives_no_numbers_is_refused():
+    broken = nn.Linear(2, 3)
+    nn.init.constant_(broken.weight, torch.nan)
+    with pytest.raises(ValueError, match=r"gives NaN .* before any train"):
+        check_outputs(broken, torch.ones(4, 2))
+    with pytest.raises(ValueError, match=r"IndexError: .*`standardize=False`"):
+        check_outputs(nn.Embedding(3, 2), torch.tensor([[-1]]))
+    check_outputs(nn.Linear(2, 3), torch.ones(4, 2))
+
+
+# What is pruned, and how many groups there are.
+PRUNED = {
+    "BatchNorm1d, no scale, then ReLU": (
+        row(lambda m, x: m.l(x).relu(), l=lambda: nn.BatchNorm1d(8, affine=False)),
+        A8,
+    ),
+    "BatchNorm2d, no scale, then ReLU": (
+        image(lambda m, x: m.l(x).relu(), l=lambda: nn.BatchNorm2d(8, affine=False)),
+        I8,
+    ),
+    "sigmoid": (row(lambda m, x: x.sigmoid()), A8),
+    "sigmoid, read without bias": (
+        row(lambda m, x: x.sigmoid(), b=linear(8, 2, bias=False)),
+        A8,
+    ),
+    "sigmoid, read without padding": (
+        image(lambda m, x: x.sigmoid(), b=conv(8, 2, 3, bias=False)),
+        I8,
+    ),
+    "sigmoid, read around a circle": (
+        image(
+            lambda m, x: x.sigmoid(),
+            b=conv(8, 2, 3, padding=1, padding_mode="circular"),
+        ),
+        I8,
+    ),
+    "sigmoid, depthwise": (
+        image(lambda m, x: m.l(x.sigmoid()), l=conv(8, 8, 3, padding=1, groups=8)),
+        I8,
+    ),
+    "sigmoid twice": (
+        row(lambda m, x: m.l(x.sigmoid()).sigmoid(), l=linear(8, 8)),
+        A8 | {"l": 8},
+    ),
+}
+
+# What is kept whole, and why.
+KEPT = {
+    "sigmoid, read with padding": (
+        image(lambda m, x: x.sigmoid(), b=conv(8, 2, 3, padding=1)),
+        whole(CONSTANT.format("b"), 4),
+    ),
+    "sigmoid, padded before": (
+        image(lambda m, x: F.pad(x.sigmoid(), (1, 1, 1, 1))),
+        whole("they are not silent when they are zero", 4),
+    ),
+    "sigmoid, transposed": (
+        image(lambda m, x: x.sigmoid(), b=lambda: nn.ConvTranspose2d(8, 2, 3)),
+        whole(CONSTANT.format("b"), 4),
+    ),
+    "BatchNorm2d, no scale, read with padding": (
+        image_through(
+            lambda: nn.BatchNorm2d(8, affine=False), b=conv(8, 2, 3, padding=1)
+        ),
+        whole(CONSTANT.format("b"), 4),
+    ),
+    "two constants in one layer": (
+        (
+            ROW,
+            lambda m, x: m.b(m.a(x).sigmoid()) + m.b(m.a(x).tanh()),
+            {"a": linear(6, 8), "b": linear(8, 2)},
+        ),
+        whole("they are not silent when they are zero"),
+    ),
+    "LayerNorm after sigmoid": (
+        row(lambda m, x: m.l(x.sigmoid()), l=lambda: LayerNorm(8, 8, 1e-5, True, True)),
+        whole("zeroed, they still add to means of 'l'"),
+    ),
+    "sigmoid, LSTM": (
+        sequence(
+            lambda m, x: m.l(x.sigmoid())[0][:, 0],
+            5,
+            l=lambda: nn.LSTM(8, 5, batch_first=True),
+        ),
+        whole(CONSTANT.format("l"), l="LSTM 'l' keeps its state whole"),
+    ),
+}
+ALL = PRUNED | KEPT
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_channels_are_found_and_cut_exactly(name):
+    check(*ALL[name])

@@ -1,0 +1,291 @@
+import math
+from copy import deepcopy
+
+import pytest
+import torch
+from _networks import Net, assert_cuts_are_exact
+from torch import nn
+from torch.nn import functional as F
+
+from skjointprune._graph.groups import find_groups
+
+DECIDES = "the code decides by their number at "
+
+
+def net(forward):
+    """A function of layers a, b and c, and of rows of 12 numbers."""
+    layers = {"a": nn.Linear(12, 8), "b": nn.Linear(8, 6), "c": nn.Linear(6, 2)}
+    return Net(forward, norm=nn.BatchNorm1d(8), **layers)
+
+
+def of_dimensions(m, x):
+    assert x.ndim == 2
+    assert len(x.shape) == 2
+    assert not x.is_cuda
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_the_type(m, x):
+    x = x.float() if x.dtype == torch.float16 else x
+    return m.c(m.b(m.norm(m.a(x)).relu()))
+
+
+def of_the_number_of_rows(m, x):
+    for _ in range(x.shape[0]):
+        x = x + 1
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_parts(m, x):
+    x = torch.cat([part.relu() for part in m.a(x).chunk(2, 1)], 1)
+    return m.c(m.b(x))
+
+
+def of_all_sizes(m, x):
+    product = 1
+    for n in m.norm(m.a(x)).shape[:1]:
+        product = product * n
+    return m.c(m.b(m.a(x).relu())) if product > 0 else x
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [of_dimensions, of_the_type, of_the_number_of_rows, of_parts, of_all_sizes],
+)
+def test_code_that_asks_for_what_pruning_leaves_alone_loses_nothing(forward):
+    network = find_groups(net(forward), (12,))
+    assert network.kept_whole == {}
+    assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
+def of_an_assertion(m, x):
+    assert x.shape[1] == 12
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_an_error(m, x):
+    if x.size(-1) != m.a.in_features:
+        raise ValueError("no such columns")
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_two_questions(m, x):
+    assert (x.shape[1] == 12) & (x.ndim == 2)
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_all_but_rows(m, x):
+    assert x.shape[1:] == (12,)
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_an_assertion_of_torch(m, x):
+    torch._assert(x.shape[1] == 12, "twelve columns")
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_a_set(m, x):
+    assert x.shape[1] in {12, 13}
+    assert {12: True}[x.shape[1]]
+    return m.c(m.b(m.a(x)).relu())
+
+
+def of_a_loop(m, x):
+    for _ in range(x.shape[1] // 4):
+        x = x + 1
+    return m.c(m.b(m.a(x)).relu())
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        of_an_assertion,
+        of_an_error,
+        of_two_questions,
+        of_all_but_rows,
+        of_an_assertion_of_torch,
+        of_a_set,
+        of_a_loop,
+    ],
+)
+def test_what_the_code_counts_to_decide_is_kept_whole(forward):
+    network = find_groups(net(forward), (12,))
+    assert list(network.kept_whole) == ["inputs"]
+    assert network.kept_whole["inputs"].startswith(DECIDES)
+    assert_cuts_are_exact(lambda: net(forward), (12,))  # of the units
+
+
+def test_a_number_that_the_code_makes_of_units_keeps_these_whole():
+    def forward(m, x):
+        x = m.a(x)
+        return m.c(m.b(x / int(x.shape[1])) * float(x.shape[1]))
+
+    network = find_groups(net(forward), (12,))
+    assert list(network.kept_whole) == ["a"]
+    assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
+@pytest.mark.parametrize("make", ["empty", "ones", "rand", "randn", "zeros"])
+def test_the_code_makes_tensors_of_sizes_that_it_asks_for(make):
+    def forward(m, x):
+        x = m.a(x)
+        one_by_one = getattr(torch, make)(x.shape[0], 1, device=x.device)
+        at_once = getattr(torch, make)((x.shape[0], 1), dtype=x.dtype)
+        return m.c(m.b(x + 0 * (one_by_one + at_once).nan_to_num()))
+
+    there = getattr(torch, make)
+    network = find_groups(net(forward), (12,))
+    assert network.kept_whole == {}
+    assert [c.size for c in network.channels] == [12, 8, 6]
+    assert getattr(torch, make) is there
+
+
+@pytest.mark.parametrize(("size", "layer"), [(4, "small"), (9, "large")])
+def test_the_branch_that_is_taken_is_that_for_the_shape_of_the_rows(size, layer):
+    def forward(m, x):
+        x = m.stem(x)
+        if min(x.shape[2:]) < 5:
+            x = m.small(x)
+        else:
+            x = m.large(F.max_pool2d(x, int(math.sqrt(x.shape[-1]))))
+        return m.head(x.mean((2, 3)))
+
+    layers = {name: nn.Conv2d(4, 4, 3, padding=1) for name in ("small", "large")}
+    module = Net(forward, stem=nn.Conv2d(3, 4, 1), head=nn.Linear(4, 2), **layers)
+    network = find_groups(module, (3, size, size))
+    assert [c.name for c in network.channels] == ["inputs", "stem", layer]
+    assert network.kept_whole == {}
+    assert_cuts_are_exact(lambda: module, (3, size, size))
+
+
+@pytest.mark.parametrize(
+    "decide",
+    [
+        lambda x: x.sum() > 0,
+        lambda x: x.sum().item() > 0,
+        lambda x: x.tolist(),
+        lambda x: (x > 0).nonzero().shape[0] > 0,
+        lambda x: x[x > 0].numel() > 0,
+        lambda x: x.unique().shape[0] > 0,
+    ],
+)
+def test_code_that_decides_by_numbers_is_refused(decide):
+    def forward(m, x):
+        return m.c(m.b(m.a(x + 1 if decide(x) else x)))
+
+    with pytest.raises(ValueError, match=r"numbers of a tensor.* branch on values"):
+        find_groups(net(forward), (12,))
+
+
+@pytest.mark.parametrize("n_rows", [1, 100])
+def test_code_that_branches_by_the_number_of_rows_is_refused(n_rows):
+    def forward(m, x):
+        x = m.norm(m.a(x))
+        return m.c(m.b(x if x.shape[0] > n_rows else -x))
+
+    with pytest.raises(ValueError, match="'gt' decides by the number of rows"):
+        find_groups(net(forward), (12,))
+
+
+def test_the_layer_that_cannot_be_traced_is_named():
+    class Positive(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    layers = [nn.Linear(12, 8), nn.Sequential(nn.ReLU(), Positive()), nn.Linear(8, 2)]
+    says = r"Sequential could not be traced in its layer Positive '1\.1' \('gt' decides"
+    with pytest.raises(ValueError, match=says):
+        find_groups(nn.Sequential(*layers), (12,))
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_a_layer_that_assigns_what_it_computes_is_named_and_left_alone(registered):
+    class Following(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(8))
+            if registered:
+                self.register_buffer("mean", torch.zeros(8))
+            else:
+                self.mean = torch.zeros(8)
+
+        def forward(self, x):
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+            return self.weight * (x - self.mean)
+
+    module = nn.Sequential(nn.Linear(12, 8), Following(), nn.Linear(8, 2))
+    says = r"layer Following '1' \('mean' holds what it computes: change it in place\)"
+    with pytest.raises(ValueError, match=says):
+        find_groups(module, (12,))
+    assert torch.equal(module[1].mean, torch.zeros(8))
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda m, h: m.seen.append(h),
+        lambda m, h: m.last.update(h=h),
+        lambda m, h: setattr(m, "pair", (h, h)),
+    ],
+)
+def test_a_layer_that_collects_what_it_computes_is_named_and_left_alone(keep):
+    def forward(m, x):
+        keep(m, h := m.a(x))
+        return m.b(h)
+
+    module = Net(forward, a=nn.Linear(12, 8), b=nn.Linear(8, 2))
+    module.seen, module.last, module.pair = [], {}, None
+    with pytest.raises(ValueError, match="holds what it computes"):
+        find_groups(module, (12,))
+    assert (module.seen, module.last, module.pair) == ([], {}, None)
+
+
+def test_rows_are_not_gone_through_one_by_one():
+    with pytest.raises(ValueError, match="'x' is gone through one by one"):
+        find_groups(net(lambda m, x: m.c(torch.stack([m.b(m.a(r)) for r in x]))), (12,))
+
+
+@pytest.mark.parametrize("rule", [lambda x: x.ndim == 2, lambda x: x.shape[1] == 13])
+def test_a_module_that_does_not_run_is_told_so_and_not_that_it_cannot_be_traced(rule):
+    def forward(m, x):
+        assert rule(m.b(x))
+        return m.b(x)
+
+    with pytest.raises(ValueError, match=r"Net does not run on 12 inputs \(\w+"):
+        find_groups(net(forward), (12,))
+
+
+def test_what_the_code_made_and_changed_before_it_asks_is_known():
+    def forward(m, x):
+        assert x.ndim == 2
+        x = m.a(x) * m.c.bias.sum() * torch.tensor([2.0])
+        x.unsqueeze_(1)
+        layer = m.b if x.ndim == 3 else m.c
+        x = x.flatten(1) + torch.tensor([1.0])
+        assert x.is_contiguous()
+        assert round(x.nelement() / 3) > 0
+        return m.c(layer(x))
+
+    assert find_groups(net(forward), (12,)).hidden[-1].name == "b"
+
+
+def test_defaults_of_forward_are_known():
+    class Pooled(nn.Conv2d):
+        def forward(self, x, size=(2, 3)):
+            x = super().forward(x)
+            return x.mean((2, 3)) if size[0] < size[1] and x.ndim == 4 else x
+
+    assert find_groups(Pooled(3, 2, 3), (3, 6, 6)).n_outputs == 2
+
+
+def test_asking_leaves_the_module_as_it_was():
+    def forward(m, x):
+        x = m.norm(m.a(x))
+        return m.c(m.b(x if x.shape[0] > 0 else -x))
+
+    module = net(forward).train()
+    before = deepcopy(module.state_dict())
+    find_groups(module, (12,))
+    assert module.training
+    assert module.norm.training
+    torch.testing.assert_close(module.state_dict(), before)

@@ -1,0 +1,227 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+from _helpers import RELEVANT, assert_same_fit
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from skorch.callbacks import Checkpoint
+from torch import nn
+from torch._dynamo import register_backend
+
+from skjointprune import JointPruneClassifier
+from skjointprune._utils.context import evaluating
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lr"),
+    [
+        ("adam", 0.01),
+        ("adamw", 0.01),
+        ("sgd", 0.1),
+        (torch.optim.NAdam, 0.01),
+        (torch.optim.RMSprop, 0.01),
+        (torch.optim.Adagrad, 0.05),
+    ],
+)
+def test_any_optimizer_finds_the_planted_inputs(quick, planted, optimizer, lr):
+    clf = quick(n_features_to_select=3, optimizer=optimizer, lr=lr).fit(*planted)
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+    assert clf.score(*planted) > 0.9
+
+
+def test_optimizer_parameters_reach_the_optimizer(quick, planted):
+    X, y = planted
+    free, decayed = (
+        quick(prune="none", optimizer="adamw", optimizer__weight_decay=decay).fit(X, y)
+        for decay in (0.0, 10.0)
+    )
+    norm = [clf.module_.output.weight.norm() for clf in (free, decayed)]
+    assert norm[1] < norm[0] / 2
+
+
+def test_sgd_takes_momentum(quick, planted):
+    params = {"optimizer__momentum": 0.9, "optimizer__nesterov": True}
+    clf = quick(n_features_to_select=3, optimizer="sgd", **params).fit(*planted)
+    assert clf.score(*planted) > 0.9
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_the_user_chooses_how_an_optimizer_computes(quick, planted, optimizer):
+    """One kernel for all parameters unless another way is asked for."""
+    fused = quick(optimizer=optimizer).fit(*planted)
+    assert fused.net_.optimizer_.defaults["fused"]
+    each = quick(optimizer=optimizer, optimizer__foreach=True).fit(*planted)
+    assert not each.net_.optimizer_.defaults["fused"]
+
+
+def test_an_optimizer_whose_state_is_of_rows_and_columns_begins_anew(quick, planted):
+    params = {"optimizer": torch.optim.Adafactor, "lr": 0.05}
+    clf = quick(n_features_to_select=3, **params).fit(*planted)
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+
+
+def test_the_best_network_can_be_loaded_while_retraining(quick, planted, tmp_path):
+    best = Checkpoint(monitor="valid_acc_best", load_best=True, dirname=tmp_path)
+    clf = quick(callbacks=[best], retrain_epochs=8).fit(*planted)
+    of_retraining = [r["valid_acc"] for r in clf.history_ if r["phase"] == "retrain"]
+    assert clf.report_.scores["after retraining"] == max(of_retraining)
+
+
+def test_history_has_a_row_an_epoch_of_both_phases(fitted):
+    assert fitted.n_iter_ == len(fitted.history_) == 15 + 8
+    assert fitted.history_[:, "epoch"] == list(range(1, 24))
+    assert fitted.history_[:, "phase"] == ["sparsify"] * 15 + ["retrain"] * 8
+    assert np.isfinite(fitted.history_[:, "train_loss"]).all()
+    assert all(0 <= acc <= 1 for acc in fitted.history_[:, "valid_acc"])
+
+
+@pytest.mark.parametrize("fraction", [0, 0.0, None])
+def test_without_held_out_rows_there_are_no_held_out_scores(quick, planted, fraction):
+    clf = quick(validation_fraction=fraction, max_epochs=3, retrain_epochs=2)
+    clf.fit(*planted)
+    assert set(clf.report_.scores.values()) == {None}
+    assert "valid_acc" not in clf.history_[-1]
+    assert "None" not in repr(clf.report_)
+
+
+def test_rows_too_few_to_hold_out_any_still_fit(quick):
+    X, y = np.eye(6)[:, :4], [0, 1] * 3
+    clf = quick(max_epochs=2, retrain_epochs=2, batch_size="auto").fit(X, y)
+    assert set(clf.report_.scores.values()) == {None}
+
+
+def test_retrain_epochs_zero_leaves_the_pruned_network_as_it_is(quick, planted):
+    clf = quick(n_features_to_select=3, retrain_epochs=0).fit(*planted)
+    assert clf.n_iter_ == len(clf.history_) == 15
+    scores = clf.report_.scores
+    assert scores["after retraining"] == pytest.approx(scores["after pruning"])
+    assert np.isfinite(clf.predict_proba(planted[0])).all()
+
+
+def test_hidden_layer_sizes_empty_is_a_linear_model(quick, planted):
+    clf = quick(hidden_layer_sizes=(), n_features_to_select=3).fit(*planted)
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+    assert [type(m) for m in clf.module_] == [nn.Linear]
+
+
+def test_verbose_0_is_silent(quick, planted, capsys):
+    quick(max_epochs=2, retrain_epochs=2).fit(*planted)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_verbose_1_shows_a_bar_for_each_phase_on_stderr(quick, planted, capsys):
+    quick(max_epochs=2, retrain_epochs=2, verbose=1).fit(*planted)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "100%" in err and "2/2" in err
+    assert re.search("(?i)sparsify", err) and re.search("(?i)retrain", err)
+
+
+def test_bar_says_what_is_left_and_how_good_it_is(quick, planted, capsys):
+    clf = quick(alpha=0.12, verbose=1).fit(*planted)
+    last = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
+    said = dict(re.findall(r"(\w+)=([\d.]+)", last))
+    assert list(said) == ["inputs", "units", "train_loss", "valid_acc"]
+    assert int(said["inputs"]) == clf.support_.sum() < 12
+    assert int(said["units"]) == clf.module_.linear1.out_features < 16
+    assert float(said["valid_acc"]) == pytest.approx(
+        clf.report_.scores["after retraining"], abs=1e-4
+    )
+
+
+def test_bar_sums_the_units_of_many_layers(quick, planted, capsys):
+    sizes = (8,) * 6
+    quick(hidden_layer_sizes=sizes, prune="none", max_epochs=1, verbose=1).fit(*planted)
+    assert "units=48," in capsys.readouterr().err
+
+
+def test_verbose_2_prints_a_line_an_epoch(quick, planted, capsys):
+    quick(max_epochs=3, retrain_epochs=2, verbose=2).fit(*planted)
+    assert len(re.findall(r"(?m)^ +\d+ ", capsys.readouterr().out)) == 5
+
+
+def test_distillation_trains_a_dense_network_first(quick, planted):
+    X, y = planted
+    clf = quick(distillation=0.9, n_features_to_select=3, module__dropout=0.2)
+    clf.fit(X, y)
+    phases = clf.history_[:, "phase"]
+    assert phases == ["teach"] * 8 + ["sparsify"] * 15 + ["retrain"] * 8
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+    assert clf.score(X, y) > 0.9
+    dropouts = [m.p for m in clf.module_.modules() if isinstance(m, nn.Dropout)]
+    assert dropouts == [0]
+
+
+def test_pruning_may_begin_with_a_trained_network(quick, planted):
+    X, y = planted
+    fresh = quick(n_features_to_select=3, validation_fraction=0.2).fit(X, y)
+    clf = quick(n_features_to_select=3, validation_fraction=0.2, pretrain_epochs=6)
+    history = clf.fit(X, y).history_
+    phases = history[:, "phase"]
+    assert phases == ["pretrain"] * 6 + ["sparsify"] * 15 + ["retrain"] * 8
+    assert history[6, "train_loss"] < history[0, "train_loss"] / 2
+    first = clf.report_.scores["before pruning"]
+    assert first > 0.9 > fresh.report_.scores["before pruning"]
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+    assert clf.score(X, y) > 0.9
+
+
+def test_a_pretrained_network_is_its_own_teacher(quick, planted):
+    X, y = planted
+    clf = quick(distillation=0.9, pretrain_epochs=3, n_features_to_select=3)
+    data, _, network = clf._prepare(X, y, None, 0, torch.device("cpu"))
+    with evaluating(network.module), torch.no_grad():
+        says = network.module(data.train[:][0])
+    torch.testing.assert_close(data.train.teacher, says)
+    assert set(clf.fit(X, y).history_[:, "phase"]) == {
+        "pretrain",
+        "sparsify",
+        "retrain",
+    }
+    assert clf.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("prune", ["joint", "inputs"])
+def test_dropout_falls_with_the_share_of_units_that_are_left(quick, planted, prune):
+    clf = quick(alpha=0.05, module__dropout=0.4, prune=prune).fit(*planted)
+    (units,) = clf.report_.pruned.units.values()
+    assert units < 16 if prune == "joint" else units == 16
+    (dropout,) = [m.p for m in clf.module_.modules() if isinstance(m, nn.Dropout)]
+    assert dropout == pytest.approx(0.4 * units / 16)
+
+
+def test_noise_on_inputs_finds_what_is_memorised_over_without():
+    # clusters in 4 of 100 inputs, 4 mixes of these, and few rows
+    X, y = make_classification(
+        600, 100, n_informative=4, n_redundant=4, n_clusters_per_class=4,
+        shuffle=False, flip_y=0.0, random_state=3,
+    )  # fmt: skip
+    found = {
+        noise: JointPruneClassifier(
+            (64,), n_features_to_select=8, input_noise=noise, max_epochs=60,
+            retrain_epochs=1, prune="inputs", random_state=0,
+        ).fit(X, y).support_[:8].sum()
+        for noise in (0, 1.5)
+    }  # fmt: skip
+    assert found[1.5] >= 7
+    assert found[1.5] > found[0]
+
+
+def test_every_fit_of_a_process_is_compiled(quick, planted):
+    graphs = []
+
+    def counting(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    register_backend(counting, name="counting")
+    counts = [0]
+    for width in (8, 9, 10):
+        clf = quick(hidden_layer_sizes=(width,), max_epochs=2)
+        same = clone(clf).set_params(compile="counting").fit(*planted)
+        assert_same_fit(same, clf.fit(*planted), planted[0])
+        counts.append(len(graphs))
+    assert np.diff(counts).min() > 2
+    assert len(set(np.diff(counts))) == 1

@@ -1,0 +1,84 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from skjointprune._utils.context import evaluating, kind_of_rows
+
+
+def test_each_layer_gets_its_mode_back_even_after_an_error():
+    module = nn.Sequential(nn.Dropout(), nn.Sequential(nn.BatchNorm1d(3).eval()))
+    before = [layer.training for layer in module.modules()]
+    with pytest.raises(KeyError), evaluating(module):
+        assert not any(layer.training for layer in module.modules())
+        raise KeyError
+    assert [layer.training for layer in module.modules()] == before
+    assert set(before) == {True, False}  # or nothing was to be given back
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_have_the_type_of_the_first_parameter_of_real_numbers(dtype):
+    module = nn.Module()
+    module.first = nn.Parameter(torch.ones(2, dtype=torch.complex64))
+    module.second = nn.Parameter(torch.ones(2, dtype=dtype))
+    assert kind_of_rows(module)["dtype"] == dtype
+
+
+def of_torch_2_9():
+    return hasattr(torch.backends.cudnn, "conv")
+
+
+def rounding_set():
+    """What says how convolutions and products of matrices round on a GPU."""
+    cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
+    if of_torch_2_9():
+        return [part.fp32_precision for part in (cudnn.conv, cudnn.rnn, cublas)]
+    return [part.allow_tf32 for part in (cudnn, cublas)]
+
+
+def rounding():
+    """All that says how numbers round, None where it cannot be read beside others."""
+    backends = torch.backends
+    settings = [(backends.cudnn, "allow_tf32"), (backends.cuda.matmul, "allow_tf32")]
+    if of_torch_2_9():
+        settings += [(backends.mkldnn.matmul, "fp32_precision")]
+    found = rounding_set()
+    for where, name in settings:
+        try:
+            found.append(getattr(where, name))
+        except RuntimeError:
+            found.append(None)
+    return found
+
+
+EXACT = ["ieee"] * 3 if of_torch_2_9() else [False] * 2
+SET_BEFORE = ["pass", "torch.backends.cuda.matmul.allow_tf32 = True"]
+if of_torch_2_9():
+    SET_BEFORE.append("torch.backends.fp32_precision = 'tf32'")
+
+
+@pytest.mark.parametrize("set_before", SET_BEFORE)
+def test_a_gpu_rounds_as_before_after_full_precision(set_before):
+    code = f"""
+import torch
+from skjointprune._utils.context import full_precision
+from test_context import EXACT, rounding, rounding_set
+{set_before}
+before = rounding()
+with full_precision(torch.device("cpu")):
+    assert rounding() == before
+assert rounding_set() != EXACT
+with full_precision(torch.device("cuda")):
+    assert rounding_set() == EXACT, rounding_set()
+assert rounding() == before, (before, rounding())
+"""
+    path = os.pathsep.join(
+        [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": path}
+    )
