@@ -1,20 +1,21 @@
 """Joint pruning of a network's weights and inputs, as scikit-learn estimators."""
 
+from ._displays.path import PathDisplay
+from ._displays.pruning import PruningDisplay
+from ._displays.support import SupportDisplay
 from ._estimators.classifier import JointPruneClassifier
 from ._estimators.classifier_cv import JointPruneClassifierCV
-from ._files.onnx import export_onnx
 from ._estimators.path import PruningPath, joint_prune_path
-from ._displays.path import PathDisplay
-from ._files.save_load import load, save
-from ._displays.pruning import PruningDisplay
 from ._estimators.regressor import JointPruneRegressor
 from ._estimators.regressor_cv import JointPruneRegressorCV
-from ._report.report import NetworkSize, PruningReport
-from ._graph.rules.layers import register_rule
 from ._estimators.selector import InputFeatureSelector
+from ._files.onnx import export_onnx
+from ._files.save_load import load, save
+from ._graph.rules.layers import register_rule
+from ._report.report import NetworkSize, PruningReport
 from ._stability.resample import stability_selection
 from ._stability.result import StabilitySelection
-from ._displays.support import SupportDisplay
+from ._version import __version__ as __version__
 
 __all__ = [
     "InputFeatureSelector",
@@ -36,4 +37,3 @@ __all__ = [
     "save",
     "stability_selection",
 ]
-__version__ = "0.1.0"

@@ -11,8 +11,9 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from .images import Images, InputGates, channel_statistics
-from .._training.net import Table
+from .._pruning.gates import InputGates
+from .images import Images, channel_statistics
+from .tables import Table
 
 
 @dataclass

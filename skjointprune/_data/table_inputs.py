@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from .prepare import Data, prepare
 from .feature_groups import resolve_groups
+from .prepare import Data, prepare
 
 
 class TableInput:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from .._estimators.cross_validation import PathCV, choose, standard_errors
-from .style import CHOSEN, make_axes
-from .._utils.unwrap import fitted_end_of
 from .._estimators.path import PruningPath
+from .._utils.unwrap import fitted_end_of
+from .style import CHOSEN, make_axes
 
 SIZE_LABELS = {"inputs": "inputs", "parameters": "parameters", "macs": "MACs"}
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .style import DROPPED, RETAINED, label_rows, make_axes
-from .._utils.unwrap import fitted_end_of, holder_of
 from .._report.report import PruningReport
+from .._utils.unwrap import fitted_end_of, holder_of
+from .style import DROPPED, RETAINED, label_rows, make_axes
 
 
 class PruningDisplay:

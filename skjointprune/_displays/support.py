@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from .style import RETAINED, label_rows, make_axes
-from .._utils.unwrap import fitted_end_of, holder_of, inner_of
 from .._utils.input_names import input_names
+from .._utils.unwrap import fitted_end_of, holder_of, inner_of
 from .pixels import draw_pixels, figure_size
+from .style import RETAINED, label_rows, make_axes
 
 
 class SupportDisplay:

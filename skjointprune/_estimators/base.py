@@ -10,33 +10,21 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from .._graph.network import Network
-from .._utils.context import all_or_nothing, choose_device, draw_seed, seeded
-from .._pruning.crop import crop_, frame_of, smallest_box
+from .._data.boxes import crop_, frame_of, smallest_box
+from .._data.check_images import is_images, refuse_what_is_nearly_images
+from .._data.image_inputs import ImageInput
 from .._data.prepare import Data
-from .fitted import FittedNetwork
-from .._training.trainer import CHECKED_ROWS, Sparsified, Trainer
-from .._graph.groups import find_groups, let_inputs_go
-from .._report.html import ReportBelowDiagram
-from .._data.image_inputs import ImageInput, is_images, refuse_what_is_nearly_images
-from .._data.images import KINDS, prunable_inputs
-from .parameters import PassedOnParams
-from ..penalties import PENALTIES, Penalty
-from .._graph.probes import check_outputs
-from .._layers.stand_ins import with_prunable_layers
-from .._report.report import NetworkSize, PruningReport
-from .._graph.rules.layers import layer_rule
-from .._pruning.schedules import Rise
-from .._utils.sklearn import (
-    HasMethods,
-    Interval,
-    RealNotInt,
-    StrOptions,
-    _check_sample_weight,
-)
-from .._pruning.sparsifier import Prices
 from .._data.table_inputs import TableInput
-from .._training.tasks import Task
+from .._graph.groups import find_groups, let_inputs_go
+from .._graph.network import Network
+from .._graph.probes import check_outputs
+from .._graph.rules.layers import layer_rule
+from .._layers.stand_ins import with_prunable_layers
+from .._pruning.gates import KINDS, prunable_inputs
+from .._pruning.schedules import Rise
+from .._pruning.sparsifier import Prices
+from .._report.html import ReportBelowDiagram
+from .._report.report import NetworkSize, PruningReport
 from .._training.settings import (
     OPTIMIZERS,
     check_backend,
@@ -44,7 +32,23 @@ from .._training.settings import (
     check_monitors,
     resolve_optimizer,
 )
-from ..modules import MLP, NAMED_MODULES, build_module, check_names
+from .._training.tasks import Task
+from .._training.trainer import CHECKED_ROWS, Sparsified, Trainer
+from .._utils.seeds import draw_seed, seeded
+from .._utils.sklearn import (
+    HasMethods,
+    Interval,
+    RealNotInt,
+    StrOptions,
+    _check_sample_weight,
+)
+from .._utils.torch import choose_device
+from ..modules._build import NAMED_MODULES, build_module, check_names
+from ..modules._mlp import MLP
+from ..penalties import PENALTIES, Penalty
+from .fitted import FittedNetwork
+from .parameters import PassedOnParams
+from .rollback import all_or_nothing
 
 
 class JointPruneEstimator(

@@ -7,9 +7,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from .base import JointPruneEstimator
-from .._utils.sklearn import StrOptions, _fit_context
 from .._training.tasks import MULTICLASS, MULTILABEL, Task
+from .._utils.sklearn import StrOptions, _fit_context
+from .base import JointPruneEstimator
 
 
 class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):

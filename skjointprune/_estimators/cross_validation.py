@@ -17,12 +17,10 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import validate_data
 
-from .base import JointPruneEstimator
-from .._utils.context import draw_seed
 from .._data.feature_groups import resolve_groups
-from .._data.image_inputs import take, targets_of
+from .._data.targets import take, targets_of
 from .._utils.overlap import mean_jaccard
-from .path import RETRAIN_SHARE, PathRun, check_alphas
+from .._utils.seeds import draw_seed
 from .._utils.sklearn import (
     Interval,
     StrOptions,
@@ -30,6 +28,8 @@ from .._utils.sklearn import (
     _routing_enabled,
     _safe_indexing,
 )
+from .base import JointPruneEstimator
+from .path import RETRAIN_SHARE, PathRun, check_alphas
 
 
 class PathCV(JointPruneEstimator):

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._utils.context import kind_of_rows
-from .._pruning.crop import read_cropped
+from .._data.boxes import read_cropped
+from .._training.net import PruningNet
 from .._utils.input_names import input_names
 from .._utils.sklearn import _check_feature_names_in
-from .._training.net import PruningNet
+from .._utils.torch import kind_of_rows
 
 
 class FittedNetwork:

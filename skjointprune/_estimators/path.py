@@ -7,18 +7,19 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 
-from .base import JointPruneEstimator
-from .._graph.network import Network
-from .._utils.context import choose_device, draw_seed, seeded
 from .._data.prepare import Data
-from .for_target import default_estimator
-from .._training.trainer import Sparsified, Trainer
-from .._report.html import path_html
-from .._data.image_inputs import targets_of
-from .._utils.optional import import_optional
-from .._report.report import NetworkSize
+from .._data.targets import targets_of
+from .._graph.network import Network
 from .._pruning.schedules import Sweep
+from .._report.html import path_html
+from .._report.report import NetworkSize
+from .._training.trainer import Sparsified, Trainer
+from .._utils.optional import import_optional
+from .._utils.seeds import draw_seed, seeded
 from .._utils.sklearn import Interval, validate_params
+from .._utils.torch import choose_device
+from .base import JointPruneEstimator
+from .for_target import default_estimator
 
 SPARSIFY_SHARE = 2  # a path sparsifies for as many times the epochs of a fit,
 RETRAIN_SHARE = 1 / 8  # and retrains each point for this share of a fit's

@@ -4,9 +4,9 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .base import JointPruneEstimator
-from .._utils.sklearn import StrOptions, _fit_context
 from .._training.tasks import REGRESSION, Task
+from .._utils.sklearn import StrOptions, _fit_context
+from .base import JointPruneEstimator
 
 
 class JointPruneRegressor(RegressorMixin, JointPruneEstimator):

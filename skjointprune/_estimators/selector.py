@@ -8,12 +8,12 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .classifier import JointPruneClassifier
-from .._utils.context import all_or_nothing
-from .._pruning.crop import read_cropped, smallest_box
-from .for_target import default_estimator
+from .._data.boxes import read_cropped, smallest_box
 from .._report.html import ReportBelowDiagram
 from .._utils.sklearn import HasMethods, _fit_context, _get_output_config
+from .classifier import JointPruneClassifier
+from .for_target import default_estimator
+from .rollback import all_or_nothing
 
 
 def _has_groups(selector) -> bool:

@@ -15,18 +15,20 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 from torch import Tensor, nn
 
+from .._data.images import Images
+from .._data.tables import Table
 from .._estimators.classifier import JointPruneClassifier
 from .._estimators.classifier_cv import JointPruneClassifierCV
-from .._utils.context import choose_device
-from .._data.images import Images
-from .json_values import from_json, to_json
 from .._estimators.regressor import JointPruneRegressor
 from .._estimators.regressor_cv import JointPruneRegressorCV
-from .._report.report import NetworkSize, PruningReport
-from .network_state import describe_network, is_custom, rebuild_network
 from .._estimators.selector import InputFeatureSelector
-from .._training.net import Batches, PruningNet, Table, finished
+from .._report.report import NetworkSize, PruningReport
+from .._training.batches import Batches
+from .._training.net import PruningNet, finished
 from .._training.settings import OPTIMIZERS
+from .._utils.torch import choose_device
+from .json_values import from_json, to_json
+from .network_state import describe_network, is_custom, rebuild_network
 
 ESTIMATORS: dict[str, type[BaseEstimator]] = {
     kind.__name__: kind
@@ -54,7 +56,7 @@ NOT_KEPT = {"_metadata_request", "_sklearn_output_config"}
 
 def versions() -> dict[str, str]:
     """Return what a file was written with; nothing is decided by it."""
-    from .. import __version__
+    from .._version import __version__
 
     return {
         "skjointprune": __version__,

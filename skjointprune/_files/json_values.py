@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..modules._build import NAMED_MODULES
+from ..modules._mlp import MLP
 from ..penalties import PENALTIES
-from ..modules import MLP, NAMED_MODULES
 
 COLLECTIONS: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 NUMBERS = {

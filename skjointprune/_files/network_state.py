@@ -13,14 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._layers.wrap import put_around
+from .._data.boxes import smallest_box
 from .._graph.compact import names_of_tensors
-from .._utils.context import kind_of_rows, seeded
-from .._pruning.crop import Frame, smallest_box
 from .._graph.labels import get_tensor, owner
-from .json_values import is_known
+from .._layers.affine import Affine
+from .._layers.frame import Frame
 from .._layers.scatter_inputs import PutBack
-from .._training.fold_scaling import Affine
+from .._layers.wrap import put_around
+from .._utils.seeds import seeded
+from .._utils.torch import kind_of_rows
+from .json_values import is_known
 
 GOLDEN = 0.6180339887498949  # its multiples modulo 1 are spread evenly
 TOLERANCE = 1e-3  # of the largest output: machines and versions sum in other orders

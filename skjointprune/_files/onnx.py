@@ -15,11 +15,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from .._data.boxes import smallest_box
 from .._estimators.base import JointPruneEstimator
-from .._utils.context import kind_of_rows, seeded
-from .._pruning.crop import smallest_box
-from .._utils.optional import import_optional
 from .._estimators.selector import InputFeatureSelector
+from .._utils.optional import import_optional
+from .._utils.seeds import seeded
+from .._utils.torch import kind_of_rows
 
 
 class FullWidth(nn.Module):
@@ -218,7 +219,7 @@ def _strip(proto: Any) -> None:
 
 
 def _version() -> str:
-    from .. import __version__
+    from .._version import __version__
 
     return __version__
 

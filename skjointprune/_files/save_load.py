@@ -17,8 +17,8 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from .._utils.context import warn_caller
 from .._utils.optional import import_optional
+from .._utils.warn import warn_caller
 from .estimator_state import Description, dumps, restore
 
 FORMAT = 1  # raised when older versions of this package cannot read a file

@@ -1,1 +1,5 @@
-"""."""
+"""From a module to its prunable channels, and surgery on them.
+
+In goes a module with the shape of a row; out comes a `Network`, the module and its
+channels, which `compact_` makes smaller without changing what it computes.
+"""

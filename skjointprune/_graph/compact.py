@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .network import Axis, Network
-from .._utils.context import full_precision
+from .._utils.torch import full_precision
 from .labels import CONSTANT, get_tensor, owner
+from .network import Axis, Network
 from .probes import absorbs_constants, listen
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from .network import Channels, Network
 from .labels import get_tensor
+from .network import Channels, Network
 
 
 def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:

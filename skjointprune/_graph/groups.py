@@ -9,18 +9,18 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, fx, nn
 
+from .._layers.scatter_inputs import PutBack
 from .._layers.wrap import put_around
-from .network import Axis, Channels, Network
-from .._utils.context import kind_of_rows
+from .._utils.torch import kind_of_rows
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
+from .network import Axis, Channels, Network
 from .probes import (
     gradients_tell_all,
     note_what_speaks_,
     pin_what_has_no_gradient_,
 )
-from .._layers.scatter_inputs import PutBack
-from .trace import run_shapes, trace
 from .propagate import walk
+from .trace import run_shapes, trace
 
 
 def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:

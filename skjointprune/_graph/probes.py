@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .network import Axis, Channels, Network
-from .._utils.context import kind_of_rows
+from .._utils.torch import kind_of_rows
 from .labels import get_tensor, owner
+from .network import Axis, Channels, Network
 
 
 def holders(module: nn.Module) -> dict[int, list[nn.Module]]:

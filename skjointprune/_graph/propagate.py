@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .rules.arithmetic import together
-from .rules.functions import FILLED, function_name, function_rule
 from .labels import (
     CONSTANT,
     Counted,
@@ -20,8 +18,10 @@ from .labels import (
     owner,
     varies,
 )
-from .rules.products import label_product, only_multiplies, product_at
+from .rules.arithmetic import together
+from .rules.functions import FILLED, function_name, function_rule
 from .rules.layers import PinnedParts, layer_rule
+from .rules.products import label_product, only_multiplies, product_at
 from .tracer import DECIDES
 
 

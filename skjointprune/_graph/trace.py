@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .._utils.context import kind_of_rows
+from .._utils.torch import kind_of_rows
 from .rules.layers import layer_rule
 from .tracer import ROWS, Tracer
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute, TraceError
 
-from .._utils.context import kind_of_rows
+from .._utils.torch import kind_of_rows
 from .rules.functions import FILLED
 
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .._graph.network import Channels, Network
 from .._graph.compact import compact_, is_exact
-from .._utils.context import warn_caller
 from .._graph.costs import macs_of_weights, saved_by_a_unit, saved_by_the_mean_unit
-from .._data.images import InputGates, prunable_inputs
 from .._graph.labels import get_tensor
+from .._graph.network import Channels, Network
+from .._utils.warn import warn_caller
 from ..penalties import Penalty
+from .gates import InputGates, prunable_inputs
 
 GATES_ARE_WORTH = 0.5  # of the root of the work that closing one saves
 GATES_EVERY = 4  # steps of which one tells the gradients of an image's gates, after

@@ -8,9 +8,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from .._graph.network import Network
-from .._utils.context import evaluating, kind_of_rows
-from .html import report_html
 from .._utils.optional import import_optional
+from .._utils.torch import evaluating, kind_of_rows
+from .html import report_html
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
 
-from .._data.image_inputs import take, targets_of
+from .._data.targets import take, targets_of
 from .._utils.sklearn import (
     HasMethods,
     Interval,

@@ -6,33 +6,15 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from .._layers.wrap import put_around
-from .._graph.network import Network
-from .._utils.context import kind_of_rows
 from .._data.prepare import Scaling
+from .._graph.network import Network
+from .._layers.affine import Affine
+from .._layers.wrap import put_around
+from .._utils.torch import kind_of_rows
 
 # Above this many standard deviations between a column and zero, a folded layer
 # subtracts numbers too large for float32.
 LARGEST_OFFSET = 1e3
-
-
-class Affine(nn.Module):
-    """Multiply by a scale and add a shift: to each column, or channel of an image.
-
-    Stands before or after a layer that the two cannot be folded into.
-    """
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, scale: Tensor, shift: Tensor):
-        super().__init__()
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", shift)
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Return the rows on the other scale."""
-        return X * self.scale + self.shift
 
 
 def fold_scaling(

@@ -13,27 +13,21 @@ from skorch.history import History
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from .._layers.wrap import put_around
-from .._graph.network import Network
-from .._utils.context import evaluating, warn_caller
-from .._pruning.crop import Frame
+from .._data.images import Images
 from .._data.prepare import Data, Scaling
-from .._data.images import Images, InputGates
-from .fold_scaling import fold_scaling
+from .._graph.network import Network
+from .._layers.frame import Frame
+from .._layers.wrap import put_around
+from .._pruning.gates import InputGates
 from .._pruning.schedules import Rise, Sweep
 from .._pruning.sparsifier import Prices, Sparsifier
+from .._utils.torch import evaluating
+from .._utils.warn import warn_caller
+from .batches import Batches, score_table
+from .callbacks import HeldOutScore, OneCycle, Progress, Prune
+from .fold_scaling import fold_scaling
+from .net import PruningNet, finished, train
 from .tasks import Task
-from .net import (
-    Batches,
-    HeldOutScore,
-    OneCycle,
-    Progress,
-    Prune,
-    PruningNet,
-    finished,
-    score_table,
-    train,
-)
 
 AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
 AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining

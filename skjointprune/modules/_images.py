@@ -65,7 +65,7 @@ def vgg16(
 
     Examples
     --------
-    >>> from skjointprune._image_modules import vgg16
+    >>> from skjointprune.modules import vgg16
     >>> vgg16(10, (1, 28, 28), width=0.25).classifier
     Sequential(
       (0): Dropout(p=0.5, inplace=False)
@@ -172,7 +172,7 @@ def resnet18(
 
     Examples
     --------
-    >>> from skjointprune._image_modules import resnet18
+    >>> from skjointprune.modules import resnet18
     >>> net = resnet18(10, (1, 28, 28), width=0.25)
     >>> net.conv1, net.fc
     (Conv2d(1, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False), \

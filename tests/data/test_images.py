@@ -6,13 +6,15 @@ import torch
 from _pictures import SmallConvNet, make
 from sklearn.base import clone
 
-from skjointprune import _reading, _sparsify
+from skjointprune._data import readers
+from skjointprune._data.images import Images
+from skjointprune._data.readers import read_images
 from skjointprune._graph.costs import macs_of_weights
 from skjointprune._graph.groups import find_groups
-from skjointprune._data.images import Images, InputGates
-from skjointprune.penalties import PENALTIES
-from skjointprune._data.readers import read_images
+from skjointprune._pruning import sparsifier
+from skjointprune._pruning.gates import InputGates
 from skjointprune._pruning.sparsifier import Prices, Sparsifier
+from skjointprune.penalties import PENALTIES
 
 
 def test_no_more_than_a_batch_of_images_is_read_at_once(pictures, monkeypatch):
@@ -23,7 +25,7 @@ def test_no_more_than_a_batch_of_images_is_read_at_once(pictures, monkeypatch):
         read.append(len(rows))
         return read_images(source, rows)
 
-    monkeypatch.setattr(_reading, "read_images", watched)
+    monkeypatch.setattr(readers, "read_images", watched)
     make(max_epochs=1, retrain_epochs=1).fit(X, y).predict(X)
     assert sum(read) > 3 * len(X)
     assert max(read) <= 512
@@ -183,7 +185,7 @@ def test_gates_that_do_not_listen_let_through_the_same_at_no_cost():
 
 
 def test_the_saliency_of_a_gate_is_of_the_steps_it_listened_to(monkeypatch):
-    monkeypatch.setattr(_sparsify, "GATES_AT_FIRST", 6)
+    monkeypatch.setattr(sparsifier, "GATES_AT_FIRST", 6)
     network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
     gates = InputGates(("row",), (3, 8, 9), 4, torch.device("cpu"))
     optimizer = torch.optim.SGD(network.module.parameters(), lr=0.0)

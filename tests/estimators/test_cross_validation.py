@@ -17,8 +17,8 @@ from skjointprune import (
     JointPruneRegressorCV,
     joint_prune_path,
 )
-from skjointprune._utils.context import draw_seed
 from skjointprune._estimators.cross_validation import choose
+from skjointprune._utils.seeds import draw_seed
 from skjointprune.penalties import GroupL0
 
 QUICK = {

@@ -23,7 +23,7 @@ from skjointprune import (
     __version__,
     export_onnx,
 )
-from skjointprune._pruning.crop import smallest_box
+from skjointprune._data.boxes import smallest_box
 from skjointprune._files.onnx import _json
 from skjointprune._graph.rules.layers import LAYER_RULES
 

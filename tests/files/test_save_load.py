@@ -15,7 +15,7 @@ from sklearn.base import clone
 from skjointprune import JointPruneClassifier, load, save
 from skjointprune._files.save_load import MODEL, WEIGHTS, _pack, _read, _unpack
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
 
 # --- the file

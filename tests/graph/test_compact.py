@@ -6,11 +6,11 @@ import torch
 from _networks import Net, compact, cut, random_masks, shaken
 from torch import nn
 
-from skjointprune._graph.network import Axis
 from skjointprune._graph.compact import compact_, is_exact
 from skjointprune._graph.groups import find_groups
+from skjointprune._graph.network import Axis
 from skjointprune._graph.rules.layers import LAYER_RULES
-from skjointprune.modules import ACTIVATIONS, MLP
+from skjointprune.modules._mlp import ACTIVATIONS, MLP
 
 
 def assert_compact_matches_zeroed(module, n_inputs, tolerance):

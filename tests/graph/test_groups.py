@@ -6,8 +6,8 @@ from _networks import Net, Residual, assert_cuts_are_exact
 from torch import nn
 from torch.nn import functional as F
 
-from skjointprune._graph.network import Axis
 from skjointprune._graph.groups import find_groups
+from skjointprune._graph.network import Axis
 from skjointprune.modules import MLP
 
 

@@ -17,8 +17,8 @@ from _cases import (
 from torch import nn
 from torch.nn import functional as F
 
-from skjointprune._layers.norms import LayerNorm
 from skjointprune._graph.probes import check_outputs, listening
+from skjointprune._layers.norms import LayerNorm
 
 
 @pytest.mark.parametrize(

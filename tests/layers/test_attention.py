@@ -3,12 +3,12 @@ import torch
 from _networks import compact
 from torch import nn
 
-from skjointprune._layers.attention import MultiheadAttention
 from skjointprune._graph.compact import zero_groups_
 from skjointprune._graph.groups import find_groups
-from skjointprune.penalties import PENALTIES
+from skjointprune._layers.attention import MultiheadAttention
 from skjointprune._layers.stand_ins import with_prunable_layers
 from skjointprune._pruning.sparsifier import Prices, Sparsifier
+from skjointprune.penalties import PENALTIES
 
 
 @pytest.mark.parametrize("batch_first", [True, False])

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from skjointprune.modules import MLP, build_module
+from skjointprune.modules import MLP
+from skjointprune.modules._build import build_module
 
 
 def sizes(n_features_in, n_outputs):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from skjointprune.modules._images import resnet18, vgg16
+from skjointprune.modules import resnet18, vgg16
 
 BOTH = pytest.mark.parametrize("make", [vgg16, resnet18])
 SMALL, LARGE = (3, 32, 32), (3, 64, 64)

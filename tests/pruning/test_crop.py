@@ -9,7 +9,8 @@ from _pictures import SmallConvNet, make
 from torch import nn
 
 from skjointprune import InputFeatureSelector, export_onnx
-from skjointprune._pruning.crop import crop_that_runs, read_cropped
+from skjointprune._data.boxes import read_cropped
+from skjointprune._pruning.crop import crop_that_runs
 
 
 def test_a_crop_grows_next_to_what_was_kept():

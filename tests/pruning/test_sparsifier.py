@@ -7,13 +7,13 @@ from torch import nn
 from skjointprune import (
     JointPruneClassifier,
     JointPruneRegressor,
-    _fitting,
 )
 from skjointprune._graph.groups import find_groups
-from skjointprune.penalties import PENALTIES, GroupL0, GroupLasso
 from skjointprune._graph.rules.layers import LAYER_RULES
 from skjointprune._pruning.sparsifier import Prices, Sparsifier, gate_gradient
+from skjointprune._training import trainer
 from skjointprune.modules import MLP
+from skjointprune.penalties import PENALTIES, GroupL0, GroupLasso
 
 
 def sparsifier(network, optimizer, prices, memory=1000):
@@ -119,7 +119,7 @@ def test_gradients_are_averaged_over_a_share_of_the_steps(
             super().__init__(*args, **kwargs)
             found.append(1 / (1 - self.decay))
 
-    monkeypatch.setattr(_fitting, "Sparsifier", Spy)
+    monkeypatch.setattr(trainer, "Sparsifier", Spy)
     X = np.random.default_rng(0).normal(size=(64, 3))
     params = {"max_epochs": epochs, "retrain_epochs": 0, "batch_size": 16}
     fit = estimator((2,), validation_fraction=None, random_state=0, **params)

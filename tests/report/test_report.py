@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from skjointprune import NetworkSize, PruningReport
-from skjointprune._layers.attention import MultiheadAttention
 from skjointprune._graph.groups import find_groups
+from skjointprune._layers.attention import MultiheadAttention
 
 
 @pytest.fixture

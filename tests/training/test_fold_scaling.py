@@ -6,7 +6,8 @@ from torch import nn
 
 from skjointprune._data.prepare import Scaling
 from skjointprune._graph.groups import find_groups
-from skjointprune._training.fold_scaling import LARGEST_OFFSET, Affine, fold_scaling
+from skjointprune._layers.affine import Affine
+from skjointprune._training.fold_scaling import LARGEST_OFFSET, fold_scaling
 from skjointprune.modules import MLP
 
 

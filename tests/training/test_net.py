@@ -3,16 +3,12 @@ import pytest
 import torch
 from torch import nn
 
+from skjointprune._data.tables import Table
 from skjointprune._pruning.schedules import Rise, Sweep
+from skjointprune._training.batches import Batches, score_table
+from skjointprune._training.callbacks import Prune
+from skjointprune._training.net import PruningNet, train
 from skjointprune._training.tasks import MULTICLASS
-from skjointprune._training.net import (
-    Batches,
-    Prune,
-    PruningNet,
-    Table,
-    score_table,
-    train,
-)
 
 
 def table(n=50, d=6):

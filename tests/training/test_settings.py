@@ -2,7 +2,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback, EarlyStopping
 
-from skjointprune import _fitting
+from skjointprune._training import trainer
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from skjointprune import _fitting
 def test_what_cannot_train_is_refused_before_training(
     quick, planted, monkeypatch, params, says
 ):
-    monkeypatch.setattr(_fitting, "train", None)  # a call would be a TypeError
+    monkeypatch.setattr(trainer, "train", None)  # a call would be a TypeError
     with pytest.raises(ValueError, match=says):
         quick(**params).fit(*planted)
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch._dynamo import register_backend
 
 from skjointprune import JointPruneClassifier
-from skjointprune._utils.context import evaluating
+from skjointprune._utils.torch import evaluating
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skjointprune._utils.context import evaluating, kind_of_rows
+from skjointprune._utils.torch import evaluating, kind_of_rows
 
 
 def test_each_layer_gets_its_mode_back_even_after_an_error():
@@ -65,8 +65,8 @@ if of_torch_2_9():
 def test_a_gpu_rounds_as_before_after_full_precision(set_before):
     code = f"""
 import torch
-from skjointprune._utils.context import full_precision
-from test_context import EXACT, rounding, rounding_set
+from skjointprune._utils.torch import full_precision
+from test_torch import EXACT, rounding, rounding_set
 {set_before}
 before = rounding()
 with full_precision(torch.device("cpu")):

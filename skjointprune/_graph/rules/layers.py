@@ -15,10 +15,10 @@ from torch.nn.utils.parametrize import is_parametrized
 from torchvision.ops import StochasticDepth
 
 from ..._layers.attention import MultiheadAttention
-from .arithmetic import each_channel, glu
-from ..labels import Labels
 from ..._layers.norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from ..._layers.scatter_inputs import PutBack
+from ..labels import Labels
+from .arithmetic import each_channel, glu
 from .shapes import (
     channel_shuffle,
     pixel_shuffle,

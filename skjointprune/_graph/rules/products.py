@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
 
-from .functions import function_name
 from ..labels import Labels, get_tensor, owner
+from .functions import function_name
 from .layers import count_sizes, multiply
 
 # The dimension of a weight that reads, and that of what is read.

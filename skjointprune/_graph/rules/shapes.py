@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .arithmetic import each_channel, over
 from ..labels import CONSTANT, Counted, Labels, varies
+from .arithmetic import each_channel, over
 
 
 def _fixed(labels: Labels, x: Tensor, sizes: Iterable[int]) -> list[int]:

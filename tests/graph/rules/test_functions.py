@@ -10,8 +10,8 @@ from torch.export import Dim
 from torch.nn import functional as F
 
 from skjointprune import JointPruneClassifier
-from skjointprune._graph.rules.functions import FUNCTION_RULES
 from skjointprune._graph.groups import find_groups
+from skjointprune._graph.rules.functions import FUNCTION_RULES
 
 
 def test_names_of_functions_are_those_of_functions():

@@ -1,28 +1,11 @@
-"""How a fit treats the world: it leaves random states and half-built work alone."""
+"""What torch is asked in several places: devices, types, modes, precision."""
 
-import sys
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from torch import nn
-
-_ONE_AT_A_TIME = threading.RLock()
-
-
-def draw_seed(random_state) -> int:
-    """Draw a seed without touching numpy's global state.
-
-    None gives fresh entropy.
-    """
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -91,41 +74,3 @@ def full_precision(device: torch.device) -> Iterator[None]:
     finally:
         for part, value in zip(parts, before, strict=True):
             setattr(part, name, value)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch for a while, on one device, and then restore its random state.
-
-    The random state is one for all threads of a process, and so is what `torch.fx`
-    patches while it traces: fits in threads take turns.
-    """
-    on_gpu = device.type == "cuda"
-    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[device] if on_gpu else []):
-        # torch.manual_seed would seed every GPU as well.
-        torch.default_generator.manual_seed(seed)
-        if on_gpu:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def all_or_nothing(estimator) -> Iterator[None]:
-    """If a fit fails or is interrupted, leave the estimator as it was before."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
-def warn_caller(message: str) -> None:
-    """Warn where the user's code called, outside this package and scikit-learn."""
-    frame, level = sys._getframe(), 1
-    inside = ("skjointprune.", "sklearn.", "joblib.", "contextlib")
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(inside):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level)

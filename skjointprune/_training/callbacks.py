@@ -1,0 +1,166 @@
+"""Callbacks of skorch: one job each."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from skorch.callbacks import (
+    Callback,
+    LRScheduler,
+)
+
+from .._data.images import Images
+from .._data.tables import Table
+from .._graph.network import Network
+from .._pruning.schedules import Schedule
+from .._pruning.sparsifier import Sparsifier
+from .batches import score_table
+from .tasks import Score
+
+
+class HeldOutScore(Callback):
+    """Record the score on held-out rows once an epoch, as `name`."""
+
+    def __init__(self, score: Score, name: str):
+        self.score, self.name = score, name
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Score the held-out rows, if there are any."""
+        if dataset_valid is not None:
+            score = score_table(net.module_, dataset_valid, self.score)
+            net.history.record(self.name, score)
+            best = max(net.history[:, self.name])
+            net.history.record(f"{self.name}_best", score >= best)
+
+
+class StopOnDivergence(Callback):
+    """Stop at the first loss that is not finite, before it spoils the weights."""
+
+    def on_batch_end(self, net, loss=None, training=False, **kwargs):
+        """Look at the loss of every training step."""
+        if training and not math.isfinite(loss.item()):
+            raise ValueError(
+                f"The training loss became {loss.item()} in epoch "
+                f"{net.history[-1, 'epoch']}. Lower `lr` (now {net.lr:g}), or look "
+                "for extreme values in X, and for NaN in what `module` gives."
+            )
+
+
+class Prune(Callback):
+    """Prune at even intervals between two moments of training.
+
+    Parameters
+    ----------
+    make_sparsifier : callable
+        Given the optimiser, returns the `Sparsifier`.
+    schedule : Schedule
+        Says when, and what to ask of the sparsifier.
+    tables : list of Table
+        Rows whose columns go as inputs go.
+    n_steps : int
+        Optimiser steps of the whole phase.
+    on_start : callable
+        Called before anything is pruned.
+    on_event : callable
+        Called after each event, with its number.
+    """
+
+    def __init__(
+        self,
+        make_sparsifier: Callable[[torch.optim.Optimizer], Sparsifier],
+        schedule: Schedule,
+        tables: list[Table],
+        n_steps: int,
+        on_start: Callable[[], None],
+        on_event: Callable[[int], None],
+    ):
+        self.make_sparsifier = make_sparsifier
+        self.schedule = schedule
+        self.tables = tables
+        self.n_steps = n_steps
+        self.on_start, self.on_event = on_start, on_event
+
+    def on_train_begin(self, net, **kwargs):
+        """Bind to the optimiser and spread the events over the steps."""
+        self.sparsifier_ = self.make_sparsifier(net.optimizer_)
+        plan = self.schedule
+        at = np.ceil(np.linspace(plan.start, plan.stop, plan.n_events) * self.n_steps)
+        # Where there are fewer steps than events, the last event of a step counts.
+        self.event_at_ = {int(step): event for event, step in enumerate(at)}
+        self.step_ = 0
+
+    def on_grad_computed(self, net, named_parameters, training=False, **kwargs):
+        """Let the sparsifier see the gradients before the optimiser's step."""
+        if training:
+            self.sparsifier_.watch()
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Prune after the optimiser's step, when it is time."""
+        if not training:
+            return
+        self.step_ += 1
+        event = self.event_at_.get(self.step_)
+        if event is None:
+            return
+        if self.step_ == min(self.event_at_):
+            self.on_start()
+        kept = self.schedule.prune(self.sparsifier_, event)
+        for table in self.tables:
+            table.keep_inputs(kept)
+        self.on_event(event)
+
+
+class OneCycle(LRScheduler):
+    """A schedule that lets go of the optimiser, so that a fitted net stays small."""
+
+    def on_train_end(self, net, **kwargs):
+        """Drop the scheduler, which holds the optimiser and its state."""
+        self.lr_scheduler_ = None
+
+
+def inputs_left(network: Network, rows: Table | Images) -> int:
+    """Count the inputs that a network still reads; of images, their numbers."""
+    if rows.mask is not None:
+        return int(rows.mask.sum())
+    n = math.prod(network.input_shape)
+    if rows.gates is None:
+        return n
+    open_ = rows.gates.support()  # the same of all channels that may go alone
+    return n * int(open_.sum()) // open_.numel()
+
+
+class Progress(Callback):
+    """Show a bar over the epochs of a phase, with what is left of the network."""
+
+    shown_layers = 4  # of more, the units are summed
+
+    def __init__(self, phase: str, epochs: int, network: Network):
+        self.phase, self.epochs, self.network = phase, epochs, network
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        """Open the bar."""
+        # skorch brings it; its import warns in notebooks without ipywidgets
+        from tqdm.auto import tqdm
+
+        self.rows_ = X
+        self.bar_ = tqdm(total=self.epochs, desc=self.phase, unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        """Move it on."""
+        last = net.history[-1]
+        names = ("train_loss", "valid_acc", "valid_r2")
+        units = [c.size for c in self.network.hidden]
+        by_layer = len(units) <= self.shown_layers
+        shown = {
+            "inputs": inputs_left(self.network, self.rows_),
+            "units": "-".join(map(str, units)) if by_layer else sum(units),
+        }
+        shown |= {name: f"{last[name]:.4f}" for name in names if name in last}
+        # `update` shows it, as often as can be read.
+        self.bar_.set_postfix(shown, refresh=False)
+        self.bar_.update()
+
+    def close(self):
+        """Close it, however training ended."""
+        self.bar_.close()
