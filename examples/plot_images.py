@@ -49,7 +49,7 @@ for prune in ("joint", "none"):
     fits[prune] = JointPruneClassifier(
         module=convnet,
         prune=prune,
-        input_groups=("row", "column"),
+        images=ImageInput(groups=("row", "column")),
         alpha=0.15,
         max_epochs=8,
         retrain_epochs=6,

@@ -1,13 +1,13 @@
 """Joint pruning of a network's weights and inputs, as scikit-learn estimators."""
 
+from ._data.image_options import ImageInput
 from ._displays.path import PathDisplay
 from ._displays.pruning import PruningDisplay
 from ._displays.support import SupportDisplay
 from ._estimators.classifier import JointPruneClassifier
-from ._estimators.classifier_cv import JointPruneClassifierCV
+from ._estimators.cross_validation import JointPruneCV
 from ._estimators.path import PruningPath, joint_prune_path
 from ._estimators.regressor import JointPruneRegressor
-from ._estimators.regressor_cv import JointPruneRegressorCV
 from ._estimators.selector import InputFeatureSelector
 from ._files.onnx import export_onnx
 from ._files.save_load import load, save
@@ -18,11 +18,11 @@ from ._stability.result import StabilitySelection
 from ._version import __version__ as __version__
 
 __all__ = [
+    "ImageInput",
     "InputFeatureSelector",
+    "JointPruneCV",
     "JointPruneClassifier",
-    "JointPruneClassifierCV",
     "JointPruneRegressor",
-    "JointPruneRegressorCV",
     "NetworkSize",
     "PathDisplay",
     "PruningDisplay",

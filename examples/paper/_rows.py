@@ -39,7 +39,7 @@ class Budget:
 
 def crop_and_flip(size):
     """Shift by up to an eighth of the size, and mirror half of the images."""
-    return {"train_transform": CropAndFlip(size // 8), "transform_batches": True}
+    return {"train_transform": CropAndFlip(size // 8), "images": ImageInput(transform_batches=True)}
 
 
 # No rows are held out: nothing is chosen within a fit.

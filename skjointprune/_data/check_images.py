@@ -1,5 +1,6 @@
-"""Images as X: what scikit-learn would check of a table."""
+"""Checks of images: what scikit-learn checks of a table."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from .._pruning.gates import DEFAULT_KINDS, KINDS
 from .._utils.warn import warn_caller
 from .readers import DATASETS, as_tensor
 
@@ -41,30 +41,6 @@ def as_array(X: Any) -> Any:
         return X
     X = X.detach().cpu()
     return X.float() if X.dtype == torch.bfloat16 else X
-
-
-def resolve_kinds(input_groups: Any) -> tuple[str, ...]:
-    """Return the kinds of groups that may go.
-
-    Raises
-    ------
-    ValueError
-        If there is none, one is unknown, or "feature" is beside another.
-    """
-    if input_groups is None:
-        return DEFAULT_KINDS
-    kinds = (input_groups,) if isinstance(input_groups, str) else tuple(input_groups)
-    if not kinds or not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
-        raise ValueError(
-            f"`input_groups` must name some of {KINDS}, each once. Got "
-            f"{input_groups!r}; 'row' alone, or ('row', 'column'), for example."
-        )
-    if "feature" in kinds and len(kinds) > 1:
-        raise ValueError(
-            f"'feature' is each number of an image alone. Got `input_groups`="
-            f"{input_groups!r}; leave the others out."
-        )
-    return kinds
 
 
 def check_image_array(X: np.ndarray) -> tuple[int, ...]:
@@ -131,3 +107,39 @@ def check_dataset(dataset: Dataset) -> tuple[int, ...]:
             f"begin with one. Got {what} at 0; reshape it in the dataset."
         )
     return tuple(image.shape)
+
+
+def check_transform(transform: Callable, X: Tensor, *, in_batches: bool) -> None:
+    """Check that a transform gives such images as it is given, on a few of X.
+
+    Raises
+    ------
+    ValueError
+        If it fails, or gives something else.
+    """
+    with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
+        before = X if in_batches else X[0].cpu()
+        try:
+            after = transform(before.clone())
+        except Exception as error:
+            raise ValueError(
+                f"`images__transform` raises {type(error).__name__} ({error}) for "
+                f"{_describe(before)}. Let it take such tensors: what makes tensors of "
+                "images is for the dataset."
+            ) from error
+    if isinstance(after, Tensor) and after.shape == before.shape:
+        of_numbers = not before.is_floating_point() and after.is_floating_point()
+        if not (of_numbers and before.max() > 1 >= after.max()):
+            return
+    raise ValueError(
+        "`images__transform` must return images of the shape and range of X, which are "
+        f"predicted as they are. Got {_describe(after)} for {_describe(before)}; leave "
+        "out what resizes, scales or converts them."
+    )
+
+
+def _describe(image: Any) -> str:
+    if not isinstance(image, Tensor):
+        return type(image).__name__
+    largest = float(image.double().max())
+    return f"{image.dtype} of shape {tuple(image.shape)}, up to {largest:.3g},"

@@ -1,150 +1,262 @@
-"""Images as X: what scikit-learn would check of a table, and what is asked of them."""
+"""`ImageInputs`: channels, rows, columns, patches or pixels of images as inputs."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_X_y, validate_data
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Subset
 
-from .._pruning.gates import InputGates
+from .._graph.compact import compact_
+from .._graph.network import Network
+from .._pruning.crop import crop_that_runs
+from .._pruning.gates import DEFAULT_KINDS, InputGates
+from .._utils.input_names import input_names
+from .._utils.warn import warn_caller
+from .boxes import frame_of, read_cropped, smallest_box
 from .check_images import (
     as_array,
     check_dataset,
     check_image_array,
-    resolve_kinds,
+    check_transform,
+    is_images,
     warn_of_channels_last,
 )
-from .prepare import Data, prepare_images
+from .image_options import ImageInput, resolve_kinds
+from .images import Images, channel_statistics
+from .inputs import Inputs, Traced, refuse_parameters
+from .prepare import Data, Preparation, Scaling, split_rows
 from .readers import DATASETS, read_images
 from .targets import targets_of
 
 
-class ImageInput:
-    """The part of an estimator that takes images."""
+@dataclass(frozen=True, eq=False)
+class ImageInputs(Inputs):
+    """Images, of which channels go exactly, and rows and columns are cropped.
 
-    # of the estimator
-    input_groups: Any
-    patch_size: int
-    prune: str
-    train_transform: Any
-    transform_batches: bool
-    num_workers: int
-    n_features_to_select: Any
-    validation_fraction: Any
-    standardize: bool
-    input_shape_: tuple[int, ...]
-    n_features_in_: int
-    feature_names_in_: np.ndarray
-    _y_numeric: bool
-    _n_counted: int
-    _n_inputs: Any
-    _encode: Any
-    _check_for: Any
-    _check_weight: Any
-    _check_inputs_may_go: Any
+    Rows, columns, patches and pixels have gates while a network is sparsified, as what
+    is left gets other neighbours when they go. `kinds` says which of these may go.
+    """
 
-    def _validate_images(self, X, y, sample_weight, seed: int, device) -> Data:
-        """Do as `_validate` with images, which are read later, batch by batch."""
+    shape: tuple[int, ...]  # (channels, height, width)
+    kinds: tuple[str, ...] = DEFAULT_KINDS
+    options: ImageInput = field(default_factory=ImageInput)
+
+    names: ClassVar[None] = None
+    groups: ClassVar[None] = None
+    batch_size_to_score: ClassVar[int] = Images.batch_size_to_score
+    pinned_remedy: ClassVar[str] = (
+        "Let `module` do no more with them than a convolution does."
+    )
+
+    @staticmethod
+    def takes(X: Any) -> bool:
+        """Tell whether X holds images."""
+        return is_images(X)
+
+    @staticmethod
+    def take(X: Any, rows: np.ndarray) -> Any:
+        """Return some images, without a copy."""
+        return Subset(X, rows.tolist())
+
+    @classmethod
+    def check(
+        cls, estimator: Any, X: Any, y: Any, *, y_numeric: bool
+    ) -> tuple[Self, Any, Any]:
+        """Check images, which are read later, batch by batch."""
         if isinstance(X, DATASETS):
             shape = check_dataset(X)
             y = targets_of(X, y)
-            self.n_features_in_ = shape[0]
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
+            estimator.n_features_in_ = shape[0]
+            if hasattr(estimator, "feature_names_in_"):
+                del estimator.feature_names_in_
         else:
-            X = validate_data(self, as_array(X), dtype=None, allow_nd=True)
+            X = validate_data(estimator, as_array(X), dtype=None, allow_nd=True)
             shape = check_image_array(X)
         warn_of_channels_last(shape)
-        self.input_shape_ = shape
-        self._check_for("tables", feature_groups=None, feature_costs=None)
+        neutral = {"feature_groups": None, "feature_costs": None}
+        refuse_parameters(estimator, "tables", shape, neutral)
         rows = np.zeros((len(X), 1))
-        _, y = check_X_y(rows, y, multi_output=True, y_numeric=self._y_numeric)
-        weight, counted = self._check_weight(sample_weight, rows)
-        kinds = resolve_kinds(self.input_groups)
-        if self.prune in ("weights", "none"):
+        _, y = check_X_y(rows, y, multi_output=True, y_numeric=y_numeric)
+        options = ImageInput() if estimator.images is None else estimator.images
+        options._validate_params()
+        kinds = resolve_kinds(options.groups)
+        if estimator.prune in ("weights", "none"):
             kinds = ("channel",)  # no gates: their gradients cost time
-        gates = InputGates(kinds, shape, self.patch_size, device)
-        self._check_images_asked_for(gates)
-        targets, weight = self._encode(y[counted], weight[counted])
-        at = np.flatnonzero(counted)
-        if self.train_transform is not None:
-            self._check_transform(read_images(X, at[:2]).to(device))
-        return prepare_images(
-            X,
-            at,
-            targets,
-            weight,
-            gates=gates,
-            transform=self.train_transform,
-            transform_batches=self.transform_batches,
-            num_workers=self.num_workers,
-            validation_fraction=self.validation_fraction,
-            standardize=self.standardize,
-            scale_targets=self._y_numeric,
-            seed=seed,
-            device=device,
-        )
+        return cls(shape, kinds, options), X, y
 
-    def _check_transform(self, X: Tensor) -> None:
-        """Refuse a `train_transform` that does not give such images as it is given."""
-        with torch.random.fork_rng(devices=[X.device] if X.is_cuda else []):
-            before = X if self.transform_batches else X[0].cpu()
-            try:
-                after = self.train_transform(before.clone())
-            except Exception as error:
-                raise ValueError(
-                    f"`train_transform` raises {type(error).__name__} ({error}) for "
-                    f"{_in_words(before)}. Let it take such tensors: what makes "
-                    "tensors of images is for the dataset."
-                ) from error
-        if isinstance(after, Tensor) and after.shape == before.shape:
-            of_numbers = not before.is_floating_point() and after.is_floating_point()
-            if not (of_numbers and before.max() > 1 >= after.max()):
-                return
-        raise ValueError(
-            "`train_transform` must return images of the shape and range of X, which "
-            f"are predicted as they are. Got {_in_words(after)} for "
-            f"{_in_words(before)}; leave out what resizes, scales or converts them."
-        )
+    def prepare(
+        self,
+        X: Any,
+        rows: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray,
+        how: Preparation,
+    ) -> Data:
+        """Return images to be read, of which only statistics are read now."""
+        options = self.options
+        if options.transform is not None:
+            check_transform(
+                options.transform,
+                read_images(X, rows[:2]).to(how.device),
+                in_batches=options.transform_batches,
+            )
+        split = split_rows(y, sample_weight, how)
+        gates = self.gates(how.device)
 
-    def _check_images_asked_for(self, gates: InputGates) -> None:
-        asked = self.n_features_to_select
-        sizes = [c.size for c in gates.channels]
-        sizes = [self.n_features_in_] * gates.with_channels + sizes
-        self._n_counted = sizes[0]
-        if asked is not None and len(sizes) > 1:
+        def images(name: str, **augmentation) -> Images:
+            return Images(
+                X,
+                rows[split.masks[name]],
+                *split.targets[name],
+                num_workers=options.num_workers,
+                gates=gates,
+                **augmentation,
+            )
+
+        train = images(
+            "train",
+            transform=options.transform,
+            transform_batches=options.transform_batches,
+        )
+        valid = images("valid") if "valid" in split.masks else None
+        scaling = None
+        if how.standardize:
+            of_channels = channel_statistics(train)
+            scaling = Scaling(
+                *(torch.from_numpy(s)[:, None, None] for s in of_channels)
+            )
+        data = Data(train, valid, scaling, split.target_scaling, gates)
+        if scaling is not None:
+            for part in (train, valid):
+                if part is not None:
+                    part.standardise(
+                        scaling.mean.to(how.device, torch.float32),
+                        scaling.scale.to(how.device, torch.float32),
+                    )
+        return data
+
+    def module(
+        self, module: Any, hidden_layer_sizes: tuple
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the module that was passed: there is no default for images."""
+        if module is None:
+            raise ValueError(
+                "Images need a network for images. Got `module`=None; pass 'resnet18', "
+                "'vgg16', or one of your own."
+            )
+        return module, {}
+
+    def place(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """Put a module on a device; on a GPU with channels last, which is faster."""
+        module = module.to(device)
+        if device.type == "cuda":
+            return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return module
+
+    def gates(self, device: torch.device) -> InputGates | None:
+        """Return a gate for each row, column, patch or pixel that may go."""
+        return InputGates(self.kinds, self.shape, self.options.patch_size, device)
+
+    def count_selectable(self, asked: Any) -> tuple[int, str]:
+        """Return how many groups of the one kind there are."""
+        gates = InputGates(
+            self.kinds, self.shape, self.options.patch_size, torch.device("cpu")
+        )
+        sizes = [self.shape[0]] * gates.with_channels
+        sizes += [c.size for c in gates.channels]
+        if len(sizes) > 1:
             raise ValueError(
                 f"`n_features_to_select`={asked} needs one kind of group to count. Got "
-                f"`input_groups`={self.input_groups!r}; name one, such as 'row'."
+                f"`images__groups`={self.options.groups!r}; name one, such as 'row'."
             )
-        if (self._n_inputs() or 0) > sizes[0]:
-            raise ValueError(
-                f"`n_features_to_select` must be at most the {sizes[0]} groups of X. "
-                f"Got {asked}; lower it or pass a fraction."
-            )
-        self._check_inputs_may_go()
+        return sizes[0], "groups"
 
-    def _check_images(self, X):
-        """Validate images as in `fit`, without a copy."""
+    def trace_back(self, network: Network, kept: Tensor, data: Data) -> Traced:
+        """Crop images and network to what got through the gates, and drop the gates.
+
+        A channel, row or column that the network cannot lose is left, though nothing of
+        it may be retained. What no product of channels, rows and columns can drop is
+        zeroed.
+        """
+        gates = data.gates
+        assert gates is not None
+        support = torch.zeros(self.shape, dtype=torch.bool)
+        support[kept] = gates.support().cpu()[kept]
+        left = support.any(dim=2).any(dim=1)[kept]  # of the channels that are there
+        if not left.all() and not network.inputs.pinned:
+            compact_(network, {"inputs": left.to(gates.device)})
+            kept = kept[left]
+            for images in data.parts:
+                images.keep_inputs(left.nonzero().flatten())
+        rows = support.any(dim=2).any(dim=0).numpy()
+        columns = support.any(dim=1).any(dim=0).numpy()
+        height, width = rows.sum(), columns.sum()
+        rows, columns = crop_that_runs(network.module, len(kept), rows, columns)
+        if rows.sum() > height or columns.sum() > width:
+            warn_caller(
+                f"`module` does not run on {height} x {width} images as on whole ones, "
+                f"so it is given {rows.sum()} x {columns.sum()}, with zeros for what "
+                "is not retained. Use a network that takes smaller images, or lower "
+                "`alpha`."
+            )
+        needed = kept.numpy(), np.flatnonzero(rows), np.flatnonzero(columns)
+        inside = support[np.ix_(*needed)]
+        mask = None if inside.all() else inside.to(gates.device, torch.float32)
+        for images in data.parts:
+            assert isinstance(images, Images)
+            images.crop(*map(torch.from_numpy, needed[1:]), mask)
+        network.input_shape = tuple(inside.shape)
+        frame = frame_of(needed, smallest_box(support.numpy()))
+        return Traced(support.numpy(), kept, mask, frame)
+
+    def check_rows(self, estimator: Any, X: Any) -> Any:
+        """Check images as in `fit`, without a copy.
+
+        Raises
+        ------
+        ValueError
+            If they have another shape.
+        """
         if isinstance(X, DATASETS):
             shape = check_dataset(X)
         elif getattr(X, "ndim", 4) != 4:
             shape = X.shape[1:]
         else:
-            X = as_array(X)
-            X = validate_data(self, X, dtype=None, allow_nd=True, reset=False)
+            X = validate_data(
+                estimator, as_array(X), dtype=None, allow_nd=True, reset=False
+            )
             shape = check_image_array(X)
-        if shape != self.input_shape_:
+        if shape != self.shape:
             raise ValueError(
-                f"X must hold images of shape {self.input_shape_}, as in `fit`. Got "
-                f"{shape}; give whole images, which are cropped here."
+                f"X must hold images of shape {self.shape}, as in `fit`. Got {shape}; "
+                "give whole images, which are cropped here."
             )
         return X
 
+    def read(
+        self, estimator: Any, X: Any, support: np.ndarray, dtype: torch.dtype
+    ) -> Iterator[Any]:
+        """Check images as in `fit`; return them cropped, some at a time."""
+        X = self.check_rows(estimator, X)
+        return (images.to(dtype) for images in read_cropped(X, support))
 
-def _in_words(image: Any) -> str:
-    if not isinstance(image, Tensor):
-        return type(image).__name__
-    largest = float(image.double().max())
-    return f"{image.dtype} of shape {tuple(image.shape)}, up to {largest:.3g},"
+    def positions_read(self, support: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return those of the smallest box of channels, rows and columns."""
+        return smallest_box(support)
+
+    def names_of(
+        self, estimator: Any, support: np.ndarray, input_features: Any
+    ) -> np.ndarray:
+        """Return x0_1_2, …, of channel, row and column, for what is retained."""
+        return input_names(self.shape)[support.ravel()]
+
+    def group_support(self, support: np.ndarray) -> np.ndarray:
+        """Refuse: groups of images overlap."""
+        raise ValueError(
+            "Groups of images have no list. Read them off `get_support()`: "
+            "`.any(axis=(0, 2))` are the rows that are retained."
+        )

@@ -1,29 +1,24 @@
-"""Images as inputs: read batch by batch, with gates on rows, columns or pixels.
-
-An image loses channels as a table loses columns: exactly, at once. Rows and columns
-of pixels are different, as what remains gets other neighbours. While a network is
-sparsified they have a gate each, a factor that is 1 or 0; afterwards the images are
-cropped, and retraining adapts: see `_crop.py`.
-"""
+"""Images that are read batch by batch, which lose channels and are cropped."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from .._pruning.gates import InputGates
 from .readers import Reader, check_finite, slices
+from .rows import Outputs, Rows, batches_in_order
 
 
-class Images(Dataset):
+class Images(Rows):
     """Some of the images of an array or a dataset, with targets and weights.
 
-    Indexed by whole batches, which are read, augmented, put on the device, cropped and
-    standardised one at a time; nothing is copied whole.
+    Batches are read, augmented, put on the device, standardised and cropped one at a
+    time; nothing is copied whole.
 
     Parameters
     ----------
@@ -40,6 +35,8 @@ class Images(Dataset):
         Whether it is given all images of a batch, on the device.
     num_workers : int
         Processes that read images, and augment them one by one, ahead of time.
+    gates : InputGates or None
+        What is before the images.
     """
 
     batch_size_to_score = 512
@@ -53,6 +50,7 @@ class Images(Dataset):
         transform: Callable[[Tensor], Tensor] | None = None,
         transform_batches: bool = False,
         num_workers: int = 0,
+        gates: InputGates | None = None,
     ):
         of_images, of_batches = transform, None
         if transform_batches:
@@ -61,9 +59,7 @@ class Images(Dataset):
         self.augment = of_batches
         self.y, self.weight = y, weight
         self.num_workers = num_workers
-        # its outputs, (rows, outputs), or where images are augmented what gives them
-        self.teacher: Tensor | Callable[[Tensor], Tensor] | None = None
-        self.gates: InputGates | None = None
+        self.gates = gates
         self.mean: Tensor | None = None  # of each channel, (channels, 1, 1)
         self.scale: Tensor | None = None
         self.kept: list[Tensor | None] = [None, None, None]  # channels, rows, columns
@@ -75,12 +71,17 @@ class Images(Dataset):
     def __getitem__(self, index):
         return self._with_targets(self.reader[index], index)
 
-    def batches(self, at: Sequence[Any], taught: bool = False) -> Iterator[Any]:
-        """Return batches of some positions each; with the outputs of the teacher."""
-        finish = self._with_teacher if taught else self._with_targets
+    def batches(
+        self, positions: Sequence[Any], *, with_teacher: bool = False
+    ) -> Iterator[Any]:
+        """Return a batch for each item of `positions`."""
+        finish = self._with_teacher if with_teacher else self._with_targets
+        read = self._read(positions)
+        return (finish(X, index) for X, index in zip(read, positions, strict=True))
+
+    def _read(self, positions: Sequence[Any]) -> Iterator[Tensor]:
         on_gpu = self.y.device.type == "cuda"
-        read = self.reader.ahead(at, self.num_workers, pin=on_gpu)
-        return (finish(X, index) for X, index in zip(read, at, strict=True))
+        return self.reader.ahead(positions, self.num_workers, pin=on_gpu)
 
     @property
     def augmented(self) -> bool:
@@ -122,12 +123,56 @@ class Images(Dataset):
                 X = X.index_select(dim, kept)
         return X if self.mask is None else X * self.mask
 
-    def keep_inputs(self, kept: Tensor, dim: int = 1) -> None:
-        """Keep some of the present channels (rows, columns for `dim` 2, 3)."""
+    def standardise(self, mean: Tensor, scale: Tensor) -> None:
+        """Standardise channels from now on, by numbers of shape (channels, 1, 1)."""
+        self.mean, self.scale = mean, scale
+
+    def behind(self, gates: InputGates | None) -> "Images":
+        """Return the same images behind other gates; they are cropped on their own."""
+        view = copy(self)
+        view.kept, view.gates = list(self.kept), gates
+        return view
+
+    def learn_from(self, outputs: Outputs) -> None:
+        """Keep what a trained network gives for whole images, as a teacher.
+
+        For images that are augmented, it is asked for each batch as it is then.
+        """
+        if self.augmented:
+            self.teacher = outputs
+            return
+        positions = batches_in_order(len(self), self.batch_size_to_score)
+        parts = [outputs(self._whole(X)) for X in self._read(positions)]
+        self.teacher = torch.cat(parts)
+
+    def keep_inputs(self, kept: Tensor) -> None:
+        """Keep some of the present channels."""
+        self._keep(kept, dim=1)
+
+    def _keep(self, kept: Tensor, dim: int) -> None:
         kept = kept.to(self.y.device)
         before = self.kept[dim - 1]
-        self.kept = list(self.kept)  # a view has its own
         self.kept[dim - 1] = kept if before is None else before[kept]
+
+    def crop(self, rows: Tensor, columns: Tensor, mask: Tensor | None) -> None:
+        """Keep some rows and columns of pixels, and what a mask has of them.
+
+        Gates are no longer needed, and are gone.
+        """
+        self.gates = None
+        self._keep(rows, dim=2)
+        self._keep(columns, dim=3)
+        self.mask = mask
+
+    def count_inputs(self, shape: tuple[int, ...]) -> int:
+        """Return how many numbers of an image get through to a network."""
+        if self.mask is not None:
+            return int(self.mask.sum())
+        n = super().count_inputs(shape)
+        if self.gates is None:
+            return n
+        through = self.gates.support()  # the same for all channels that may go alone
+        return n * int(through.sum()) // through.numel()
 
 
 def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:

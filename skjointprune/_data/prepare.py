@@ -1,10 +1,8 @@
-"""Encoded arrays to tensors: hold out, standardise, put on a device."""
+"""Data of a fit: encoded targets and weights, rows held out, scaling."""
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from .._pruning.gates import InputGates
-from .images import Images, channel_statistics
-from .tables import Table
+from .rows import Rows
 
 
 @dataclass
@@ -27,29 +24,28 @@ class Scaling:
     scale: Tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class Data:
     """What training needs of X and y.
 
     `valid` is None where no rows are held out; a scaling is None where there is none.
+    Rows lose inputs while a network is trained on them; `view` returns data that do so
+    on their own.
     """
 
-    train: Table | Images
-    valid: Table | Images | None
+    train: Rows
+    valid: Rows | None
     scaling: Scaling | None
     target_scaling: Scaling | None
     gates: InputGates | None = None  # of images
 
     @property
-    def tables(self) -> list:
-        """The tables there are."""
-        return [t for t in (self.train, self.valid) if t is not None]
+    def parts(self) -> list[Rows]:
+        """The rows to train on, and those that are held out if there are any."""
+        return [rows for rows in (self.train, self.valid) if rows is not None]
 
     def view(self, gates: InputGates | None = None) -> "Data":
-        """Return data on the same rows whose inputs can be dropped on their own.
-
-        Images are behind a copy of the gates, or of those given.
-        """
+        """Return data on the same rows, behind a copy of the gates, or those given."""
         return self._behind(copy.deepcopy(gates or self.gates))
 
     def ungated(self) -> "Data":
@@ -57,123 +53,77 @@ class Data:
         return self._behind(None)
 
     def _behind(self, gates: InputGates | None) -> "Data":
-        valid = None if self.valid is None else copy.copy(self.valid)
-        view = replace(self, train=copy.copy(self.train), valid=valid, gates=gates)
-        for table in view.tables:
-            table.gates = gates
-        return view
+        valid = None if self.valid is None else self.valid.behind(gates)
+        train = self.train.behind(gates)
+        return replace(self, train=train, valid=valid, gates=gates)
 
 
-def prepare_images(
-    source: Any,
-    rows: np.ndarray,
-    y: np.ndarray,
-    sample_weight: np.ndarray,
-    *,
-    gates: InputGates,
-    transform: Callable[[Tensor], Tensor] | None,
-    transform_batches: bool,
-    num_workers: int,
-    validation_fraction: float | None,
-    standardize: bool,
-    scale_targets: bool,
-    seed: int,
-    device: torch.device,
-) -> Data:
-    """Do as `prepare` with images, of which `rows` are used, and read none yet.
+@dataclass(frozen=True)
+class Preparation:
+    """How data are prepared, whatever X is: parameters of an estimator."""
 
-    But for their mean and standard deviation, if they are standardised.
+    validation_fraction: float | None
+    standardize: bool
+    scale_targets: bool
+    seed: int
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows divided into those to train on and those held out.
+
+    `masks` and `targets` are by the name of the part: "train" and, if rows are held
+    out, "valid". `targets` are tensors on the device, (y, weight). `weight` has one
+    number for each row, of mean 1 over the rows to train on.
     """
-    held_out, weight = _hold_out(y, sample_weight, validation_fraction, seed)
-    parts = {"train": ~held_out, "valid": held_out}
-    target_scaling, ys = _scale(y, parts, weight, scale_targets)
 
-    def images(name: str, **augmentation) -> Images:
-        at = parts[name]
-        targets, w = _on_device(y, ys[name], weight[at], device)
-        return Images(
-            source, rows[at], targets, w, num_workers=num_workers, **augmentation
-        )
-
-    train = images("train", transform=transform, transform_batches=transform_batches)
-    valid = images("valid") if held_out.any() else None
-    scaling = None
-    if standardize:
-        mean, scale = channel_statistics(train)
-        scaling = Scaling(*(torch.from_numpy(s)[:, None, None] for s in (mean, scale)))
-    data = Data(train, valid, scaling, target_scaling, gates)
-    for table in data.tables:
-        table.gates = gates
-        if scaling is not None:
-            table.mean, table.scale = (
-                s.to(device, torch.float32) for s in (scaling.mean, scaling.scale)
-            )
-    return data
+    masks: dict[str, np.ndarray]
+    targets: dict[str, tuple[Tensor, Tensor]]
+    weight: np.ndarray
+    target_scaling: Scaling | None
 
 
-def prepare(
-    X: np.ndarray,
-    y: np.ndarray,
-    sample_weight: np.ndarray,
-    *,
-    validation_fraction: float | None,
-    standardize: bool,
-    scale_targets: bool,
-    seed: int,
-    device: torch.device,
-) -> Data:
-    """Turn validated X, encoded y and weights into tables on a device.
+def split_rows(y: np.ndarray, sample_weight: np.ndarray, how: Preparation) -> Split:
+    """Hold rows out, scale targets, and put these and weights on the device.
 
-    A y of integers holds the codes of classes. Everything that is estimated from the
-    data is estimated on the rows that are not held out.
+    A y of integers holds the codes of classes: the same share of each is held out.
     """
-    held_out, weight = _hold_out(y, sample_weight, validation_fraction, seed)
-    rows = {"train": ~held_out, "valid": held_out}
-    scaling, Xs = _scale(X, rows, weight, standardize)
-    target_scaling, ys = _scale(y, rows, weight, scale_targets)
-
-    def table(name: str) -> Table:
-        X = torch.from_numpy(Xs[name].astype(np.float32, copy=False)).to(device)
-        return Table(X, *_on_device(y, ys[name], weight[rows[name]], device))
-
-    valid = table("valid") if held_out.any() else None
-    return Data(table("train"), valid, scaling, target_scaling)
-
-
-def _hold_out(
-    y: np.ndarray, sample_weight: np.ndarray, fraction: float | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which rows are held out, and weights of mean 1 over the others."""
-    rng = np.random.default_rng(seed)
-    strata = y if y.dtype.kind == "i" else np.zeros(len(y), dtype=int)
-    held_out = draw_held_out(strata, fraction or 0.0, rng)
+    coded = y.dtype.kind == "i"
+    strata = y if coded else np.zeros(len(y), dtype=int)
+    rng = np.random.default_rng(how.seed)
+    held_out = draw_held_out(strata, how.validation_fraction or 0.0, rng)
     held_out &= sample_weight > 0
-    return held_out, sample_weight / sample_weight[~held_out].mean()
+    weight = sample_weight / sample_weight[~held_out].mean()
+    masks = {"train": ~held_out} | ({"valid": held_out} if held_out.any() else {})
+    scaling, ys = scale_parts(y, masks, weight, how.scale_targets)
+
+    def on_device(name: str) -> tuple[Tensor, Tensor]:
+        y = ys[name] if coded else ys[name].astype(np.float32)
+        arrays = y, weight[masks[name]].astype(np.float32)
+        y, w = (torch.from_numpy(array).to(how.device) for array in arrays)
+        return y, w
+
+    return Split(masks, {name: on_device(name) for name in masks}, weight, scaling)
 
 
-def _on_device(
-    y: np.ndarray, part: np.ndarray, weight: np.ndarray, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Return targets, the codes of classes as they are, and weights as tensors."""
-    targets = part if y.dtype.kind == "i" else part.astype(np.float32)
-    w = torch.from_numpy(weight.astype(np.float32)).to(device)
-    return torch.from_numpy(targets).to(device), w
-
-
-def _scale(
-    values: np.ndarray, rows: dict[str, np.ndarray], weight: np.ndarray, wanted: bool
+def scale_parts(
+    values: np.ndarray, masks: dict[str, np.ndarray], weight: np.ndarray, scale: bool
 ) -> tuple[Scaling | None, dict[str, np.ndarray]]:
-    """Split rows into parts, standardised by the training part if wanted."""
-    parts = {name: values[mask] for name, mask in rows.items()}  # copies, changed below
-    if not wanted:
+    """Divide rows into parts, standardised by those to train on if `scale`.
+
+    Everything that is estimated from data is estimated on the rows to train on.
+    """
+    parts = {name: values[mask] for name, mask in masks.items()}  # copies
+    if not scale:
         return None, parts
     scaler = StandardScaler(copy=False)
-    scaler.fit(parts["train"], sample_weight=weight[rows["train"]])
+    scaler.fit(parts["train"], sample_weight=weight[masks["train"]])
     for part in parts.values():
         part -= scaler.mean_.astype(part.dtype)
         part /= scaler.scale_.astype(part.dtype)
-    mean, scale = torch.from_numpy(scaler.mean_), torch.from_numpy(scaler.scale_)
-    return Scaling(mean, scale), parts
+    mean, scale_ = torch.from_numpy(scaler.mean_), torch.from_numpy(scaler.scale_)
+    return Scaling(mean, scale_), parts
 
 
 def draw_held_out(

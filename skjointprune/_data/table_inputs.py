@@ -1,92 +1,196 @@
-"""Tables as X: what is checked of them, and what is asked of their columns."""
+"""`TableInputs`: the columns of a table as inputs."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from sklearn.utils.validation import validate_data
+from torch import Tensor
 
+from .._graph.groups import let_inputs_go
+from .._graph.network import Network
+from .._graph.probes import check_outputs
+from .._pruning.gates import InputGates
+from .._utils.sklearn import _check_feature_names_in, _safe_indexing
+from ..modules._mlp import MLP
+from .check_images import refuse_what_is_nearly_images
 from .feature_groups import resolve_groups
-from .prepare import Data, prepare
+from .inputs import Inputs, Traced, refuse_parameters
+from .prepare import Data, Preparation, scale_parts, split_rows
+from .rows import ROWS_TO_CHECK
+from .tables import Table
 
 
-class TableInput:
-    """The part of an estimator that takes tables."""
+@dataclass(frozen=True, eq=False)
+class TableInputs(Inputs):
+    """Columns of a table, which go exactly, each alone or in groups.
 
-    # of the estimator
-    feature_groups: Any
-    feature_costs: Any
-    n_features_to_select: Any
-    validation_fraction: Any
-    standardize: bool
-    n_features_in_: int
-    _y_numeric: bool
-    _n_counted: int
-    _n_inputs: Any
-    _encode: Any
-    _check_for: Any
-    _check_weight: Any
-    _check_inputs_may_go: Any
+    `costs`, (columns,), multiply the threshold of each column; None is one each.
+    """
 
-    def _validate_table(self, X, y, sample_weight, seed: int, device) -> Data:
-        """Do as `_validate` with a table."""
+    shape: tuple[int, ...]
+    names: np.ndarray | None
+    groups: list[np.ndarray]
+    costs: np.ndarray | None = None
+
+    batch_size_to_score: ClassVar[int] = Table.batch_size_to_score
+    pinned_remedy: ClassVar[str] = (
+        "Let gradients of all of them reach through `module`, as of one-hot columns, "
+        "and let it take zeros."
+    )
+
+    @staticmethod
+    def takes(X: Any) -> bool:
+        """Tell whether X is a table; what is nothing else is refused as one."""
+        return True
+
+    @staticmethod
+    def take(X: Any, rows: np.ndarray) -> Any:
+        """Return some rows of a table."""
+        return _safe_indexing(X, rows)
+
+    @classmethod
+    def check(
+        cls, estimator: Any, X: Any, y: Any, *, y_numeric: bool
+    ) -> tuple[Self, Any, Any]:
+        """Check a table as scikit-learn does; resolve groups and costs of columns."""
+        refuse_what_is_nearly_images(X)
         small = isinstance(X, np.ndarray) and X.dtype.itemsize <= 2
         X, y = validate_data(
-            self,
+            estimator,
             X,
             y,
             dtype=np.float32 if small else [np.float64, np.float32],
             multi_output=True,
-            y_numeric=self._y_numeric,
+            y_numeric=y_numeric,
         )
-        self.input_shape_: tuple[int, ...] = (self.n_features_in_,)
-        self._check_for(
-            "images",
-            train_transform=None,
-            transform_batches=False,
-            num_workers=0,
-            input_groups=None,
-        )
-        names = getattr(self, "feature_names_in_", None)
-        self.feature_groups_ = resolve_groups(self.feature_groups, X, names)
-        self._check_inputs_asked_for()
-        weight, counted = self._check_weight(sample_weight, X)
-        if not counted.all():
-            X, y, weight = X[counted], y[counted], weight[counted]
-        targets, weight = self._encode(y, weight)
-        return prepare(
-            X,
-            targets,
-            weight,
-            validation_fraction=self.validation_fraction,
-            standardize=self.standardize,
-            scale_targets=self._y_numeric,
-            seed=seed,
-            device=device,
-        )
+        shape = (X.shape[1],)
+        refuse_parameters(estimator, "images", shape, {"images": None})
+        names = getattr(estimator, "feature_names_in_", None)
+        groups = resolve_groups(estimator.feature_groups, X, names)
+        costs = check_costs(estimator.feature_costs, X.shape[1])
+        return cls(shape, names, groups, costs), X, y
 
-    def _check_inputs_asked_for(self) -> None:
-        asked, groups = self.n_features_to_select, len(self.feature_groups_)
-        self._n_counted = groups
-        if (self._n_inputs() or 0) > groups:
-            what = "groups of features" if self._grouped else "features"
+    def prepare(
+        self,
+        X: Any,
+        rows: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray,
+        how: Preparation,
+    ) -> Data:
+        """Return tables on the device, standardised by the rows to train on."""
+        if len(rows) < len(X):
+            X = X[rows]
+        split = split_rows(y, sample_weight, how)
+        scaling, parts = scale_parts(X, split.masks, split.weight, how.standardize)
+
+        def table(name: str) -> Table:
+            part = torch.from_numpy(parts[name].astype(np.float32, copy=False))
+            return Table(part.to(how.device), *split.targets[name])
+
+        valid = table("valid") if "valid" in parts else None
+        gates = self.gates(how.device)
+        return Data(table("train"), valid, scaling, split.target_scaling, gates)
+
+    def module(
+        self, module: Any, hidden_layer_sizes: tuple
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the MLP where there is no module."""
+        if module is None:
+            return MLP, {"hidden_layer_sizes": tuple(hidden_layer_sizes)}
+        if isinstance(module, str):
             raise ValueError(
-                f"`n_features_to_select` must be at most the {groups} {what} of X. "
-                f"Got {asked}; lower it or pass a fraction."
+                f"`module`={module!r} is a network for images. Got a table of "
+                f"{self.shape[0]} columns; pass images, (n, channels, height, width), "
+                "or leave `module` at None."
             )
-        self._check_inputs_may_go()
-        if self.feature_costs is not None:
-            costs = np.asarray(self.feature_costs)
-            if (
-                costs.shape != (self.n_features_in_,)
-                or costs.dtype.kind not in "iuf"
-                or not (np.isfinite(costs) & (costs > 0)).all()
-            ):
-                raise ValueError(
-                    "`feature_costs` must hold one finite number above 0 for each of "
-                    f"the {self.n_features_in_} columns of X. Got "
-                    f"{self.feature_costs!r}; 1 is the usual cost."
-                )
+        return module, {}
+
+    def gates(self, device: torch.device) -> InputGates | None:
+        """Return no gates: columns go exactly."""
+        return None
 
     @property
-    def _grouped(self) -> bool:
-        return len(self.input_shape_) == 1 and self._n_counted < self.n_features_in_
+    def grouped(self) -> bool:
+        """Whether any columns go together."""
+        return len(self.groups) < self.shape[0]
+
+    def group_numbers(self) -> Tensor | None:
+        """Return the number of the group of each column, None if each is alone."""
+        if not self.grouped:
+            return None
+        numbers = torch.empty(self.shape[0], dtype=torch.long)
+        for number, columns in enumerate(self.groups):
+            numbers[columns] = number
+        return numbers
+
+    def costs_of_inputs(self) -> Tensor | None:
+        """Return what multiplies the threshold of each column, None for one each."""
+        return None if self.costs is None else torch.from_numpy(self.costs)
+
+    def count_selectable(self, asked: Any) -> tuple[int, str]:
+        """Return how many columns, or groups of them, there are."""
+        what = "groups of features" if self.grouped else "features"
+        return len(self.groups), what
+
+    def free_inputs(self, network: Network, data: Data, *, may_go: bool) -> Network:
+        """Return a network that can lose columns, whatever reads them."""
+        rows, _ = data.train[:ROWS_TO_CHECK]
+        check_outputs(network.module, rows)
+        if network.inputs.pinned and may_go:
+            return let_inputs_go(network, rows)
+        return network
+
+    def trace_back(self, network: Network, kept: Tensor, data: Data) -> Traced:
+        """Say which columns the network still reads."""
+        support = np.zeros(self.shape, dtype=bool)
+        support[kept.numpy()] = True
+        return Traced(support, kept)
+
+    def read(
+        self, estimator: Any, X: Any, support: np.ndarray, dtype: torch.dtype
+    ) -> Iterator[Any]:
+        """Check a table as in `fit`; return its retained columns."""
+        X = validate_data(estimator, X, dtype=[np.float64, np.float32], reset=False)
+        double = dtype == torch.float64
+        yield X[:, support].astype(np.float64 if double else np.float32)
+
+    def positions_read(self, support: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the positions of the retained columns."""
+        return (np.flatnonzero(support),)
+
+    def names_of(
+        self, estimator: Any, support: np.ndarray, input_features: Any
+    ) -> np.ndarray:
+        """Return the names of the retained columns, or x0, x1, …."""
+        return _check_feature_names_in(estimator, input_features)[support]
+
+    def group_support(self, support: np.ndarray) -> np.ndarray:
+        """Return a mask over `groups`."""
+        return support[[columns[0] for columns in self.groups]]
+
+
+def check_costs(feature_costs: Any, n: int) -> np.ndarray | None:
+    """Return the cost of each of n columns.
+
+    Raises
+    ------
+    ValueError
+        If they are not one finite number above 0 for each.
+    """
+    if feature_costs is None:
+        return None
+    costs = np.asarray(feature_costs)
+    if (
+        costs.shape != (n,)
+        or costs.dtype.kind not in "iuf"
+        or not (np.isfinite(costs) & (costs > 0)).all()
+    ):
+        raise ValueError(
+            "`feature_costs` must hold one finite number above 0 for each of the "
+            f"{n} columns of X. Got {feature_costs!r}; 1 is the usual cost."
+        )
+    return costs.astype(np.float32)

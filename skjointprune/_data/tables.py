@@ -4,26 +4,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from .._pruning.gates import InputGates
+from .rows import Rows
 
 
-class Table(Dataset):
-    """Rows on one device, with targets and weights, indexed by whole batches.
+class Table(Rows):
+    """Rows on one device, with targets and weights.
 
-    Columns can be dropped on the way. The copy that this takes is put off until it
-    pays: before, the columns that are left are picked from each batch.
+    The copy that dropping columns takes is put off until it pays: before, the columns
+    that are left are picked from each batch.
     """
 
     batch_size_to_score = 4096
 
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
         self.X, self.y, self.weight = X, y, weight
-        self.teacher: Tensor | None = None  # its outputs, (rows, outputs)
-        # only images have these
-        self.mask: Tensor | None = None
-        self.gates: InputGates | None = None
         self._columns: Tensor | None = None
 
     def __len__(self) -> int:
@@ -37,14 +32,16 @@ class Table(Dataset):
             X = X.clone()
         return X, (self.y[rows], self.weight[rows])
 
-    def batches(self, at: Sequence[Any], taught: bool = False) -> Iterator[Any]:
-        """Return batches of some rows each; with the outputs of the teacher."""
-        return map(self._with_teacher if taught else self.__getitem__, at)
+    def batches(
+        self, positions: Sequence[Any], *, with_teacher: bool = False
+    ) -> Iterator[Any]:
+        """Return a batch for each item of `positions`."""
+        return map(self._with_teacher if with_teacher else self.__getitem__, positions)
 
     def _with_teacher(self, rows):
-        X, of = self[rows]
-        assert self.teacher is not None
-        return X, (*of, self.teacher[rows])
+        X, targets = self[rows]
+        assert isinstance(self.teacher, Tensor)
+        return X, (*targets, self.teacher[rows])
 
     def keep_inputs(self, kept: Tensor) -> None:
         """Keep some of the present columns, given by their positions."""

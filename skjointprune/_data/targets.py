@@ -1,20 +1,131 @@
-"""y, or the labels of a dataset; rows of X."""
+"""Targets: how y becomes numbers to learn, and how outputs become predictions again."""
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset, Subset
+from scipy.sparse import issparse
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+from torch.utils.data import Dataset
 
-from .._utils.sklearn import _safe_indexing
-from .check_images import is_images
 from .readers import DATASETS
 
-LOOKED_AT = 16  # items of a dataset, to see whether its list of labels is of these
+COMPARED_LABELS = 16  # items of a dataset, to see whether it returns what it lists
 
 
-def take(X: Any, rows: np.ndarray) -> Any:
-    """Return some rows of X; those of images are not copied."""
-    return Subset(X, rows.tolist()) if is_images(X) else _safe_indexing(X, rows)
+class Targets(ABC):
+    """What the y of a fit was, so that outputs of the network can be read.
+
+    Attributes
+    ----------
+    n_outputs : int
+        How many outputs the network has.
+    """
+
+    n_outputs: int
+
+    @abstractmethod
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Return predictions as y was, for outputs of shape (rows, n_outputs)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classes(Targets):
+    """One class a row; outputs are probabilities."""
+
+    labels: np.ndarray
+
+    @property
+    def n_outputs(self) -> int:  # type: ignore[override]
+        """How many classes there are."""
+        return len(self.labels)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the most probable label of each row."""
+        return self.labels[outputs.argmax(axis=1)]
+
+
+@dataclass(frozen=True)
+class LabelSets(Targets):
+    """Any number of labels a row, as an indicator matrix; outputs are probabilities."""
+
+    n_outputs: int
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The positions of the labels."""
+        return np.arange(self.n_outputs)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Return an indicator matrix of the probable labels."""
+        return (outputs > 0.5).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Numbers(Targets):
+    """One number a row or several; `flat` is whether y had one dimension."""
+
+    n_outputs: int
+    flat: bool
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Return numbers in the shape that y had."""
+        numbers = outputs.astype(np.float64)
+        return numbers[:, 0] if self.flat else numbers
+
+
+@dataclass(frozen=True)
+class EncodedTargets:
+    """y as a network learns it, for rows of positive weight.
+
+    `values` are the codes of classes (integers), or numbers, (rows, n_outputs).
+    """
+
+    targets: Targets
+    values: np.ndarray
+    weight: np.ndarray
+
+
+def encode_classes(y: Any, weight: np.ndarray, class_weight: Any) -> EncodedTargets:
+    """Encode class labels, or an indicator matrix of several labels.
+
+    Raises
+    ------
+    ValueError
+        If y holds one class, or `class_weight` leaves no row that counts.
+    """
+    if issparse(y):
+        y = y.toarray()
+    check_classification_targets(y)
+    targets: Targets
+    if type_of_target(y) == "multilabel-indicator":
+        targets, values = LabelSets(y.shape[1]), y.astype(np.float32)
+    else:
+        y = column_or_1d(y, warn=True)
+        labels, values = np.unique(y, return_inverse=True)
+        targets = Classes(labels)
+        if len(labels) < 2:
+            raise ValueError(
+                f"y must hold at least 2 classes. Got {len(labels)} class with rows of "
+                "positive weight; add rows of another class."
+            )
+    if class_weight is not None:
+        weight = weight * compute_sample_weight(class_weight, y)
+    if (weight < 0).any() or not weight.any():
+        raise ValueError(
+            "`class_weight` must not be negative, nor 0 for all classes. Got "
+            f"{class_weight}; use 0 to leave a class out of the loss."
+        )
+    return EncodedTargets(targets, values, weight)
+
+
+def encode_numbers(y: np.ndarray, weight: np.ndarray) -> EncodedTargets:
+    """Encode one number a row or several."""
+    values = y.astype(np.float64).reshape(len(y), -1)
+    return EncodedTargets(Numbers(values.shape[1], flat=y.ndim == 1), values, weight)
 
 
 def targets_of(X: Any, y: Any) -> Any:
@@ -37,7 +148,7 @@ def labels_of(dataset: Dataset) -> np.ndarray:
         listed = np.asarray(getattr(dataset, name, None))
         if listed.shape[:1] != (n,):  # of something else
             continue
-        some = range(0, n, -(-n // LOOKED_AT))
+        some = range(0, n, -(-n // COMPARED_LABELS))
         # a dataset may return others, as with a `target_transform`
         if not paired or all(np.array_equal(dataset[i][1], listed[i]) for i in some):
             return listed

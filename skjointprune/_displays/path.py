@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .._estimators.cross_validation import PathCV, choose, standard_errors
+from .._estimators.cross_validation import JointPruneCV
+from .._estimators.folds import choose, standard_errors
 from .._estimators.path import PruningPath
 from .._utils.unwrap import fitted_end_of
 from .style import CHOSEN, make_axes
@@ -140,14 +141,14 @@ class PathDisplay:
         return display.plot(ax, x=x, **kwargs)
 
     @classmethod
-    def from_estimator(cls, estimator: PathCV, *, ax=None, x=None, **kwargs):
+    def from_estimator(cls, estimator: JointPruneCV, *, ax=None, x=None, **kwargs):
         """Plot what an estimator that cross-validates along paths has found.
 
         Scores are means over folds, with their standard errors; sizes are means, too.
 
         Parameters
         ----------
-        estimator : JointPruneClassifierCV or JointPruneRegressorCV
+        estimator : JointPruneCV
             Fitted. Of a search the best one, of a Pipeline the last step.
         ax, x, **kwargs
             As in `plot`.
@@ -166,11 +167,11 @@ class PathDisplay:
             Without matplotlib.
         """
         estimator = fitted_end_of(estimator)
-        if not isinstance(estimator, PathCV):
+        if not isinstance(estimator, JointPruneCV):
             raise ValueError(
-                "`estimator` must be a JointPruneClassifierCV or a "
-                f"JointPruneRegressorCV. Got {type(estimator).__name__}; `from_path` "
-                "takes what `joint_prune_path` returns."
+                "`estimator` must be a JointPruneCV. Got "
+                f"{type(estimator).__name__}; `from_path` takes what "
+                "`joint_prune_path` returns."
             )
         results, n = estimator.cv_results_, estimator.n_splits_
         of_folds = np.array([results[f"split{i}_test_score"] for i in range(n)])

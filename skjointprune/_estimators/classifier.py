@@ -1,17 +1,40 @@
 """`JointPruneClassifier`: sparsify, trace back, compact and retrain."""
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
+from .._data.targets import EncodedTargets, LabelSets, Targets, encode_classes
 from .._training.tasks import MULTICLASS, MULTILABEL, Task
 from .._utils.sklearn import StrOptions, _fit_context
 from .base import JointPruneEstimator
+from .docstrings import documented
 
 
+@documented(
+    parameters="""
+standardize : bool, default=True
+    Whether to standardise the columns of X for training. The scaling is folded
+    into the first layer of `module_`, which takes raw inputs.
+validation_fraction : float in [0, 1) or None, default=0.1
+    Share of each class that is held out of training to be scored in `report_`
+    and `history_`. 0 and None train on all rows.
+class_weight : dict, list of dict, "balanced" or None, default=None
+    Weights of classes, as elsewhere in scikit-learn; a list for several labels.
+module : str, class, callable, nn.Module or None, default=None
+    "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
+    that returns one logit a class. A class or factory is given `n_features_in`
+    (channels of images), `n_outputs` and `input_shape` if it takes them; an
+    instance is copied. None is `skjointprune.modules.MLP`, for tables. Layers
+    without a rule are kept whole: see `report_.kept_whole`.
+""",
+    attributes="""
+classes_ : ndarray of shape (n_classes,)
+    Class labels; with several labels a row, their positions.
+module_ : nn.Module
+    The finished network: plain, compact, over the retained inputs, unscaled.
+""",
+)
 class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     """A neural network that keeps only the inputs and units it needs.
 
@@ -22,145 +45,11 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(256, 128)
-        Units of each hidden layer before pruning. Used by the default `module` only.
-    alpha : float, default=0.02
-        Strength of regularisation, above 0. An input or unit goes when its saliency
-        falls to `alpha` or below. The saliency is the root of the second-order
-        estimate of what its removal costs in loss.
-    n_features_to_select : int, float in (0, 1] or None, default=None
-        Exactly how many inputs to keep (groups of them, if there are any), or which
-        share; `alpha` then governs the units only. None leaves the number to `alpha`.
-    prune : {"joint", "inputs", "weights", "none"}, default="joint"
-        What may go: inputs and units, inputs, units, or nothing.
-    penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
-        The price of a group; an object answers `value(s, alpha)` and
-        `prox(s, alpha)` for a tensor `s` of saliencies.
-    feature_groups : array-like, list of lists, "auto" or None, default=None
-        Columns that stay or go together: a label for each column; or lists of the
-        names or positions of columns, where a column in no list is alone; or "auto",
-        which finds the columns that `OneHotEncoder` made of one category: named
-        alike up to the last underscore, neighbours, and at most one of them 1 in a
-        row.
-    feature_costs : array-like of shape (n_features,) or None, default=None
-        What multiplies the threshold of each input, above 0; the mean of a group
-        counts. None is one each.
-    unit_cost : {"constant", "macs", "params"}, default="constant"
-        Whether the threshold of a unit is multiplied by the root of the MACs or
-        parameters that its removal saves, relative to the mean unit of the network.
-    round_units_to : int, default=1
-        In layers that lose units or feature maps, the number left is a multiple of
-        this: of those that would go, the most salient stay. GPUs run convolutions of
-        multiples of 8 faster.
-    input_noise : float, default=0.0
-        Standard deviation of Gaussian noise on the standardised inputs while
-        sparsifying. It keeps the network from memorising rows by inputs that say
-        nothing: where such inputs are many and rows few, about 2 finds inputs that
-        are not found without.
-    distillation : float in [0, 1], default=0.0
-        Share of the loss, while retraining, that is the distance from the outputs of
-        a dense network: the pretrained one, or else one that is trained first, for
-        `retrain_epochs`. Dropout is then off while retraining. With a
-        `train_transform` that network runs in each step of retraining. 0 has none.
-    pretrain_epochs : int, default=0
-        Passes over the training rows before sparsifying, in one cycle of the learning
-        rate, so that pruning begins with a trained network. Networks for images are
-        more accurate for it; where a table is learnt by heart, inputs are chosen
-        worse. An `alpha` leaves another size then. 0 begins with `module` as it is.
-    max_epochs : int or "auto", default="auto"
-        Passes over the training rows while sparsifying. "auto" makes at least 4,000
-        optimiser steps, whatever the number of rows.
-    retrain_epochs : int or "auto", default="auto"
-        Passes over the training rows after pruning, in one cycle of the learning
-        rate, with the share of dropout that is the share of units left. 0 leaves the
-        pruned network as it is. "auto" as above, and at least 20.
-    lr : float, default=1e-3
-        Learning rate while sparsifying; retraining peaks at twice that.
-    batch_size : int or "auto", default="auto"
-        Rows of a step. "auto" is a twentieth of the rows, between 16 and 128.
-    optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
-        A class is a `torch.optim.Optimizer`.
-    standardize : bool, default=True
-        Whether to standardise the columns of X for training. The scaling is folded
-        into the first layer of `module_`, which takes raw inputs.
-    validation_fraction : float in [0, 1) or None, default=0.1
-        Share of each class that is held out of training to be scored in `report_`
-        and `history_`. 0 and None train on all rows.
-    class_weight : dict, list of dict, "balanced" or None, default=None
-        Weights of classes, as elsewhere in scikit-learn; a list for several labels.
-    random_state : int, RandomState or None, default=None
-        Seed of initial weights, batches, dropout and held-out rows.
-    device : str or torch.device, default="auto"
-        Where to train. "auto" is the GPU where there is one.
-    verbose : int, default=0
-        1 shows a progress bar for each phase, 2 also prints a line an epoch.
-    callbacks : list of skorch callbacks or None, default=None
-        Run in all phases, but for `EarlyStopping` and a `Checkpoint` that loads the
-        best, which are for retraining only. A batch's y is a tuple (targets, weights),
-        which scikit-learn's metrics do not take: for `EpochScoring`, give a function.
-    input_groups : {"channel", "row", "column", "patch", "pixel", "feature"}, tuple \
-            of these or None, default=None
-        What of images goes together; None is ("channel", "row", "column"). Rows and
-        columns are cropped; their thresholds are multiplied by half the root of the
-        MACs that this saves, relative to the mean unit. What no product of channels,
-        rows and columns can drop is zeroed, and its work is still done. For tables,
-        leave it at None.
-    patch_size : int, default=4
-        Height and width of a patch of pixels.
-    train_transform : callable or None, default=None
-        Augments images for training: given one as a tensor, (channels, height, width),
-        of the type of X and not yet cropped or standardised, returns another of the
-        same shape and range.
-    transform_batches : bool, default=False
-        Whether `train_transform` is given the images of a step at once, (n, channels,
-        height, width), on the device; which is faster, above all on a GPU.
-    num_workers : int, default=0
-        Processes that read images, and augment them one by one, ahead of the network
-        in training, as those of torch's `DataLoader`. 0 reads each batch when it is
-        due.
-    amp : bool, default=False
-        Whether training steps use bfloat16 where torch finds that safe.
-    compile : bool or str, default=False
-        Whether to retrain through `torch.compile`; a str names its backend. Not while
-        sparsifying, as the network changes on the way. `module_` is not compiled, and
-        what this process has compiled before is compiled anew when it is called again.
-    module : str, class, callable, nn.Module or None, default=None
-        "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
-        that returns one logit a class. A class or factory is given `n_features_in`
-        (channels of images), `n_outputs` and `input_shape` if it takes them; an
-        instance is copied. None is `skjointprune.modules.MLP`, for tables. Layers
-        without a rule are kept whole: see `report_.kept_whole`.
-    **kwargs
-        `module__name` and `optimizer__name` set parameters of the two.
+    {parameters}
 
     Attributes
     ----------
-    support_ : ndarray of shape (n_features_in_,) or of one image, bool
-        The retained inputs.
-    feature_importances_ : ndarray of shape (n_features_in_,) or of one image
-        Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
-        for an input that went; of a number of an image, the least of its groups.
-    feature_groups_ : list of ndarray of int
-        Positions of the columns of each group, in the order of `get_group_support`;
-        of tables alone.
-    classes_ : ndarray of shape (n_classes,)
-        Class labels; with several labels a row, their positions.
-    module_ : nn.Module
-        The finished network: plain, compact, over the retained inputs, unscaled.
-    net_ : skorch.NeuralNet
-        The skorch net that retrained and holds it.
-    history_ : skorch.history.History
-        A row an epoch, of all phases.
-    n_iter_ : int
-        Number of epochs, of all phases.
-    report_ : PruningReport
-        Sizes and held-out scores before and after.
-    input_shape_ : tuple of int
-        The shape of a row: (columns,), or (channels, height, width).
-    n_features_in_ : int
-        Number of columns of X, or of channels.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had names.
+    {attributes}
 
     See Also
     --------
@@ -214,11 +103,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         device="auto",
         verbose=0,
         callbacks=None,
-        input_groups=None,
-        patch_size=4,
-        train_transform=None,
-        transform_batches=False,
-        num_workers=0,
+        images=None,
         amp=False,
         compile=False,
         module=None,
@@ -248,11 +133,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks
-        self.input_groups = input_groups
-        self.patch_size = patch_size
-        self.train_transform = train_transform
-        self.transform_batches = transform_batches
-        self.num_workers = num_workers
+        self.images = images
         self.amp = amp
         self.compile = compile
         self.module = module
@@ -287,37 +168,11 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         """
         return self._fit(X, y, sample_weight)
 
-    @property
-    def _n_outputs(self) -> int:
-        return len(self.classes_)
+    def _task(self, targets: Targets) -> Task:
+        return MULTILABEL if isinstance(targets, LabelSets) else MULTICLASS
 
-    def _task(self) -> Task:
-        return MULTILABEL if self._indicator else MULTICLASS
-
-    def _encode(self, y, weight: np.ndarray):
-        if issparse(y):
-            y = y.toarray()
-        check_classification_targets(y)
-        self._indicator = type_of_target(y) == "multilabel-indicator"
-        if self._indicator:
-            self.classes_ = np.arange(y.shape[1])
-            targets = y.astype(np.float32)
-        else:
-            y = column_or_1d(y, warn=True)
-            self.classes_, targets = np.unique(y, return_inverse=True)
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"y must hold at least 2 classes. Got {len(self.classes_)} class "
-                    "with rows of positive weight; add rows of another class."
-                )
-        if self.class_weight is not None:
-            weight = weight * compute_sample_weight(self.class_weight, y)
-        if (weight < 0).any() or not weight.any():
-            raise ValueError(
-                "`class_weight` must not be negative, nor 0 for all classes. Got "
-                f"{self.class_weight}; use 0 to leave a class out of the loss."
-            )
-        return targets, weight
+    def _encode(self, y, weight: np.ndarray) -> EncodedTargets:
+        return encode_classes(y, weight, self.class_weight)
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -362,10 +217,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
             As `predict_proba`.
         """
         check_is_fitted(self)
-        proba = self.predict_proba(X)
-        if self._indicator:
-            return (proba > 0.5).astype(np.int64)
-        return self.classes_[proba.argmax(axis=1)]
+        return self._targets.decode(self.predict_proba(X))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

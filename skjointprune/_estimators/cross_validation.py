@@ -1,45 +1,149 @@
-"""How much to prune, chosen by cross-validation along paths."""
+"""`JointPruneCV`: how much to prune, chosen by cross-validation along paths."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from numbers import Integral, Real
-from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, indexable
+from sklearn.utils import Bunch, get_tags, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.validation import validate_data
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
-from .._data.feature_groups import resolve_groups
-from .._data.targets import take, targets_of
-from .._utils.overlap import mean_jaccard
+from .._data.kinds import kind_of
+from .._data.targets import targets_of
+from .._report.html import ReportBelowDiagram
 from .._utils.seeds import draw_seed
 from .._utils.sklearn import (
     Interval,
     StrOptions,
     _fit_context,
     _routing_enabled,
-    _safe_indexing,
 )
 from .base import JointPruneEstimator
-from .path import RETRAIN_SHARE, PathRun, check_alphas
+from .classifier import JointPruneClassifier
+from .folds import (
+    choose,
+    collect_results,
+    estimator_of_fold,
+    score_fold,
+    standard_errors,
+)
+from .follow_path import check_alphas, follow_path
+from .for_target import default_estimator
+from .rollback import all_or_nothing
 
 
-class PathCV(JointPruneEstimator):
-    """A path for each fold and one on all rows, of which a rule chooses a point.
+def _of_estimator(name: str) -> property:
+    """Return a property that reads an attribute of the fitted estimator."""
 
-    `_single` is the estimator that is fitted; its parameters are ours, but for the
-    strength of regularisation.
+    def read(self):
+        return getattr(self.estimator_, name)
+
+    return property(read, doc=f"`{name}` of `estimator_`.")
+
+
+def _delegated(method: Callable) -> Callable:
+    """Return a method that asks the fitted estimator, and is documented as there."""
+
+    @wraps(method)
+    def ask(self, *args, **kwargs):
+        check_is_fitted(self)
+        return getattr(self.estimator_, method.__name__)(*args, **kwargs)
+
+    return ask
+
+
+def _may_predict_proba(cv) -> bool:
+    """Tell whether it is, or may become, a classifier: by y, where no estimator is."""
+    inner = getattr(cv, "estimator_", cv.estimator)
+    return inner is None or hasattr(inner, "predict_proba")
+
+
+class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
+    """Choose `alpha` by cross-validation along paths, and fit that network.
+
+    One path is followed on all rows, and one on the training rows of each fold. Points
+    of the same number on these paths have about the same size. Each is retrained for an
+    eighth of a fit's epochs and scored on the other rows of the fold; a rule chooses a
+    point, and that of the path on all rows is retrained for as long as a fit's network.
+
+    Parameters
+    ----------
+    estimator : JointPruneClassifier, JointPruneRegressor or None, default=None
+        What to fit; its `alpha` is not used. None is a classifier, or a regressor for a
+        continuous y, with ``random_state=0``.
+    alphas : array-like of shape (n_alphas,) or None, default=None
+        The points, above 0. None finds them while pruning, on each path: from point to
+        point the number of inputs and units falls by about the same ratio.
+    n_alphas : int, default=20
+        How many points, where `alphas` is None.
+    rule : {"best", "one_se"} or float, default="one_se"
+        Which point is chosen: the one of the best mean score; or the largest `alpha`
+        whose mean score is no more than one standard error, or than this number, below
+        the best.
+    cv : int, splitter, iterable or None, default=None
+        The folds, as elsewhere in scikit-learn; None is five, stratified for a
+        classifier.
+    scoring : str, callable or None, default=None
+        The score, as elsewhere in scikit-learn; None is that of the estimator.
+    n_jobs : int or None, default=None
+        How many folds to run at once, in processes of joblib.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted estimator, whose `alpha` is the one chosen.
+    alpha_ : float
+        The strength of regularisation that was chosen.
+    alphas_ : ndarray of shape (n_alphas,)
+        The points of the path on all rows, ascending.
+    cv_results_ : dict of ndarrays of shape (n_alphas,)
+        "alpha", "split0_test_score", …, "mean_test_score", "std_test_score", and of
+        the networks of the folds "mean_inputs", "mean_parameters", "mean_macs", and
+        "jaccard", the mean overlap of the inputs of two folds.
+    best_index_ : int
+        The position of the chosen point.
+    n_splits_ : int
+        Number of folds.
+    jaccard_ : float
+        Of `cv_results_`, that of the chosen point: 1 where all folds agree. NaN for
+        one fold.
+    support_, feature_importances_, module_, report_, …
+        As of `estimator_`; all that a fit leaves there is read here as well.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, of a classifier.
+    n_features_in_ : int
+        Number of columns of X, or of channels.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had names.
+
+    See Also
+    --------
+    joint_prune_path : The path, without a choice.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skjointprune import JointPruneClassifier, JointPruneCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> clf = JointPruneClassifier(max_epochs=20, retrain_epochs=20, random_state=0)
+    >>> cv = JointPruneCV(clf, n_alphas=5, rule=0.01).fit(X, y)
+    >>> cv.cv_results_["mean_test_score"][cv.best_index_] > 0.9
+    np.True_
     """
 
-    _own_constraints: ClassVar[dict] = {
+    _parameter_constraints = {  # noqa: RUF012
+        "estimator": [JointPruneEstimator, None],
         "alphas": ["array-like", None],
         "n_alphas": [Interval(Integral, 1, None, closed="left")],
         "rule": [
@@ -50,26 +154,34 @@ class PathCV(JointPruneEstimator):
         "scoring": [str, callable, None],
         "n_jobs": [Integral, None],
     }
-    _single: type[JointPruneEstimator]
-    alphas: Any
-    n_alphas: int
-    rule: str | float
-    cv: Any
-    scoring: Any
-    n_jobs: int | None
-    random_state: Any
-    callbacks: Any
-    feature_groups: Any
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        alphas=None,
+        n_alphas=20,
+        rule="one_se",
+        cv=None,
+        scoring=None,
+        n_jobs=None,
+    ):
+        self.estimator = estimator
+        self.alphas = alphas
+        self.n_alphas = n_alphas
+        self.rule = rule
+        self.cv = cv
+        self.scoring = scoring
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None, **params):
         """Choose how much to prune, and retrain that network of a path on all rows.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or images
-            Training rows; or images, as the estimator without cross-validation takes
-            them.
+            Training rows; or images, as the estimator takes them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
             Class labels, an indicator matrix of labels, or targets. None takes those
             of a Dataset.
@@ -96,23 +208,16 @@ class PathCV(JointPruneEstimator):
                 "None."
             )
         X, y, sample_weight = indexable(X, y, sample_weight)
-        seed = draw_seed(self.random_state)
-        shared = {"random_state": seed, "feature_groups": self._find_groups(X)}
-        single = self._make_single(**shared)
-        scorer = check_scoring(self._scored(), scoring=self.scoring)
+        single = self._estimator_for(X, y)
+        scorer = check_scoring(_with_routed_weights(single), scoring=self.scoring)
         routed = self._route(sample_weight, params)
-        cv = check_cv(self.cv, y, classifier=is_classifier(self))
+        cv = check_cv(self.cv, y, classifier=is_classifier(single))
         folds = list(cv.split(X, y, **routed.splitter.split))
 
-        run = PathRun.of(single, X, y, sample_weight, alphas, self.n_alphas)
-        # All rows of a fold are for training, unless a callback may watch others.
-        of_fold = {} if self.callbacks else {"validation_fraction": None}
+        run = follow_path(single, X, y, sample_weight, alphas, self.n_alphas)
         scored = Parallel(n_jobs=self.n_jobs)(
-            delayed(_score_fold)(
-                # A seed of its own, or folds would agree by their first weights.
-                self._make_single(
-                    **(shared | of_fold | {"random_state": seed + 1 + number})
-                ),
+            delayed(score_fold)(
+                estimator_of_fold(single, number),
                 X,
                 y,
                 sample_weight,
@@ -127,51 +232,39 @@ class PathCV(JointPruneEstimator):
         )
         rows, supports = zip(*scored, strict=True)
         table = np.array(rows, dtype=float)  # (folds, points, columns)
-        found = np.array([point.alpha for point in run.points])
-        results = _collect(found, table, np.array(supports))
+        results = collect_results(run.alphas, table, np.array(supports))
         errors = standard_errors(table[:, :, 0])
         best = choose(results["mean_test_score"], errors, self.rule)
-        chosen = run.retrained(run.points[best], share=1)
-        fitted = {k: v for k, v in vars(chosen).items() if k not in chosen.get_params()}
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
-        for name, value in fitted.items():
-            setattr(self, name, value)
-        self.alpha_ = chosen.alpha
-        self.alphas_ = found
-        self.cv_results_ = results
-        self.best_index_ = best
-        self.n_splits_ = len(folds)
-        self.jaccard_ = float(results["jaccard"][best])
+        jaccard = float(results["jaccard"][best])
+        fit = run.fit_at(best, share=1)
         if len(folds) > 1:
-            self.report_ = replace(self.report_, jaccard=self.jaccard_)
+            fit = replace(fit, report=replace(fit.report, jaccard=jaccard))
+        with all_or_nothing(self):
+            self.estimator_ = run.estimator_of(best, fit)
+            self.alpha_ = self.estimator_.alpha
+            self.alphas_ = run.alphas
+            self.cv_results_ = results
+            self.best_index_ = best
+            self.n_splits_ = len(folds)
+            self.jaccard_ = jaccard
         return self
 
-    def _make_single(self, **changed) -> JointPruneEstimator:
-        single = self._single()
-        known = single.get_params()
-        own = self.get_params(deep=False)
-        shared = {
-            name: value for name, value in own.items() if name in known or "__" in name
-        }
-        return single.set_params(**(shared | changed))
+    def _estimator_for(self, X, y) -> JointPruneEstimator:
+        """Return the estimator of the path on all rows.
 
-    def _find_groups(self, X):
-        """Resolve groups once, as rows of a fold may tell others."""
-        if not isinstance(self.feature_groups, str):
-            return self.feature_groups
-        probe = self._single()
-        checked = validate_data(probe, X, dtype=[np.float64, np.float32])
-        names = getattr(probe, "feature_names_in_", None)
-        groups = resolve_groups(self.feature_groups, checked, names)
-        return [columns.tolist() for columns in groups]
-
-    def _scored(self) -> JointPruneEstimator:
-        """Return an estimator whose own score, the default one, takes weights."""
-        single = self._single()
-        if _routing_enabled():
-            single.set_score_request(sample_weight=True)
-        return single
+        Groups are found once, as rows of a fold may tell others.
+        """
+        if self.estimator is None:
+            estimator = default_estimator(y)
+        else:
+            estimator = clone(self.estimator)
+        if isinstance(estimator.feature_groups, str):
+            kind = kind_of(X)
+            numeric = estimator._y_numeric
+            inputs, *_ = kind.check(clone(estimator), X, y, y_numeric=numeric)
+            groups = [columns.tolist() for columns in inputs.groups or []]
+            estimator.set_params(feature_groups=groups)
+        return estimator.set_params(random_state=draw_seed(estimator.random_state))
 
     def _route(self, sample_weight, params) -> Bunch:
         """Say what the splitter and the scorer are given."""
@@ -198,7 +291,11 @@ class PathCV(JointPruneEstimator):
         MetadataRouter
             For the splitter and the scorer.
         """
-        scorer = check_scoring(self._scored(), scoring=self.scoring)
+        estimator = self.estimator
+        if estimator is None:  # whose score takes the same
+            estimator = default_estimator(None)
+        scored = _with_routed_weights(estimator)
+        scorer = check_scoring(scored, scoring=self.scoring)
         return (
             MetadataRouter(owner=self)
             .add_self_request(self)
@@ -212,70 +309,67 @@ class PathCV(JointPruneEstimator):
             )
         )
 
+    predict = _delegated(JointPruneClassifier.predict)
+    predict_proba = available_if(_may_predict_proba)(
+        _delegated(JointPruneClassifier.predict_proba)
+    )
+    get_support = _delegated(JointPruneClassifier.get_support)
+    get_group_support = _delegated(JointPruneClassifier.get_group_support)
+    get_feature_names_out = _delegated(JointPruneClassifier.get_feature_names_out)
 
-def standard_errors(scores: np.ndarray) -> np.ndarray:
-    """Return the standard errors of means over folds, of scores (folds, points)."""
-    n = len(scores)
-    return scores.std(axis=0, ddof=min(1, n - 1)) / np.sqrt(n)
+    def score(self, X, y, sample_weight=None):
+        """Score the chosen network as the estimator does: by accuracy, or R².
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or images
+            Rows as in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels or targets.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of rows.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.score(X, y, sample_weight)
+
+    support_ = _of_estimator("support_")
+    feature_importances_ = _of_estimator("feature_importances_")
+    feature_groups_ = _of_estimator("feature_groups_")
+    module_ = _of_estimator("module_")
+    net_ = _of_estimator("net_")
+    history_ = _of_estimator("history_")
+    n_iter_ = _of_estimator("n_iter_")
+    report_ = _of_estimator("report_")
+    classes_ = _of_estimator("classes_")
+    input_shape_ = _of_estimator("input_shape_")
+    n_features_in_ = _of_estimator("n_features_in_")
+    feature_names_in_ = _of_estimator("feature_names_in_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = getattr(self, "estimator_", self.estimator)
+        tags.target_tags.required = True
+        if inner is not None:
+            of_inner = get_tags(inner)
+            tags.estimator_type = of_inner.estimator_type
+            tags.classifier_tags = of_inner.classifier_tags
+            tags.regressor_tags = of_inner.regressor_tags
+            tags.target_tags = of_inner.target_tags
+            tags.input_tags = of_inner.input_tags
+        return tags
 
 
-def choose(scores: np.ndarray, errors: np.ndarray, rule) -> int:
-    """Return the position of the chosen point, given ones of falling size.
-
-    `scores` are means over folds, `errors` their standard errors. What could not be
-    scored in all folds is not chosen.
-    """
-    if np.isnan(scores).all():
-        raise ValueError(
-            "No point of the path has a score in every fold. Choose a `scoring` that "
-            "is defined for all folds, or a `cv` whose folds hold all classes."
-        )
-    best = int(np.nanargmax(scores))
-    if rule == "best":
-        return best
-    loss = errors[best] if rule == "one_se" else rule
-    return int(np.flatnonzero(scores >= scores[best] - loss).max())
-
-
-def _score_fold(
-    single, X, y, sample_weight, train, test, alphas, n_alphas, scorer, score_params
-) -> tuple[list[tuple[float, int, int, int]], list[np.ndarray]]:
-    """Follow a fold's path.
-
-    Returns score, inputs, parameters and MACs of each point, and its support.
-    """
-    X_train, y_train = take(X, train), _safe_indexing(y, train)
-    X_test, y_test = take(X, test), _safe_indexing(y, test)
-    weight = None if sample_weight is None else _safe_indexing(sample_weight, train)
-    score_params = {k: _safe_indexing(v, test) for k, v in score_params.items()}
-    rows, supports = [], []
-    run = PathRun.of(single, X_train, y_train, weight, alphas, n_alphas)
-    for point in run.points:
-        fitted = run.retrained(point, RETRAIN_SHARE)
-        size = fitted.report_.pruned
-        score = scorer(fitted, X_test, y_test, **score_params)
-        rows.append((score, size.inputs, size.parameters, size.macs))
-        supports.append(fitted.support_)
-    return rows, supports
-
-
-def _collect(
-    alphas: np.ndarray, table: np.ndarray, supports: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Name the columns of what `_score_fold` returned for each fold.
-
-    `supports` are masks, (folds, points, inputs).
-    """
-    scores = table[:, :, 0]
-    results = {f"split{i}_test_score": row for i, row in enumerate(scores)}
-    means = table.mean(axis=0)
-    return {
-        "alpha": alphas,
-        **results,
-        "mean_test_score": means[:, 0],
-        "std_test_score": scores.std(axis=0),
-        "mean_inputs": means[:, 1],
-        "mean_parameters": means[:, 2],
-        "mean_macs": means[:, 3],
-        "jaccard": np.array([mean_jaccard(of) for of in supports.swapaxes(0, 1)]),
-    }
+def _with_routed_weights(estimator: JointPruneEstimator) -> JointPruneEstimator:
+    """Return an estimator whose own score, the default one, takes weights."""
+    if _routing_enabled():
+        return clone(estimator).set_score_request(sample_weight=True)
+    return estimator

@@ -1,27 +1,70 @@
-"""What can be read off a fitted estimator: its network, outputs and retained inputs."""
+"""What a fit leaves on an estimator: set in one place, and read."""
 
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from .._data.boxes import read_cropped
+from .._data.inputs import Inputs
+from .._data.targets import Targets
 from .._training.net import PruningNet
-from .._utils.input_names import input_names
-from .._utils.sklearn import _check_feature_names_in
+from .._training.problem import Fit
 from .._utils.torch import kind_of_rows
+
+
+def adopt(estimator: Any, fit: Fit) -> Any:
+    """Set the attributes of a fitted estimator, and drop those of an earlier fit."""
+    inputs, targets = fit.inputs, fit.targets
+    optional = {
+        "feature_names_in_": inputs.names,
+        "feature_groups_": inputs.groups,
+        "classes_": getattr(targets, "labels", None),
+    }
+    for name, value in optional.items():
+        if value is not None:
+            setattr(estimator, name, value)
+        else:
+            vars(estimator).pop(name, None)
+    estimator._inputs, estimator._targets = inputs, targets
+    estimator.input_shape_ = inputs.shape
+    estimator.n_features_in_ = inputs.shape[0]
+    estimator.support_ = fit.support
+    estimator.feature_importances_ = fit.importances
+    estimator.net_ = fit.net
+    estimator.history_ = fit.history
+    estimator.n_iter_ = len(fit.history)
+    estimator.report_ = fit.report
+    return estimator
+
+
+def fit_of(estimator: Any) -> Fit:
+    """Return what a fitted estimator has adopted.
+
+    Raises
+    ------
+    NotFittedError
+        Before `fit`.
+    """
+    check_is_fitted(estimator)
+    return Fit(
+        estimator._inputs,
+        estimator._targets,
+        estimator.net_,
+        estimator.support_,
+        estimator.feature_importances_,
+        estimator.history_,
+        estimator.report_,
+    )
 
 
 class FittedNetwork:
     """The part of an estimator that reads what a fit has left."""
 
-    # of the estimator
-    input_shape_: tuple[int, ...]
+    # as `adopt` sets them
+    _inputs: Inputs
+    _targets: Targets
     support_: np.ndarray
-    feature_groups_: list[np.ndarray]
     net_: PruningNet
-    _check_images: Any
 
     @property
     def module_(self):
@@ -29,24 +72,12 @@ class FittedNetwork:
         check_is_fitted(self)
         return self.net_.module_
 
-    def _retained(self, X) -> np.ndarray:
-        """Validate rows as in `fit`; return the retained columns for `module_`."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        double = kind_of_rows(self.module_)["dtype"] == torch.float64
-        return X[:, self.support_].astype(np.float64 if double else np.float32)
-
     def _outputs(self, X) -> np.ndarray:
-        """Return what the network says of rows, read as predictions."""
+        """Return the outputs of the network for rows, read as predictions."""
         check_is_fitted(self)
-        if len(self.input_shape_) == 1:
-            return self.net_.predict_proba(self._retained(X))
-        X = self._check_images(X)
         dtype = kind_of_rows(self.module_)["dtype"]
-        read = read_cropped(X, self.support_)
-        return np.concatenate(
-            [self.net_.predict_proba(images.to(dtype)) for images in read]
-        )
+        parts = self._inputs.read(self, X, self.support_, dtype)
+        return np.concatenate([self.net_.predict_proba(part) for part in parts])
 
     def get_support(self, indices=False):
         """Get which inputs are retained.
@@ -87,15 +118,11 @@ class FittedNetwork:
         ------
         NotFittedError
             Before `fit`.
+        ValueError
+            After a fit to images, whose groups overlap.
         """
         check_is_fitted(self)
-        if len(self.input_shape_) > 1:
-            raise ValueError(
-                "Groups of images have no list. Read them off `get_support()`: "
-                "`.any(axis=(0, 2))` are the rows that are retained."
-            )
-        first = [columns[0] for columns in self.feature_groups_]
-        mask = self.support_[first]
+        mask = self._inputs.group_support(self.support_)
         return np.flatnonzero(mask) if indices else mask
 
     def get_feature_names_out(self, input_features=None):
@@ -118,6 +145,4 @@ class FittedNetwork:
             Before `fit`.
         """
         check_is_fitted(self)
-        if len(self.input_shape_) > 1:
-            return input_names(self.input_shape_)[self.support_.ravel()]
-        return _check_feature_names_in(self, input_features)[self.support_]
+        return self._inputs.names_of(self, self.support_, input_features)

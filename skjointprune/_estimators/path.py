@@ -1,28 +1,18 @@
 """The trade-off of accuracy and size, from one warm-started run."""
 
-import math
 from dataclasses import dataclass, field
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import clone
 
-from .._data.prepare import Data
 from .._data.targets import targets_of
-from .._graph.network import Network
-from .._pruning.schedules import Sweep
 from .._report.html import path_html
 from .._report.report import NetworkSize
-from .._training.trainer import Sparsified, Trainer
 from .._utils.optional import import_optional
-from .._utils.seeds import draw_seed, seeded
 from .._utils.sklearn import Interval, validate_params
-from .._utils.torch import choose_device
 from .base import JointPruneEstimator
+from .follow_path import RETRAIN_SHARE, follow_path
 from .for_target import default_estimator
-
-SPARSIFY_SHARE = 2  # a path sparsifies for as many times the epochs of a fit,
-RETRAIN_SHARE = 1 / 8  # and retrains each point for this share of a fit's
 
 
 @dataclass(frozen=True)
@@ -184,7 +174,7 @@ def joint_prune_path(
 
     See Also
     --------
-    JointPruneClassifierCV : Chooses a point by cross-validation.
+    JointPruneCV : Chooses a point by cross-validation.
 
     Examples
     --------
@@ -199,116 +189,18 @@ def joint_prune_path(
     y = targets_of(X, y)
     if estimator is None:
         estimator = default_estimator(y)
-    if not hasattr(estimator, "alpha"):  # one that chooses by cross-validation
-        raise ValueError(
-            "`estimator` must be a JointPruneClassifier or a JointPruneRegressor. Got "
-            f"{estimator!r}; pass one of these."
-        )
-    run = PathRun.of(estimator, X, y, sample_weight, alphas, n_alphas)
-    points = [run.retrained(point, RETRAIN_SHARE) for point in run.points]
-    scores = [p.report_.scores["after retraining"] for p in points]
+    run = follow_path(estimator, X, y, sample_weight, alphas, n_alphas)
+    fits = [run.fit_at(number, RETRAIN_SHARE) for number in range(len(run.points))]
+    scores = [fit.report.scores["after retraining"] for fit in fits]
+    estimators = []
+    if return_estimators:
+        estimators = [run.estimator_of(number, fit) for number, fit in enumerate(fits)]
     return PruningPath(
-        alphas=np.array([p.alpha for p in points]),
-        supports=np.array([p.support_ for p in points]),
-        importances=np.array([p.feature_importances_ for p in points]),
-        sizes=[p.report_.pruned for p in points],
+        alphas=run.alphas,
+        supports=np.array([fit.support for fit in fits]),
+        importances=np.array([fit.importances for fit in fits]),
+        sizes=[fit.report.pruned for fit in fits],
         scores=np.array([np.nan if s is None else s for s in scores]),
-        score_name=points[0].report_.score_name,
-        estimators=points if return_estimators else [],
+        score_name=fits[0].report.score_name,
+        estimators=estimators,
     )
-
-
-@dataclass
-class PathRun:
-    """What one run along a path leaves: points to retrain, and what that takes."""
-
-    estimator: JointPruneEstimator
-    seed: int
-    data: Data
-    trainer: Trainer
-    dense: NetworkSize
-    points: list[Sparsified]
-
-    @classmethod
-    def of(
-        cls, estimator: JointPruneEstimator, X, y, sample_weight, alphas, n_alphas: int
-    ) -> "PathRun":
-        """Sparsify, all the way, and copy the network at each point."""
-        estimator = clone(estimator)
-        estimator._validate_params()
-        alphas = check_alphas(alphas)
-        if estimator.n_features_to_select is not None or estimator.prune == "none":
-            raise ValueError(
-                "A path goes from all inputs to one. Got an estimator with "
-                f"`n_features_to_select`={estimator.n_features_to_select} and "
-                f"`prune`={estimator.prune!r}; leave the first at None, and let "
-                "`prune` be 'joint', 'inputs' or 'weights'."
-            )
-        device = choose_device(estimator.device)
-        seed = draw_seed(estimator.random_state)
-        with seeded(seed, device):
-            data, trainer, network = estimator._prepare(
-                X, y, sample_weight, seed, device
-            )
-            dense = NetworkSize.of(network)
-            _check_targets(estimator, network)
-            points = trainer.sweep(
-                network,
-                data.view(),
-                epochs=SPARSIFY_SHARE * trainer.epochs(estimator.max_epochs, data),
-                prices=estimator._prices(),
-                schedule=Sweep(alphas, n_alphas),
-            )
-        return cls(estimator, seed, data, trainer, dense, points)
-
-    def retrained(self, point: Sparsified, share: float) -> JointPruneEstimator:
-        """Return a fitted estimator: trace back, and retrain for a share of a fit's.
-
-        Its `alpha` is the point's.
-        """
-        fitted = clone(self.estimator).set_params(alpha=point.alpha)
-        known = vars(fitted)
-        known |= {k: v for k, v in vars(self.estimator).items() if k not in known}
-        trainer = self.trainer.branch()
-        full = trainer.retrain_epochs(fitted.retrain_epochs, self.data)
-        left = self.data.view(point.gates)
-        for table in left.tables:
-            table.keep_inputs(point.support)
-        with seeded(self.seed, trainer.device):
-            fitted._trace_back(point, left)
-            epochs = math.ceil(full * share)
-            fitted._retrain(trainer, point, left, epochs, self.dense)
-        return fitted
-
-
-def _check_targets(estimator: JointPruneEstimator, network: Network) -> None:
-    if not estimator._prices().targets(network):
-        raise ValueError(
-            f"A path needs something that may go. Got `prune`={estimator.prune!r} and "
-            f"a network of which is kept whole: {network.kept_whole}. Change `prune` "
-            "or `module`."
-        )
-
-
-def check_alphas(alphas) -> list[float] | None:
-    """Return ascending points, or None for those that are to be found.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or one is not a number above 0.
-    """
-    if alphas is None:
-        return None
-    checked = np.asarray(alphas)
-    if (
-        checked.ndim != 1
-        or not len(checked)
-        or checked.dtype.kind not in "iuf"
-        or not (np.isfinite(checked) & (checked > 0)).all()
-    ):
-        raise ValueError(
-            f"`alphas` must hold finite numbers above 0. Got {alphas!r}; None finds "
-            "them from the data."
-        )
-    return sorted(checked.astype(float).tolist())

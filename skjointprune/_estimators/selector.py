@@ -9,6 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._data.boxes import read_cropped, smallest_box
+from .._data.image_inputs import ImageInputs
 from .._report.html import ReportBelowDiagram
 from .._utils.sklearn import HasMethods, _fit_context, _get_output_config
 from .classifier import JointPruneClassifier
@@ -150,7 +151,8 @@ class InputFeatureSelector(
                 f"Images do not fit in a frame. Got the output {container!r}; call "
                 "`set_output(transform='default')`."
             )
-        X = self._check_images(X)
+        inputs = ImageInputs(self.get_support().shape)
+        X = inputs.check_rows(self, X)
         return torch.cat([*read_cropped(X, self.get_support())]).numpy()
 
     def inverse_transform(self, X):
@@ -240,10 +242,7 @@ class InputFeatureSelector(
         if self.get_support().ndim == 1:
             validate_data(self, X, dtype=None, ensure_all_finite=False, reset=False)
         else:
-            self._check_images(X)
-
-    def _check_images(self, X):
-        return self._source._check_images(X)
+            ImageInputs(self.get_support().shape).check_rows(self, X)
 
     def _new_estimator(self, y):
         """Make the estimator to fit, with the parameters that override its own."""

@@ -1,4 +1,4 @@
-"""A fitted estimator as JSON and tensors, and the estimator made from these."""
+"""State of a fitted estimator: JSON and tensors, and the estimator made from these."""
 
 import json
 import platform
@@ -13,20 +13,25 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
-from torch import Tensor, nn
+from torch import Tensor
 
-from .._data.images import Images
-from .._data.tables import Table
+from .._data.image_inputs import ImageInputs
+from .._data.image_options import ImageInput
+from .._data.inputs import Inputs
+from .._data.table_inputs import TableInputs
+from .._data.targets import Classes, LabelSets, Numbers, Targets
+from .._estimators.base import JointPruneEstimator
 from .._estimators.classifier import JointPruneClassifier
-from .._estimators.classifier_cv import JointPruneClassifierCV
+from .._estimators.cross_validation import JointPruneCV
+from .._estimators.fitted import adopt, fit_of
 from .._estimators.regressor import JointPruneRegressor
-from .._estimators.regressor_cv import JointPruneRegressorCV
 from .._estimators.selector import InputFeatureSelector
 from .._report.report import NetworkSize, PruningReport
-from .._training.batches import Batches
-from .._training.net import PruningNet, finished
+from .._training.net import build_net, finish_
+from .._training.problem import Fit
 from .._training.settings import OPTIMIZERS
 from .._utils.torch import choose_device
+from .._version import __version__
 from .json_values import from_json, to_json
 from .network_state import describe_network, is_custom, rebuild_network
 
@@ -35,29 +40,25 @@ ESTIMATORS: dict[str, type[BaseEstimator]] = {
     for kind in (
         InputFeatureSelector,
         JointPruneClassifier,
-        JointPruneClassifierCV,
+        JointPruneCV,
         JointPruneRegressor,
-        JointPruneRegressorCV,
     )
 }
+TARGETS = {kind.__name__: kind for kind in (Classes, LabelSets, Numbers)}
 # A fitted estimator does not need them: they may be of any type, and are left out.
 TRAINING_ONLY = {
     "callbacks",
     "cv",
+    "images__transform",
     "optimizer",
     "penalty",
     "random_state",
     "scoring",
-    "train_transform",
 }
-APART = {"net_", "history_", "report_"}  # attributes that are stored in another form
-NOT_KEPT = {"_metadata_request", "_sklearn_output_config"}
 
 
 def versions() -> dict[str, str]:
     """Return what a file was written with; nothing is decided by it."""
-    from .._version import __version__
-
     return {
         "skjointprune": __version__,
         "torch": torch.__version__,
@@ -95,47 +96,53 @@ class Description:
             If the network cannot be described.
         """
         made = cls()
+        check_kind(estimator, "")
+        check_is_fitted(estimator)
         made.model = made._describe(estimator, "", fitted=True)
         made.model["versions"] = versions()
         return made
 
-    def _describe(self, estimator, prefix: str, fitted: bool) -> dict[str, Any]:
-        kind = type(estimator)
-        if kind not in ESTIMATORS.values():
-            where = f"`{prefix[:-1]}` of type " if prefix else ""
-            raise TypeError(
-                f"`save` takes {', '.join(ESTIMATORS)}, fitted. Got {where}"
-                f"{kind.__name__}; save it with joblib or skops."
-            )
-        if fitted:
-            check_is_fitted(estimator)
-        said: dict[str, Any] = {"class": kind.__name__}
+    def _describe(self, estimator, prefix: str, *, fitted: bool) -> dict[str, Any]:
+        """Describe an estimator; `prefix` says where it is held, as "estimator."."""
+        check_kind(estimator, prefix)
+        said: dict[str, Any] = {"class": type(estimator).__name__}
         params = estimator.get_params(deep=False)
-        if kind is InputFeatureSelector:
-            prefit, inner = estimator.prefit, params.pop("estimator")
-            if inner is not None:
-                path = f"{prefix}estimator."
-                said["estimator"] = self._describe(inner, path, fitted and prefit)
-            if fitted and not prefit:
-                path = f"{prefix}estimator_."
-                said["estimator_"] = self._describe(estimator.estimator_, path, True)
+        if isinstance(estimator, JointPruneEstimator):
+            if is_custom(params["module"]):
+                self.module = params.pop("module")
+                said["module"] = _name(self.module)
+            images = params.pop("images")
+            if images is not None:
+                said["images"] = self._params(images.get_params(), "images__")
+            said["params"] = self._params(params)
+            if fitted:
+                said["fit"] = self._describe_fit(estimator, prefix)
+            return said
+        inner = params.pop("estimator")
+        said["params"] = self._params(params)
+        prefit = getattr(estimator, "prefit", False)
+        if inner is not None:
+            path = f"{prefix}estimator."
+            said["estimator"] = self._describe(inner, path, fitted=fitted and prefit)
+        if fitted and not prefit:
+            path = f"{prefix}estimator_."
+            said["estimator_"] = self._describe(estimator.estimator_, path, fitted=True)
+        if isinstance(estimator, InputFeatureSelector):
             output = getattr(estimator, "_sklearn_output_config", {})
             said["output"] = output.get("transform")
-        elif is_custom(params["module"]):
-            self.module = params.pop("module")
-            said["module"] = _name(self.module)
-        said["params"] = self._params(params)
-        if fitted and kind is not InputFeatureSelector:
-            self._describe_fit(estimator, prefix, said)
+        elif fitted:
+            said["attributes"] = {
+                name: to_json(getattr(estimator, name)) for name in CV
+            }
         return said
 
-    def _params(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _params(self, params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         written: dict[str, Any] = {}
         for name, value in params.items():
             try:
                 written[name] = to_json(value)
             except TypeError as error:
-                if not _is_of_training(name, params):
+                if not _is_of_training(prefix + name, params):
                     remedy = "Set it to numbers or text, or save with joblib."
                     if name.startswith("module__"):
                         remedy = (
@@ -143,39 +150,43 @@ class Description:
                             "functools.partial, and pass that to `load`."
                         )
                     raise TypeError(
-                        f"`{name}` cannot be saved: {error}. {remedy}"
+                        f"`{prefix}{name}` cannot be saved: {error}. {remedy}"
                     ) from error
-                self.left_out.append(name)
+                self.left_out.append(prefix + name)
         if "optimizer" in params and "optimizer" not in written:
             # What one optimiser takes, another may not.
             for name in [n for n in written if n.startswith("optimizer__")]:
                 del written[name]
         return written
 
-    def _describe_fit(self, estimator, prefix: str, said: dict[str, Any]) -> None:
-        fit = {
-            name: value
-            for name, value in vars(estimator).items()
-            if name not in estimator.get_params(deep=False)
-        }
-        groups = fit.get("feature_groups_")
-        if groups is not None:  # shorter than arrays
-            fit["feature_groups_"] = [columns.tolist() for columns in groups]
-        attributes = {}
-        for name in fit.keys() - APART - NOT_KEPT:
-            try:
-                attributes[name] = to_json(fit[name])
-            except TypeError as error:
-                raise TypeError(
-                    f"`{name}` cannot be saved: {error}. Fit with labels that are "
-                    "numbers or text, or save with joblib."
-                ) from error
-        said["attributes"] = {name: attributes[name] for name in sorted(attributes)}
-        said["history"] = _history_to_json(estimator.history_)
-        said["report"] = to_json(asdict(estimator.report_))
-        network, tensors = describe_network(estimator)
-        said["network"] = to_json(network)
+    def _describe_fit(self, estimator, prefix: str) -> dict[str, Any]:
+        fit = fit_of(estimator)
+        network, tensors = describe_network(fit, estimator.get_params(deep=False))
         self.tensors |= {prefix + name: t for name, t in tensors.items()}
+        return {
+            "inputs": _inputs_to_json(fit.inputs),
+            "targets": _targets_to_json(fit.targets),
+            "support": to_json(fit.support),
+            "importances": to_json(fit.importances),
+            "history": _history_to_json(fit.history),
+            "report": to_json(asdict(fit.report)),
+            "network": to_json(network),
+        }
+
+
+# What cross-validation leaves beside the fitted estimator.
+CV = ("alpha_", "alphas_", "cv_results_", "best_index_", "n_splits_", "jaccard_")
+
+
+def check_kind(estimator: Any, prefix: str) -> None:
+    """Raise TypeError for what is no estimator of this package."""
+    kind = type(estimator)
+    if kind not in ESTIMATORS.values():
+        where = f"`{prefix[:-1]}` of type " if prefix else ""
+        raise TypeError(
+            f"`save` takes {', '.join(ESTIMATORS)}, fitted. Got {where}"
+            f"{kind.__name__}; save it with joblib or skops."
+        )
 
 
 def restore(
@@ -191,8 +202,8 @@ def restore(
     """
     kind = ESTIMATORS[model["class"]]
     params = {name: from_json(value) for name, value in model["params"].items()}
-    if kind is InputFeatureSelector:
-        return _restore_selector(model, params, tensors, module, prefix)
+    if not issubclass(kind, JointPruneEstimator):
+        return _restore_around(kind, model, params, tensors, module, prefix)
     if "module" in model:
         if not is_custom(module):
             raise ValueError(
@@ -206,72 +217,122 @@ def restore(
             "The file holds a network of this package. Got `module` as well; leave it "
             "at None."
         )
+    if "images" in model:
+        options = {name: from_json(value) for name, value in model["images"].items()}
+        params["images"] = ImageInput(**options)
     estimator = kind(**params)
-    if "attributes" in model:
-        _restore_fit(estimator, model, tensors, prefix)
+    if "fit" in model:
+        adopt(estimator, _restore_fit(estimator, model["fit"], tensors, prefix))
     return estimator
 
 
-def _restore_selector(model, params, tensors, module, prefix) -> InputFeatureSelector:
+def _restore_around(
+    kind: type[BaseEstimator],
+    model: dict[str, Any],
+    params: dict[str, Any],
+    tensors: dict[str, Tensor],
+    module: Any,
+    prefix: str,
+) -> BaseEstimator:
+    """Make a selector, or what cross-validates, around the estimators it holds."""
     inner = {
         name: restore(model[name], tensors, module, f"{prefix}{name}.")
         for name in ("estimator", "estimator_")
         if name in model
     }
-    selector = InputFeatureSelector(inner.get("estimator"), **params)
-    if "estimator_" in inner or selector.prefit:
-        selector.estimator_ = inner["estimator" if selector.prefit else "estimator_"]
-    if model["output"] is not None:
-        selector.set_output(transform=model["output"])
-    return selector
+    outer = kind(inner.get("estimator"), **params)
+    if getattr(outer, "prefit", False):
+        outer.estimator_ = inner["estimator"]
+    elif "estimator_" in inner:
+        outer.estimator_ = inner["estimator_"]
+    if model.get("output") is not None:
+        outer.set_output(transform=model["output"])
+    for name, value in model.get("attributes", {}).items():
+        if name not in CV:
+            raise ValueError(f"{name!r} is no attribute of {kind.__name__}")
+        setattr(outer, name, from_json(value))
+    return outer
 
 
-def _restore_fit(estimator, model, tensors, prefix: str) -> None:
-    for name, value in model["attributes"].items():
-        # As a fit names what it leaves, and nothing that the class has.
-        private = name.startswith("_") and not name.startswith("__")
-        if not (private or name.endswith("_")) or hasattr(type(estimator), name):
-            raise ValueError(f"{name!r} is no attribute of a fit")
-        setattr(estimator, name, from_json(value))
-    if hasattr(estimator, "feature_groups_"):
-        estimator.feature_groups_ = [np.array(g) for g in estimator.feature_groups_]
-    report = from_json(model["report"])
+def _restore_fit(
+    estimator: Any, said: dict[str, Any], tensors: dict[str, Tensor], prefix: str
+) -> Fit:
+    inputs = _inputs_from_json(said["inputs"], estimator.images)
+    targets = _targets_from_json(said["targets"])
+    support = from_json(said["support"])
+    report = from_json(said["report"])
     dense, pruned = (NetworkSize(**report.pop(name)) for name in ("dense", "pruned"))
-    estimator.report_ = PruningReport(dense, pruned, **report)
-    estimator.history_ = _history_from_json(model["history"])
     own = {
         name.removeprefix(prefix): t
         for name, t in tensors.items()
         if name.startswith(prefix)
     }
-    network = rebuild_network(estimator, from_json(model["network"]), own)
-    estimator.net_ = _make_net(estimator, network)
-
-
-def _make_net(estimator, network: nn.Module) -> PruningNet:
-    """Make the net that a fit leaves, to predict with."""
-    try:
-        device = choose_device(estimator.device)
-    except ValueError:  # of another machine
-        device = torch.device("cpu")
-    task = estimator._task()
-    read = Table if len(estimator.input_shape_) == 1 else Images
-    net = PruningNet(
+    params = estimator.get_params(deep=False)
+    description = from_json(said["network"])
+    network = rebuild_network(inputs, targets, support, params, description, own)
+    net = build_net(
         network,
-        criterion=task.criterion,
-        criterion__reduction="none",
-        predict_nonlinearity=task.read,
+        estimator._task(targets),
         optimizer=OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
         lr=estimator.lr,
-        iterator_train=Batches,
-        iterator_valid=Batches,
-        iterator_valid__batch_size=read.batch_size_to_score,
+        batch_size_to_score=inputs.batch_size_to_score,
         train_split=None,
-        device=device,
+        device=_device_here(estimator.device),
         verbose=0,
-    ).initialize()
-    net.module = finished
-    return net
+    )
+    finish_(net, net.module_)
+    return Fit(
+        inputs,
+        targets,
+        net,
+        support,
+        from_json(said["importances"]),
+        _history_from_json(said["history"]),
+        PruningReport(dense, pruned, **report),
+    )
+
+
+def _device_here(device: Any) -> torch.device:
+    try:
+        return choose_device(device)
+    except ValueError:  # of another machine
+        return torch.device("cpu")
+
+
+def _inputs_to_json(inputs: Inputs) -> dict[str, Any]:
+    said: dict[str, Any] = {"kind": type(inputs).__name__, "shape": list(inputs.shape)}
+    if isinstance(inputs, TableInputs):
+        said["names"] = to_json(inputs.names)
+        said["groups"] = [columns.tolist() for columns in inputs.groups]
+        said["costs"] = to_json(inputs.costs)
+    elif isinstance(inputs, ImageInputs):
+        said["kinds"] = list(inputs.kinds)
+    return said
+
+
+def _inputs_from_json(said: dict[str, Any], images: ImageInput | None) -> Inputs:
+    shape = tuple(said["shape"])
+    if said["kind"] == ImageInputs.__name__:
+        return ImageInputs(shape, tuple(said["kinds"]), images or ImageInput())
+    groups = [np.array(columns) for columns in said["groups"]]
+    names, costs = from_json(said["names"]), from_json(said["costs"])
+    return TableInputs(shape, names, groups, costs)
+
+
+def _targets_to_json(targets: Targets) -> dict[str, Any]:
+    try:
+        values = {name: to_json(value) for name, value in vars(targets).items()}
+    except TypeError as error:
+        raise TypeError(
+            f"`classes_` cannot be saved: {error}. Fit with labels that are numbers or "
+            "text, or save with joblib."
+        ) from error
+    return {"kind": type(targets).__name__} | values
+
+
+def _targets_from_json(said: dict[str, Any]) -> Targets:
+    values = {name: from_json(v) for name, v in said.items() if name != "kind"}
+    return TARGETS[said["kind"]](**values)
 
 
 def _is_of_training(name: str, params: dict[str, Any]) -> bool:

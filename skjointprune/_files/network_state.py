@@ -1,4 +1,4 @@
-"""A finished network as tensors and a few numbers, and the network built from these.
+"""State of a network: tensors and a few numbers, and the network built from these.
 
 The code of the network comes from the estimator, which builds the dense one again.
 Then every tensor is replaced by the one that was saved, in its own shape, and so is
@@ -7,19 +7,23 @@ every number in the layers that pruning changed, such as `out_features`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy, deepcopy
+from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._data.boxes import smallest_box
+from .._data.inputs import Inputs
+from .._data.targets import Targets
 from .._graph.compact import names_of_tensors
 from .._graph.labels import get_tensor, owner
 from .._layers.affine import Affine
 from .._layers.frame import Frame
 from .._layers.scatter_inputs import PutBack
 from .._layers.wrap import put_around
+from .._training.network import dense_module
+from .._training.problem import Fit
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
 from .json_values import is_known
@@ -33,22 +37,26 @@ def is_custom(module: Any) -> bool:
     return not (module is None or isinstance(module, str) or is_known(module))
 
 
-def describe_network(estimator) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def describe_network(
+    fit: Fit, params: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what a fitted network has that a dense one has not: numbers and tensors.
+
+    `params` are those of the estimator, from which the dense network is made.
 
     Raises
     ------
     ValueError
         If a layer has a state that is neither.
     """
-    module = deepcopy(estimator.module_).cpu().eval()
+    module = deepcopy(fit.network).cpu().eval()
     strange = [name for name in module.state_dict() if name.endswith("_extra_state")]
     if strange:
         raise ValueError(
             f"The layer of {strange[0]!r} keeps a state that is no tensor. Save the "
             "estimator with joblib or pickle instead."
         )
-    tensors = {"check": _outputs(module, _input_shape(estimator))}
+    tensors = {"check": _outputs(module, _shape_read(fit.inputs, fit.support))}
     inner, around = _unwrap(module)
     for place, layer in around.items():
         tensors |= {f"{place}.{k}": t for k, t in layer.state_dict().items()}
@@ -58,7 +66,7 @@ def describe_network(estimator) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors[f"network.{name}"] = get_tensor(inner, name).detach()
         else:
             shared[name] = first
-    dense = _build_dense(estimator)
+    dense = _build_dense(fit.inputs, fit.targets, params)
     numbers = {}
     for path, layer in inner.named_modules():
         before = _numbers(dense.get_submodule(path))
@@ -75,7 +83,12 @@ def describe_network(estimator) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def rebuild_network(
-    estimator, description: dict[str, Any], tensors: dict[str, Tensor]
+    inputs: Inputs,
+    targets: Targets,
+    support: np.ndarray,
+    params: dict[str, Any],
+    description: dict[str, Any],
+    tensors: dict[str, Tensor],
 ) -> nn.Module:
     """Return the network, on the CPU, and see that it computes what it did.
 
@@ -84,7 +97,7 @@ def rebuild_network(
     ValueError
         If what the estimator builds has other tensors or layers, or other outputs.
     """
-    module = _build_dense(estimator)
+    module = _build_dense(inputs, targets, params)
     saved = {
         name.removeprefix("network."): t
         for name, t in tensors.items()
@@ -94,11 +107,11 @@ def rebuild_network(
     _set_numbers_(module, description["numbers"])
     for place in description["scaled"]:
         own = {k: tensors[f"{place}.{k}"] for k in AROUND[place]}
-        module = put_around(module, place, _layer_of(estimator, own))
+        module = put_around(module, place, _layer_of(inputs, own))
     module.eval()
     expected = tensors["check"]
-    with _blaming(estimator.module):
-        outputs = _outputs(module, _input_shape(estimator))
+    with _blaming(params["module"]):
+        outputs = _outputs(module, _shape_read(inputs, support))
     finite = expected[expected.isfinite()]
     scale = float(finite.abs().max()) if len(finite) else 0.0
     if outputs.shape != expected.shape or not torch.allclose(
@@ -126,22 +139,26 @@ def _blaming(module: Any) -> Iterator[None]:
         ) from error
 
 
-def _build_dense(estimator) -> nn.Module:
+def _build_dense(inputs: Inputs, targets: Targets, params: dict[str, Any]) -> nn.Module:
     """Build the dense network, without weights if its code is known to allow that."""
-    if is_custom(estimator.module):
-        with seeded(0, torch.device("cpu")), _blaming(estimator.module):
-            return estimator._dense_module()
-    bare = copy(estimator)
-    vars(bare).pop("module__weights", None)  # a file to start from, not needed again
+    given = {
+        name.removeprefix("module__"): value
+        for name, value in params.items()
+        if name.startswith("module__")
+    }
+    module = params["module"]
+    sizes = params["hidden_layer_sizes"]
+    if is_custom(module):
+        with seeded(0, torch.device("cpu")), _blaming(module):
+            return dense_module(inputs, targets.n_outputs, module, sizes, given)
+    given.pop("weights", None)  # a file to start from, not needed again
     with torch.device("meta"):
-        return bare._dense_module()
+        return dense_module(inputs, targets.n_outputs, module, sizes, given)
 
 
-def _input_shape(estimator) -> tuple[int, ...]:
+def _shape_read(inputs: Inputs, support: np.ndarray) -> tuple[int, ...]:
     """Return the shape of what the finished network is given for one row."""
-    if len(estimator.input_shape_) == 1:
-        return (int(estimator.support_.sum()),)
-    return tuple(map(len, smallest_box(estimator.support_)))
+    return tuple(map(len, inputs.positions_read(support)))
 
 
 def _outputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
@@ -179,13 +196,13 @@ def _unwrap(module: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
     return module, dict(reversed(found))
 
 
-def _layer_of(estimator, tensors: dict[str, Tensor]) -> nn.Module:
+def _layer_of(inputs: Inputs, tensors: dict[str, Tensor]) -> nn.Module:
     """Return a layer that a fit put around the user's network."""
     if "scale" in tensors:
         return Affine(**tensors)
     if "rows" in tensors:
         return Frame(**tensors)
-    layer = PutBack(estimator.n_features_in_)
+    layer = PutBack(inputs.shape[0])
     layer.weight, layer.places = nn.Parameter(tensors["weight"]), tensors["places"]
     return layer
 

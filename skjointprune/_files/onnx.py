@@ -15,12 +15,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .._data.boxes import smallest_box
+from .._data.targets import Numbers
 from .._estimators.base import JointPruneEstimator
+from .._estimators.cross_validation import JointPruneCV
+from .._estimators.fitted import fit_of
 from .._estimators.selector import InputFeatureSelector
+from .._training.problem import Fit
 from .._utils.optional import import_optional
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
+from .._version import __version__
 
 
 class FullWidth(nn.Module):
@@ -32,15 +36,13 @@ class FullWidth(nn.Module):
 
     outside: Tensor
 
-    def __init__(self, estimator: JointPruneEstimator):
+    def __init__(self, fit: Fit):
         super().__init__()
-        self.network = deepcopy(estimator.module_).cpu()
-        self.read = estimator._task().read
-        self.flat = not is_classifier(estimator) and estimator._flat
-        support = estimator.support_
-        box: Any = (np.flatnonzero(support),)
-        if support.ndim > 1:
-            box = smallest_box(support)
+        self.network = deepcopy(fit.network).cpu()
+        self.read = fit.net.predict_nonlinearity
+        self.flat = isinstance(fit.targets, Numbers) and fit.targets.flat
+        support = fit.support
+        box = fit.inputs.positions_read(support)
         self.dims = []  # that lose something
         for dim, kept in enumerate(box, start=1):
             if len(kept) < support.shape[dim - 1]:
@@ -70,7 +72,7 @@ def export_onnx(estimator, path):
 
     Parameters
     ----------
-    estimator : JointPruneClassifier, JointPruneRegressor or one of their CV variants
+    estimator : JointPruneClassifier, JointPruneRegressor or JointPruneCV
         A fitted one.
     path : str or path-like
         The file to write. One that is there is replaced once the new one is whole.
@@ -118,15 +120,15 @@ def export_onnx(estimator, path):
     >>> session.run(None, {"X": X.astype("float32")})[0].shape
     (150, 3)
     """
-    _check(estimator)
+    fit = fit_of(_check(estimator))
     install = '"skjointprune[onnx]"'
     onnx = import_optional("onnx", "`export_onnx`", install)
     import_optional("onnxscript", "`export_onnx`", install)  # torch converts with it
     path = Path(path)
     with TemporaryDirectory(prefix=".onnx", dir=path.parent) as folder:
-        proto = _converted(estimator)
+        proto = _converted(fit)
         _strip(proto)
-        proto.producer_name, proto.producer_version = "skjointprune", _version()
+        proto.producer_name, proto.producer_version = "skjointprune", __version__
         told = {name: _json(value) for name, value in _metadata(estimator).items()}
         onnx.helper.set_model_props(proto, told)
         onnx.checker.check_model(proto)
@@ -135,10 +137,13 @@ def export_onnx(estimator, path):
         os.replace(whole, path)
 
 
-def _check(estimator: Any) -> None:
-    if isinstance(estimator, JointPruneEstimator):
+def _check(estimator: Any) -> JointPruneEstimator:
+    """Return the estimator whose network is to be exported."""
+    if isinstance(estimator, JointPruneCV):
         check_is_fitted(estimator)
-        return
+        return estimator.estimator_
+    if isinstance(estimator, JointPruneEstimator):
+        return estimator
     remedy = "pass a fitted estimator"
     if isinstance(estimator, Pipeline):
         remedy = (
@@ -150,19 +155,19 @@ def _check(estimator: Any) -> None:
     elif hasattr(estimator, "best_estimator_"):
         remedy = "pass its `best_estimator_`"
     raise TypeError(
-        "`estimator` must be a JointPruneClassifier or a JointPruneRegressor, or one "
-        f"of their CV variants. Got a {type(estimator).__name__}; {remedy}."
+        "`estimator` must be a JointPruneClassifier, a JointPruneRegressor or a "
+        f"JointPruneCV. Got a {type(estimator).__name__}; {remedy}."
     )
 
 
-def _converted(estimator: JointPruneEstimator) -> Any:
+def _converted(fit: Fit) -> Any:
     """Return the ONNX model, a message of protobuf, as torch makes it."""
-    module = FullWidth(estimator)
+    module = FullWidth(fit)
     dtype = kind_of_rows(module.network)["dtype"]
-    rows = torch.zeros(2, *estimator.input_shape_, dtype=dtype)
+    rows = torch.zeros(2, *fit.inputs.shape, dtype=dtype)
     shapes = ({0: torch.export.Dim("n_samples")},)
-    name = type(estimator.module_).__name__
-    output = "probabilities" if is_classifier(estimator) else "predictions"
+    name = type(fit.network).__name__
+    output = "predictions" if isinstance(fit.targets, Numbers) else "probabilities"
     # Tracing patches torch for all threads, so it takes its turn with fits.
     with seeded(0, torch.device("cpu")), torch.no_grad(), warnings.catch_warnings():
         # torch's own recurrent layers set these as they run; the file is right
@@ -216,12 +221,6 @@ def _strip(proto: Any) -> None:
             node.ClearField("metadata_props")
             # of a loop or a branch; to ask for one that is not there would make it
             bodies += [a.g for a in node.attribute if a.HasField("g")]
-
-
-def _version() -> str:
-    from .._version import __version__
-
-    return __version__
 
 
 def _metadata(estimator: Any) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from sklearn.base import BaseEstimator
 from .._utils.optional import import_optional
 from .._utils.warn import warn_caller
 from .estimator_state import Description, dumps, restore
+from .format_1 import upgrade
 
-FORMAT = 1  # raised when older versions of this package cannot read a file
+FORMAT = 2  # raised when older versions of this package cannot read a file
 TAIL = re.compile(rb"skjointprune format (\d{4}) sha256 ([0-9a-f]{64})")
 TAIL_LENGTH, DIGEST_LENGTH = 96, 64
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
@@ -199,8 +200,8 @@ def _pack(model: bytes, weights: bytes) -> bytes:
     return b"".join((hashed, hashlib.sha256(hashed).hexdigest().encode()))
 
 
-def _unpack(data: bytes) -> tuple[bytes, bytes]:
-    """Return model and weights, if the digest is right.
+def _unpack(data: bytes) -> tuple[bytes, bytes, int]:
+    """Return model, weights and format, if the digest is right.
 
     Raises
     ------
@@ -228,16 +229,18 @@ def _unpack(data: bytes) -> tuple[bytes, bytes]:
                 f"it must hold {MODEL} and {WEIGHTS}, not compressed, and nothing "
                 "else. Save the estimator again."
             )
-        return archive.read(MODEL), archive.read(WEIGHTS)
+        return archive.read(MODEL), archive.read(WEIGHTS), int(tail[1])
 
 
 def _read(data: bytes, module: Any) -> BaseEstimator:
     """Return the estimator that the bytes of a file hold."""
     model: Any = {}
     try:
-        text, weights = _unpack(data)
-        model = json.loads(text)
-        return restore(model, _safetensors().load(weights), module)
+        text, weights, written_as = _unpack(data)
+        model, tensors = json.loads(text), _safetensors().load(weights)
+        if written_as == 1:
+            model, tensors = upgrade(model, tensors)
+        return restore(model, tensors, module)
     except ValueError:
         raise
     except Exception as error:  # of any type: the file may hold anything

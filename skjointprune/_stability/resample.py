@@ -16,7 +16,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
 
-from .._data.targets import take, targets_of
+from .._data.kinds import take
+from .._data.targets import targets_of
 from .._utils.sklearn import (
     HasMethods,
     Interval,

@@ -5,17 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from skorch.callbacks import (
-    Callback,
-    LRScheduler,
-)
+from skorch.callbacks import Callback, LRScheduler
 
-from .._data.images import Images
-from .._data.tables import Table
+from .._data.rows import Rows
 from .._graph.network import Network
 from .._pruning.schedules import Schedule
 from .._pruning.sparsifier import Sparsifier
-from .batches import score_table
+from .batches import score_rows
 from .tasks import Score
 
 
@@ -28,7 +24,7 @@ class HeldOutScore(Callback):
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Score the held-out rows, if there are any."""
         if dataset_valid is not None:
-            score = score_table(net.module_, dataset_valid, self.score)
+            score = score_rows(net.module_, dataset_valid, self.score)
             net.history.record(self.name, score)
             best = max(net.history[:, self.name])
             net.history.record(f"{self.name}_best", score >= best)
@@ -56,8 +52,8 @@ class Prune(Callback):
         Given the optimiser, returns the `Sparsifier`.
     schedule : Schedule
         Says when, and what to ask of the sparsifier.
-    tables : list of Table
-        Rows whose columns go as inputs go.
+    parts : list of Rows
+        Rows that lose inputs as the network does.
     n_steps : int
         Optimiser steps of the whole phase.
     on_start : callable
@@ -70,14 +66,14 @@ class Prune(Callback):
         self,
         make_sparsifier: Callable[[torch.optim.Optimizer], Sparsifier],
         schedule: Schedule,
-        tables: list[Table],
+        parts: list[Rows],
         n_steps: int,
         on_start: Callable[[], None],
         on_event: Callable[[int], None],
     ):
         self.make_sparsifier = make_sparsifier
         self.schedule = schedule
-        self.tables = tables
+        self.parts = parts
         self.n_steps = n_steps
         self.on_start, self.on_event = on_start, on_event
 
@@ -106,8 +102,8 @@ class Prune(Callback):
         if self.step_ == min(self.event_at_):
             self.on_start()
         kept = self.schedule.prune(self.sparsifier_, event)
-        for table in self.tables:
-            table.keep_inputs(kept)
+        for rows in self.parts:
+            rows.keep_inputs(kept)
         self.on_event(event)
 
 
@@ -117,17 +113,6 @@ class OneCycle(LRScheduler):
     def on_train_end(self, net, **kwargs):
         """Drop the scheduler, which holds the optimiser and its state."""
         self.lr_scheduler_ = None
-
-
-def inputs_left(network: Network, rows: Table | Images) -> int:
-    """Count the inputs that a network still reads; of images, their numbers."""
-    if rows.mask is not None:
-        return int(rows.mask.sum())
-    n = math.prod(network.input_shape)
-    if rows.gates is None:
-        return n
-    open_ = rows.gates.support()  # the same of all channels that may go alone
-    return n * int(open_.sum()) // open_.numel()
 
 
 class Progress(Callback):
@@ -153,7 +138,7 @@ class Progress(Callback):
         units = [c.size for c in self.network.hidden]
         by_layer = len(units) <= self.shown_layers
         shown = {
-            "inputs": inputs_left(self.network, self.rows_),
+            "inputs": self.rows_.count_inputs(self.network.input_shape),
             "units": "-".join(map(str, units)) if by_layer else sum(units),
         }
         shown |= {name: f"{last[name]:.4f}" for name in names if name in last}

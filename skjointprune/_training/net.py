@@ -1,16 +1,16 @@
-"""Training on skorch: the net, a loader that slices whole batches, callbacks."""
+"""The net of skorch that every phase trains, and that predicts once it is finished."""
+
+from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import (
-    EpochTimer,
-    PassthroughScoring,
-    PrintLog,
-)
+from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
+from torch import nn
 
-from .._data.images import Images
-from .._data.tables import Table
+from .._data.rows import Rows
+from .batches import Batches
 from .callbacks import StopOnDivergence
+from .tasks import Task
 
 
 class PruningNet(NeuralNet):
@@ -57,7 +57,7 @@ class PruningNet(NeuralNet):
         return (losses * weight).mean()
 
 
-def finished(**kwargs):
+def refuse_to_build(**kwargs):
     """Stand in for the module of a finished net, which is not built again."""
     raise ValueError(
         f"`net_` holds the finished, compact network and does not build it again (got "
@@ -65,10 +65,46 @@ def finished(**kwargs):
     )
 
 
-def train(net: PruningNet, table: Table | Images, epochs: int) -> None:
+def build_net(module: nn.Module, task: Task, **params: Any) -> PruningNet:
+    """Return an initialised net around a module, for one phase or to predict with.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Trained in place.
+    task : Task
+        What is learnt.
+    **params
+        Of skorch's `NeuralNet`. `batch_size_to_score` is how many rows are run at once
+        where nothing is trained.
+    """
+    return PruningNet(
+        module,
+        criterion=task.criterion,
+        criterion__reduction="none",
+        predict_nonlinearity=task.read,
+        distance=task.distance,
+        iterator_train=Batches,
+        iterator_valid=Batches,
+        iterator_valid__batch_size=params.pop("batch_size_to_score"),
+        **params,
+    ).initialize()
+
+
+def finish_(net: PruningNet, module: nn.Module) -> None:
+    """Let a net predict by the finished network alone, and never build it again."""
+    if net.compile:  # so is the loss; setting it makes that anew, and says so
+        net.set_params(compile=False)
+    net.module_ = module.eval()
+    net.initialize_optimizer()
+    net.module = refuse_to_build
+    net.train_split = None  # it holds rows
+
+
+def train(net: PruningNet, rows: Rows, epochs: int) -> None:
     """Train an initialised net; unlike skorch's `fit`, let interrupts through."""
-    net.notify("on_train_begin", X=table, y=None)
+    net.notify("on_train_begin", X=rows, y=None)
     try:
-        net.fit_loop(table, epochs=epochs)
+        net.fit_loop(rows, epochs=epochs)
     finally:
-        net.notify("on_train_end", X=table, y=None)
+        net.notify("on_train_end", X=rows, y=None)

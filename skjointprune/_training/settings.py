@@ -1,5 +1,6 @@
-"""Optimisers, callbacks and backends, checked before anything is trained."""
+"""Settings of training: checked, and "auto" resolved, before anything is trained."""
 
+import math
 from collections.abc import Iterable
 from inspect import isclass
 from typing import Any
@@ -12,6 +13,8 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
+AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
+AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining
 # They need a closure, or gradients that are sparse.
 UNFIT = (torch.optim.LBFGS, torch.optim.SparseAdam)
 
@@ -76,3 +79,17 @@ def check_backend(compiled: bool | str) -> None:
             "`compile` must be a bool or a backend of torch.compile. Got "
             f"{compiled!r}; choose from {', '.join(there)}."
         )
+
+
+def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
+    """Return how many rows a step has; "auto" is a twentieth of them, 16 to 128."""
+    if batch_size == "auto":
+        return min(max(n_rows // 20, 16), 128)
+    return int(batch_size)
+
+
+def resolve_epochs(epochs: int | str, n_batches: int, at_least: int = 1) -> int:
+    """Return a number of epochs; "auto" makes so many steps."""
+    if epochs == "auto":
+        return max(at_least, math.ceil(AUTO_STEPS / n_batches))
+    return int(epochs)

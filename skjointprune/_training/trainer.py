@@ -1,9 +1,9 @@
-"""The phases of a fit, on a network and tables: no scikit-learn in here."""
+"""Training of one phase: dense, sparsifying, or what is left of a network."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,26 +13,20 @@ from skorch.history import History
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from .._data.images import Images
-from .._data.prepare import Data, Scaling
+from .._data.prepare import Data
+from .._data.rows import ROWS_TO_CHECK, n_batches
 from .._graph.network import Network
-from .._layers.frame import Frame
-from .._layers.wrap import put_around
 from .._pruning.gates import InputGates
 from .._pruning.schedules import Rise, Sweep
 from .._pruning.sparsifier import Prices, Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
-from .batches import Batches, score_table
+from .batches import score_rows
 from .callbacks import HeldOutScore, OneCycle, Progress, Prune
-from .fold_scaling import fold_scaling
-from .net import PruningNet, finished, train
+from .net import PruningNet, build_net, train
 from .tasks import Task
 
-AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
-AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining
 LEAST_MEMORY = 100  # steps over which squared gradients are averaged
-CHECKED_ROWS = 16  # see whether a compact network gives the outputs of the zeroed one
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 
 # optimisers that change all parameters in one kernel
@@ -40,31 +34,31 @@ FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 Scores = dict[str, float | None]
+NamedCallbacks = list[tuple[str, Callback]]
 
 
 @dataclass
 class Sparsified:
     """A network at the end of sparsifying, or at a point on the way.
 
-    `support`, (retained,), are positions among all inputs, `importances`, (inputs,),
-    their saliencies; `scores` are those before and after pruning; images are behind
-    `gates`, and then in a `frame`, where the network needs larger ones.
+    `kept`, (retained,), are the positions of its inputs among all, `importances`,
+    (inputs,), the saliencies of all, 0 for those that went; `scores` are those before
+    and after pruning. Images are behind `gates`.
     """
 
     network: Network
     alpha: float
-    support: Tensor
+    kept: Tensor
     importances: Tensor
     scores: Scores
     gates: InputGates | None = None
-    frame: Frame | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trainer:
-    """How to train: the estimator's parameters, resolved.
+    """How to train: the parameters of an estimator, resolved.
 
-    `history` grows a row an epoch, through all phases.
+    Each phase adds a row an epoch to the history that it is given.
     """
 
     task: Task
@@ -79,19 +73,40 @@ class Trainer:
     amp: bool
     compile: bool | str
     callbacks: Sequence[Callback | tuple[str, Callback]]
-    history: History = field(default_factory=History)
 
-    def branch(self) -> "Trainer":
-        """Return a trainer that goes on from here with a history of its own."""
-        history = History()
-        history.extend(self.history)
-        return replace(self, history=history)
+    def train_dense(
+        self, network: Network, data: Data, epochs: int, phase: str, history: History
+    ) -> None:
+        """Train a network that is to lose nothing yet, in one cycle of `lr`."""
+        whole = data.ungated()
+        callbacks = self._with_cycle(self._callbacks_while_shrinking(), whole, epochs)
+        net = self._build_net(network, whole, callbacks)
+        self._run(net, network, whole, epochs, phase, history)
+
+    def teach(self, teacher: Network, data: Data) -> None:
+        """Let the rows to train on know what a trained network gives for them."""
+        module = teacher.module.eval()
+
+        def outputs(X: Tensor) -> Tensor:
+            kind = X.device.type
+            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, self.amp):
+                return module(X).float()
+
+        data.train.learn_from(outputs)
 
     def sparsify(
-        self, network: Network, data: Data, epochs: int, prices: Prices, schedule: Rise
+        self,
+        network: Network,
+        data: Data,
+        epochs: int,
+        prices: Prices,
+        schedule: Rise,
+        history: History,
     ) -> Sparsified:
-        """Train while groups go; the columns of the tables go with the inputs."""
-        sparsifier, scores = self._sparsify(network, data, epochs, prices, schedule)
+        """Train while groups go; inputs of the data go with those of the network."""
+        sparsifier, scores = self._sparsify(
+            network, data, epochs, prices, schedule, history
+        )
         starved = sorted(set(sparsifier.starved))
         if starved:
             names = ", ".join(map(repr, starved))
@@ -102,7 +117,13 @@ class Trainer:
         return self._sparsified(sparsifier, schedule.alpha, data, scores)
 
     def sweep(
-        self, network: Network, data: Data, epochs: int, prices: Prices, schedule: Sweep
+        self,
+        network: Network,
+        data: Data,
+        epochs: int,
+        prices: Prices,
+        schedule: Sweep,
+        history: History,
     ) -> list[Sparsified]:
         """Train while groups go until all are gone; copy the network at each point."""
         points: list[Sparsified] = []
@@ -114,7 +135,7 @@ class Trainer:
                 point.gates = deepcopy(data.gates)
                 points.append(point)
 
-        steps = epochs * self._n_batches(data)
+        steps = epochs * self.n_batches(data)
         needed = math.ceil(schedule.n_events / (schedule.stop - schedule.start))
         if steps < needed:  # or two events would fall on one step
             raise ValueError(
@@ -122,11 +143,18 @@ class Trainer:
                 f"optimiser steps. Got {steps} from twice `max_epochs`, {epochs} "
                 "epochs; raise it or ask for fewer points."
             )
-        self._sparsify(network, data, epochs, prices, schedule, note)
+        self._sparsify(network, data, epochs, prices, schedule, history, note)
         return points
 
     def _sparsify(
-        self, network, data: Data, epochs: int, prices: Prices, schedule, note=None
+        self,
+        network: Network,
+        data: Data,
+        epochs: int,
+        prices: Prices,
+        schedule: Rise | Sweep,
+        history: History,
+        note: Callable[[int, Sparsifier, Scores], None] | None = None,
     ) -> tuple[Sparsifier, Scores]:
         scores: Scores = {}
 
@@ -137,27 +165,26 @@ class Trainer:
             if note is not None:
                 note(event, pruning.sparsifier_, scores)
 
-        n_batches = self._n_batches(data)
-        n_steps = epochs * n_batches
+        n_steps = epochs * self.n_batches(data)
         pruning = Prune(
             lambda optimizer: Sparsifier(
                 network,
                 optimizer,
-                len(data.train) / n_batches,
+                len(data.train) / self.n_batches(data),
                 prices,
                 memory=max(self.task.memory * n_steps, LEAST_MEMORY),
-                rows=lambda: data.train[:CHECKED_ROWS][0].detach(),
+                rows=lambda: data.train[:ROWS_TO_CHECK][0].detach(),
                 gates=data.gates,
             ),
             schedule,
-            data.tables,
+            data.parts,
             n_steps=n_steps,
             on_start=on_start,
             on_event=on_event,
         )
-        callbacks = [("prune", pruning), *self._own(False)]
-        net = self._make_net(network, data, callbacks, noise=self.input_noise)
-        self._run(net, network, data, epochs, "sparsify")
+        callbacks = [("prune", pruning), *self._callbacks_while_shrinking()]
+        net = self._build_net(network, data, callbacks, noise=self.input_noise)
+        self._run(net, network, data, epochs, "sparsify", history)
         return pruning.sparsifier_, scores
 
     def _sparsified(
@@ -167,37 +194,21 @@ class Trainer:
         with evaluating(network.module):
             scores = scores | {"after pruning": self.score(network, data)}
         return Sparsified(
-            network, alpha, sparsifier.support, sparsifier.importances(), scores
+            network,
+            alpha,
+            sparsifier.support,
+            sparsifier.importances(),
+            scores,
+            data.gates,
         )
 
-    def train_dense(
-        self, network: Network, data: Data, epochs: int, phase: str
-    ) -> None:
-        """Train a network that is to lose nothing yet, in one cycle of `lr`."""
-        whole = data.ungated()
-        callbacks = self._cycled(self._own(False), whole, epochs)
-        net = self._make_net(network, whole, callbacks)
-        self._run(net, network, whole, epochs, phase)
-
-    def teach(self, teacher: Network, data: Data) -> None:
-        """Let the training rows know what a trained network says of them."""
-        rows = data.train
-        module = teacher.module.eval()
-
-        def says(X: Tensor) -> Tensor:
-            kind = X.device.type
-            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, self.amp):
-                return module(X).float()
-
-        if isinstance(rows, Images) and rows.augmented:
-            rows.teacher = says  # of each image as it is augmented then
-            return
-        batches = Batches(data.ungated().train, rows.batch_size_to_score)
-        with torch.no_grad():
-            rows.teacher = torch.cat([module(X) for X, _ in batches])
-
     def retrain(
-        self, network: Network, data: Data, epochs: int, units_left: float
+        self,
+        network: Network,
+        data: Data,
+        epochs: int,
+        units_left: float,
+        history: History,
     ) -> PruningNet:
         """Train the compact network without penalty, in one cycle of `lr`.
 
@@ -211,16 +222,19 @@ class Trainer:
         for layer in network.module.modules():
             if isinstance(layer, DROPOUTS):
                 layer.p *= left
-        callbacks = self._cycled(self._own(True), data, epochs)
-        distillation = self.distillation if taught else 0.0
+        callbacks = self._with_cycle(self._named_callbacks(), data, epochs)
         if self.compile:
             # torch counts graphs of earlier networks as this one's, up to a limit
             torch.compiler.reset()
-        net = self._make_net(
-            network, data, callbacks, distillation, compiled=bool(self.compile)
+        net = self._build_net(
+            network,
+            data,
+            callbacks,
+            distillation=self.distillation if taught else 0.0,
+            compiled=bool(self.compile),
         )
         try:
-            self._run(net, network, data, epochs, "retrain")
+            self._run(net, network, data, epochs, "retrain", history)
         except KeyboardInterrupt:
             stoppers = [c for _, c in callbacks if isinstance(c, EarlyStopping)]
             if not any(c.misses_ == c.patience for c in stoppers):
@@ -230,87 +244,66 @@ class Trainer:
                 )
         return net
 
-    def _cycled(self, callbacks, data: Data, epochs: int) -> list:
-        """Add one cycle of the learning rate, unless the user has a schedule."""
-        if epochs and not any(isinstance(c, LRScheduler) for _, c in callbacks):
-            steps = epochs * self._n_batches(data)
-            cycle = OneCycle(
-                policy=OneCycleLR,
-                max_lr=RETRAIN_PEAK * self.lr,
-                total_steps=steps,
-                pct_start=0.1 if steps > 10 else 0.3,  # torch divides by 0 at 0.1 * 10
-                cycle_momentum=False,
-                step_every="batch",
-            )
-            callbacks = [*callbacks, ("one_cycle", cycle)]
-        return callbacks
-
     def score(self, network: Network, data: Data) -> float | None:
         """Return the score on held-out rows, if there are any."""
         if data.valid is None:
             return None
-        return score_table(network.module, data.valid, self.task.score)
+        return score_rows(network.module, data.valid, self.task.score)
 
-    def finish(self, net: PruningNet, sparse: Sparsified, data: Data) -> None:
-        """Let the network take and give raw numbers, and the net build no other one."""
-        network, inputs, kept = sparse.network, data.scaling, sparse.support
-        if inputs is not None:
-            inputs = Scaling(inputs.mean[kept], inputs.scale[kept])
-        mask = data.train.mask
-        network.module = fold_scaling(network, inputs, data.target_scaling, mask)
-        if sparse.frame is not None:
-            frame = sparse.frame.to(self.device)
-            network.module = put_around(network.module, "frame", frame)
-        if net.compile:  # so is the loss; setting it makes that anew, and says so
-            net.set_params(compile=False)
-        net.module_ = network.module.eval()
-        net.initialize_optimizer()
-        net.module = finished
-        net.train_split = None  # it holds rows
+    def n_batches(self, data: Data) -> int:
+        """Return the number of steps of an epoch."""
+        return n_batches(len(data.train), self.batch_size)
 
-    def _n_batches(self, data: Data) -> int:
-        return len(Batches(data.train, self.batch_size))
+    def _with_cycle(
+        self, callbacks: NamedCallbacks, data: Data, epochs: int
+    ) -> NamedCallbacks:
+        """Add one cycle of the learning rate, unless the user has a schedule."""
+        if not epochs or any(isinstance(c, LRScheduler) for _, c in callbacks):
+            return callbacks
+        steps = epochs * self.n_batches(data)
+        cycle = OneCycle(
+            policy=OneCycleLR,
+            max_lr=RETRAIN_PEAK * self.lr,
+            total_steps=steps,
+            pct_start=0.1 if steps > 10 else 0.3,  # torch divides by 0 at 0.1 * 10
+            cycle_momentum=False,
+            step_every="batch",
+        )
+        return [*callbacks, ("one_cycle", cycle)]
 
-    def epochs(self, asked: int | str, data: Data, at_least: int = 1) -> int:
-        """Resolve "auto", a count of steps, to a count of epochs."""
-        if asked == "auto":
-            return max(at_least, math.ceil(AUTO_STEPS / self._n_batches(data)))
-        return int(asked)
-
-    def retrain_epochs(self, asked: int | str, data: Data) -> int:
-        """Resolve "auto" where it has a least number of epochs as well."""
-        return self.epochs(asked, data, AUTO_RETRAIN_EPOCHS)
-
-    def _own(self, while_retraining: bool) -> list[tuple[str, Callback]]:
-        """Name the user's callbacks.
-
-        Stopping early would cut the schedule of other phases short, and a network
-        shrinks in them, so that no earlier one can be loaded.
-        """
-        named = [
+    def _named_callbacks(self) -> NamedCallbacks:
+        """Return the user's callbacks with names."""
+        return [
             c if isinstance(c, tuple) else (f"callback{i}", c)
             for i, c in enumerate(self.callbacks)
         ]
+
+    def _callbacks_while_shrinking(self) -> NamedCallbacks:
+        """Return the user's callbacks for other phases than retraining.
+
+        Stopping early would cut their schedule short, and a network shrinks in them, so
+        that no earlier one can be loaded.
+        """
         return [
             (name, c)
-            for name, c in named
-            if while_retraining
-            or not (
-                isinstance(c, EarlyStopping)
-                or (isinstance(c, Checkpoint) and c.load_best)
-            )
+            for name, c in self._named_callbacks()
+            if not isinstance(c, EarlyStopping)
+            and not (isinstance(c, Checkpoint) and c.load_best)
         ]
 
-    def _make_net(
+    def _build_net(
         self,
         network: Network,
         data: Data,
-        callbacks,
+        callbacks: Iterable[tuple[str, Callback]],
+        *,
         distillation: float = 0.0,
         noise: float = 0.0,
         compiled: bool = False,
     ) -> PruningNet:
-        params = {f"optimizer__{k}": v for k, v in self.optimizer_params.items()}
+        params: dict[str, Any] = {
+            f"optimizer__{k}": v for k, v in self.optimizer_params.items()
+        }
         if self.optimizer in FUSED and "foreach" not in self.optimizer_params:
             real = all(p.is_floating_point() for p in network.module.parameters())
             params.setdefault("optimizer__fused", real)
@@ -318,33 +311,35 @@ class Trainer:
             params["compile__backend"] = self.compile
         valid = data.valid
         score = HeldOutScore(self.task.score, self.task.column)
-        net = PruningNet(
+        return build_net(
             network.module,
-            criterion=self.task.criterion,
-            criterion__reduction="none",
-            predict_nonlinearity=self.task.read,
+            self.task,
             distillation=distillation,
-            distance=self.task.distance,
             amp=self.amp,
             compile=compiled,
             optimizer=self.optimizer,
             lr=self.lr,
             batch_size=self.batch_size,
-            iterator_train=Batches,
             iterator_train__shuffle=True,
             iterator_train__noise=noise,
             iterator_train__taught=distillation > 0,
-            iterator_valid=Batches,
-            iterator_valid__batch_size=data.train.batch_size_to_score,
+            batch_size_to_score=data.train.batch_size_to_score,
             train_split=None if valid is None else predefined_split(valid),
             callbacks=[("held_out_score", score), *callbacks],
             device=self.device,
             verbose=int(self.verbose > 1),
             **params,
         )
-        return net.initialize()
 
-    def _run(self, net, network: Network, data: Data, epochs: int, phase: str) -> None:
+    def _run(
+        self,
+        net: PruningNet,
+        network: Network,
+        data: Data,
+        epochs: int,
+        phase: str,
+        history: History,
+    ) -> None:
         bar = Progress(phase, epochs, network) if self.verbose else None
         if bar is not None:
             net.callbacks_.append(("progress", bar))
@@ -355,6 +350,4 @@ class Trainer:
                 bar.close()
                 net.callbacks_.remove(("progress", bar))
             for row in net.history:
-                self.history.append(
-                    row | {"phase": phase, "epoch": len(self.history) + 1}
-                )
+                history.append(row | {"phase": phase, "epoch": len(history) + 1})

@@ -132,16 +132,16 @@ class Squeezed(SmallConvNet):
         ({"module": None}, "Images need a network for images"),
         ({"module": Blind}, r"\(rows, outputs\)"),
         ({"module": Squeezed}, r"Got \(2,\) from 1 row; return the logits"),
-        ({"input_groups": ("row", "pixels")}, "`input_groups`"),
-        ({"input_groups": ("row", "feature")}, "'feature' is each number"),
-        ({"input_groups": ()}, "`input_groups`"),
+        ({"images": ImageInput(groups=("row", "pixels"))}, "`input_groups`"),
+        ({"images": ImageInput(groups=("row", "feature"))}, "'feature' is each number"),
+        ({"images": ImageInput(groups=())}, "`input_groups`"),
         ({"n_features_to_select": 3}, "needs one kind of group"),
-        ({"n_features_to_select": 9, "input_groups": "row"}, "at most the 8 groups"),
-        ({"n_features_to_select": 3, "input_groups": "row", "prune": "none"}, "prune"),
+        ({"n_features_to_select": 9, "images": ImageInput(groups="row")}, "at most the 8 groups"),
+        ({"n_features_to_select": 3, "images": ImageInput(groups="row"), "prune": "none"}, "prune"),
         ({"feature_costs": [1.0] * 3}, "`feature_costs` is for tables"),
         ({"feature_groups": [0, 0, 1]}, "`feature_groups` is for tables"),
         ({"module": "vgg16", "module__weights": {}}, "`weights`"),
-        ({"patch_size": 0}, "patch_size"),
+        ({"images": ImageInput(patch_size=0)}, "patch_size"),
     ],
 )  # fmt: skip
 def test_bad_parameters_are_refused_before_training(pictures, params, says):
@@ -161,14 +161,14 @@ def test_bad_parameters_are_refused_before_training(pictures, params, says):
 )
 def test_a_transform_that_changes_more_than_it_may_is_refused(pictures, transform, got):
     with pytest.raises(ValueError, match=f"`train_transform` must .* Got .*{got}"):
-        make(train_transform=transform, prune="none").fit(*pictures)
+        make(images=ImageInput(transform=transform), prune="none").fit(*pictures)
 
 
 def test_a_transform_that_fails_is_named(pictures):
     with pytest.raises(ValueError, match=r"`train_transform` raises TypeError \(pic"):
-        make(train_transform=ToTensor()).fit(*pictures)
+        make(images=ImageInput(transform=ToTensor())).fit(*pictures)
     with pytest.raises(ValueError, match=r"for torch\.uint16 of shape"):
-        make(train_transform=ToTensor()).fit(pictures[0].astype("uint16"), pictures[1])
+        make(images=ImageInput(transform=ToTensor())).fit(pictures[0].astype("uint16"), pictures[1])
 
 
 @pytest.mark.parametrize("in_batches", [False, True])
@@ -179,7 +179,7 @@ def test_a_transform_is_tried_without_a_trace(pictures, in_batches):
     def noisy(image):
         return image.float() + torch.rand(image.shape)
 
-    made = {"train_transform": noisy, "transform_batches": in_batches}
+    made = {"images": ImageInput(transform=noisy), "images": ImageInput(transform_batches=in_batches)}
     one, other = (make(max_epochs=2, retrain_epochs=1, **made) for _ in range(2))
     one.fit(X, y)
     other._check_transform = lambda X: None
@@ -190,10 +190,10 @@ def test_a_transform_is_tried_without_a_trace(pictures, in_batches):
 def test_parameters_for_images_are_refused_for_tables():
     X, y = np.zeros((10, 4)), np.arange(10) % 2
     for params in (
-        {"input_groups": "row"},
-        {"train_transform": lambda x: x},
-        {"transform_batches": True},
-        {"num_workers": 1},
+        {"images": ImageInput(groups="row")},
+        {"images": ImageInput(transform=lambda x: x)},
+        {"images": ImageInput(transform_batches=True)},
+        {"images": ImageInput(num_workers=1)},
     ):
         with pytest.raises(ValueError, match="is for images"):
             JointPruneClassifier(**params).fit(X, y)

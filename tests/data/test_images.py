@@ -39,9 +39,9 @@ def test_augmented_images_train_but_do_not_score(pictures):
         shapes.add((image.dtype, tuple(image.shape)))
         return image.flip(2) if torch.rand(()) < 0.5 else image
 
-    clf = make(train_transform=flip, max_epochs=4, retrain_epochs=2).fit(X, y)
+    clf = make(images=ImageInput(transform=flip), max_epochs=4, retrain_epochs=2).fit(X, y)
     assert shapes == {(torch.uint8, (3, 8, 9))}
-    again = make(train_transform=flip, max_epochs=4, retrain_epochs=2).fit(X, y)
+    again = make(images=ImageInput(transform=flip), max_epochs=4, retrain_epochs=2).fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), again.predict_proba(X))
 
 
@@ -54,7 +54,7 @@ def test_a_batch_is_augmented_at_once_where_that_is_asked_for(pictures):
         mirrored = torch.rand(len(images), 1, 1, 1) < 0.5
         return torch.where(mirrored, images.flip(3), images)
 
-    params = {"train_transform": flip, "transform_batches": True}
+    params = {"images": ImageInput(transform=flip), "images": ImageInput(transform_batches=True)}
     clf = make(**params, max_epochs=4, retrain_epochs=2, batch_size=50).fit(X, y)
     assert set(seen) == {(torch.uint8, (3, 8, 9))}
     steps = sum(clf.history_[:, "train_batch_count"])
@@ -97,7 +97,7 @@ def test_a_teacher_and_augmented_images_go_together(pictures):
     def lighten(image):
         return image.float() + 10 * torch.rand(())
 
-    clf = make(distillation=0.5, train_transform=lighten).fit(*pictures)
+    clf = make(distillation=0.5, images=ImageInput(transform=lighten)).fit(*pictures)
     assert clf.score(*pictures) > 0.9
     assert set(clf.history_[:, "phase"]) == {"teach", "sparsify", "retrain"}
 
@@ -111,7 +111,7 @@ def test_the_gates_know_nothing_of_the_teacher(pictures):
 
 
 def test_images_are_pretrained_without_gates(pictures):
-    clf = make(distillation=0.5, pretrain_epochs=2, train_transform=lambda X: X / 2)
+    clf = make(distillation=0.5, pretrain_epochs=2, images=ImageInput(transform=lambda X: X / 2))
     data, trainer, _ = clf._prepare(*pictures, None, 0, torch.device("cpu"))
     assert trainer.history[:, "phase"] == ["pretrain"] * 2
     assert data.gates is data.train.gates
@@ -216,7 +216,7 @@ def test_the_saliency_of_a_gate_is_of_the_steps_it_listened_to(monkeypatch):
 @pytest.mark.parametrize("kinds", ["row", "pixel", "feature", ("channel", "row")])
 def test_bar_counts_the_numbers_of_an_image_that_are_left(pictures, capsys, kinds):
     clf = make(
-        input_groups=kinds, alpha=0.12, max_epochs=5, retrain_epochs=1, verbose=1
+        images=ImageInput(groups=kinds), alpha=0.12, max_epochs=5, retrain_epochs=1, verbose=1
     ).fit(*pictures)
     bars = capsys.readouterr().err.replace("\r", "\n").split("retrain:", 1)
     for bar in (bars[0], bars[1]):  # the last line of each phase

@@ -30,7 +30,7 @@ def of_images():
             nn.Flatten(),
             nn.Linear(4, n_outputs),
         ),
-        input_groups="row",
+        images=ImageInput(groups="row"),
         n_features_to_select=2,
         max_epochs=8,
         retrain_epochs=1,

@@ -51,7 +51,7 @@ def test_what_is_not_retained_does_not_matter(pictures, cropped):
 
 @pytest.mark.parametrize("kind", ["channel", "row", "column"])
 def test_exactly_k_groups_of_one_kind_are_kept(pictures, kind):
-    clf = make(input_groups=kind, n_features_to_select=2, max_epochs=10)
+    clf = make(images=ImageInput(groups=kind), n_features_to_select=2, max_epochs=10)
     support = clf.fit(*pictures).get_support()
     axis = ("channel", "row", "column").index(kind)
     sizes = [3, 8, 9]
@@ -123,7 +123,7 @@ def test_a_module_may_change_what_it_is_given(pictures, transform):
     """A teacher, too, which runs on augmented images before the network does."""
     X = pictures[0].astype(np.float32)
     before = X.copy()
-    params = {"standardize": False, "distillation": 0.5, "train_transform": transform}
+    params = {"standardize": False, "distillation": 0.5, "images": ImageInput(transform=transform)}
     one, other = (
         make(module=module, **params).fit(X, pictures[1])
         for module in (InPlace, OutOfPlace)

@@ -17,7 +17,7 @@ from skjointprune import (
     JointPruneRegressorCV,
     joint_prune_path,
 )
-from skjointprune._estimators.cross_validation import choose
+from skjointprune._estimators.folds import choose
 from skjointprune._utils.seeds import draw_seed
 from skjointprune.penalties import GroupL0
 

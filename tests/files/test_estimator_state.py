@@ -208,7 +208,7 @@ class MyPenalty:
         {"penalty": MyPenalty()},
         {"random_state": np.random.RandomState(0)},
         {"optimizer": Slow, "optimizer__momentum": 0.9},
-        {"train_transform": abs},
+        {"images": ImageInput(transform=abs)},
     ],
     ids=lambda params: next(iter(params)),
 )

@@ -119,7 +119,7 @@ def test_networks_for_images_come_back(images, tmp_path, module, groups):
     clf = JointPruneClassifier(
         module=module,
         module__width=0.04,
-        input_groups=groups,
+        images=ImageInput(groups=groups),
         n_features_to_select=5,
         alpha=0.1,
         lr=1e-2,

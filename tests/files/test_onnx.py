@@ -125,17 +125,17 @@ def images(channels, side, n_classes, **params):
 
 
 def pixels():  # some of those that are given to `module_` are zeroed
-    params = {"n_features_to_select": 20, "input_groups": "pixel"}
+    params = {"n_features_to_select": 20, "images": ImageInput(groups="pixel")}
     return images(2, 8, 3, module=ConvNet, standardize=False, **params)
 
 
 def vgg16():
-    params = {"n_features_to_select": 50, "input_groups": "column", "alpha": 1e-3}
+    params = {"n_features_to_select": 50, "images": ImageInput(groups="column"), "alpha": 1e-3}
     return images(1, 64, 3, module="vgg16", module__width=0.03, **params)
 
 
 def resnet18():
-    params = {"n_features_to_select": 2, "input_groups": "channel"}
+    params = {"n_features_to_select": 2, "images": ImageInput(groups="channel")}
     return images(3, 16, 3, module="resnet18", module__width=0.05, **params)
 
 

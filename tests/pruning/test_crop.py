@@ -54,7 +54,7 @@ def test_what_cannot_be_cropped_is_zeroed_and_its_work_counted(
     pictures, kind, k, numbers
 ):
     X, y = pictures
-    clf = make(input_groups=kind, n_features_to_select=k, patch_size=2, max_epochs=10)
+    clf = make(images=ImageInput(groups=kind, patch_size=2), n_features_to_select=k, max_epochs=10)
     clf.fit(X, y)
     support = clf.get_support()
     size = {"pixel": 1, "patch": 4, "feature": 1}[kind]
@@ -88,7 +88,7 @@ def test_rows_that_a_flat_network_cannot_lose_are_given_and_zeroed(pictures, tmp
     flat = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
     flat(torch.zeros(1, 3, 8, 9))
     with pytest.warns(UserWarning, match=r"does not run on 3 x 9 images"):
-        clf = make(module=flat, input_groups="row", n_features_to_select=3)
+        clf = make(module=flat, images=ImageInput(groups="row"), n_features_to_select=3)
         clf.fit(*pictures)
     assert clf.get_support().any(axis=(0, 2)).sum() == 3
     assert_module_takes_what_is_retained(clf, pictures[0], tmp_path)
@@ -101,7 +101,7 @@ def test_rows_that_a_flat_network_cannot_lose_are_given_and_zeroed(pictures, tmp
 def test_a_channel_that_the_network_cannot_lose_is_given_and_zeroed(pictures, tmp_path):
     X, y = pictures
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 9, 2))
-    clf = make(module=flat, input_groups="feature", n_features_to_select=6)
+    clf = make(module=flat, images=ImageInput(groups="feature"), n_features_to_select=6)
     with pytest.warns(UserWarning, match=r"given 8 x 9"):
         clf.fit(X, y)
     lost = ~clf.get_support().any(axis=(1, 2))
@@ -116,7 +116,7 @@ def test_images_too_small_for_the_network_are_filled_up_with_a_warning(pictures)
         def __init__(self, input_shape, n_outputs):
             super().__init__(input_shape, n_outputs, padding=0)
 
-    clf = make(module=Valid, input_groups=("row", "column"), alpha=0.3)
+    clf = make(module=Valid, images=ImageInput(groups=("row", "column")), alpha=0.3)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         clf.fit(*pictures)
@@ -140,7 +140,7 @@ class Merging(nn.Module):
 
 
 def test_a_crop_keeps_rows_apart(pictures):
-    clf = make(module=Merging, input_groups="row", n_features_to_select=4)
+    clf = make(module=Merging, images=ImageInput(groups="row"), n_features_to_select=4)
     with pytest.warns(UserWarning, match="given 8 x 9"):
         clf.fit(*pictures)
     assert clf.predict(pictures[0]).shape == (300,)
@@ -160,7 +160,7 @@ class Forked(SmallConvNet):
 
 
 def test_a_crop_leads_through_the_layers_that_were_trained(pictures):
-    clf = make(module=Forked, input_groups="row", n_features_to_select=4)
+    clf = make(module=Forked, images=ImageInput(groups="row"), n_features_to_select=4)
     with pytest.warns(
         UserWarning, match="4 x 9 images as on whole ones, so it is given 6 x 9"
     ):
@@ -187,7 +187,7 @@ class Named(SmallConvNet):
 
 @pytest.mark.parametrize("fraction", [None, 0.1])
 def test_layers_without_weights_do_not_hold_up_a_crop(pictures, fraction):
-    clf = make(module=Named, input_groups="row", n_features_to_select=4)
+    clf = make(module=Named, images=ImageInput(groups="row"), n_features_to_select=4)
     clf.set_params(validation_fraction=fraction)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -211,7 +211,7 @@ class Skipping(SmallConvNet):
 
 
 def test_a_crop_skips_no_layer_whatever_its_name(pictures):
-    clf = make(module=Skipping, input_groups="row", n_features_to_select=4)
+    clf = make(module=Skipping, images=ImageInput(groups="row"), n_features_to_select=4)
     with pytest.warns(UserWarning, match="so it is given 6 x 9"):
         clf.fit(*pictures)
 
@@ -290,7 +290,7 @@ def test_what_a_module_reads_otherwise_is_zeroed_where_it_cannot_be_cut(
     pictures, module, kinds
 ):
     X, y = pictures
-    clf = make(module=module, input_groups=kinds, alpha=0.5).fit(X, y)
+    clf = make(module=module, images=ImageInput(groups=kinds), alpha=0.5).fit(X, y)
     assert "inputs" in clf.report_.kept_whole
     support = clf.get_support()
     assert support.shape == X.shape[1:]

@@ -270,7 +270,7 @@ def test_images_are_read_where_they_are_from_arrays_and_datasets():
             nn.Flatten(),
             nn.Linear(4, n_outputs),
         ),
-        input_groups="column",
+        images=ImageInput(groups="column"),
         n_features_to_select=2,
         max_epochs=15,
         lr=1e-2,

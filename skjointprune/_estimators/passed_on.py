@@ -1,8 +1,20 @@
 """Parameters with skorch's double underscore, on a scikit-learn estimator."""
 
 import inspect
+from typing import Any
+
+from .._data.image_options import ImageInput
 
 PREFIXES = ("module__", "optimizer__")
+
+
+def params_for(estimator: Any, prefix: str) -> dict[str, Any]:
+    """Return the parameters of an estimator that have a prefix, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in sorted(vars(estimator).items())
+        if name.startswith(prefix)
+    }
 
 
 class PassedOnParams:
@@ -32,13 +44,6 @@ class PassedOnParams:
                 )
             setattr(self, name, value)
 
-    def _params_for(self, prefix: str) -> dict:
-        return {
-            name.removeprefix(prefix): value
-            for name, value in sorted(vars(self).items())
-            if name.startswith(prefix)
-        }
-
     def get_params(self, deep=True):
         """Get the parameters, `module__…` and `optimizer__…` among them.
 
@@ -58,6 +63,8 @@ class PassedOnParams:
     def set_params(self, **params):
         """Set parameters, `module__…` and `optimizer__…` among them.
 
+        Where `images` is None, `images__…` makes an `ImageInput`.
+
         Parameters
         ----------
         **params : dict
@@ -72,6 +79,8 @@ class PassedOnParams:
         ValueError
             If there is no parameter of a name.
         """
+        if self.images is None and any(n.startswith("images__") for n in params):  # type: ignore[has-type]
+            params = {"images": ImageInput()} | params
         passed_on = {n: v for n, v in params.items() if n.startswith(PREFIXES)}
         super().set_params(**{n: params[n] for n in params.keys() - passed_on})  # type: ignore[misc]
         self._set_passed_on(passed_on)

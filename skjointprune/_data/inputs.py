@@ -1,0 +1,196 @@
+"""A kind of input: what a fit asks of X, whatever X is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .._graph.network import Network
+from .._pruning.gates import InputGates
+from .prepare import Data, Preparation
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Which inputs a sparse network needs.
+
+    `support` is a mask in the shape of a row of X. `kept` are the positions of the
+    columns, or channels, that the network reads. `frame` is a layer to put before it,
+    where it needs more than is retained. `mask`, in the shape of what the network is
+    given, is 0 for what of that is not to be read; None where all is.
+    """
+
+    support: np.ndarray
+    kept: Tensor
+    mask: Tensor | None = None
+    frame: nn.Module | None = None
+
+
+class Inputs(ABC):
+    """A kind of input, and what is known of one X.
+
+    An estimator chooses the kind by X and asks it in turn: to check X, to prepare data
+    of it, what of it may be pruned, which inputs a sparse network needs, and, once it
+    is fitted, to read rows and to name inputs. docs/add-a-kind-of-input.md has an
+    example.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one row; the first dimension holds the inputs of a network.
+    names : ndarray of str or None
+        Of the columns, where X has names.
+    groups : list of ndarray of int, or None
+        Which columns stay or go together; None where X has no columns.
+    batch_size_to_score : int
+        How many rows to run at once where nothing is trained.
+    """
+
+    shape: tuple[int, ...]
+    names: np.ndarray | None
+    groups: list[np.ndarray] | None
+    batch_size_to_score: ClassVar[int]
+
+    @staticmethod
+    @abstractmethod
+    def takes(X: Any) -> bool:
+        """Tell whether X is of this kind."""
+
+    @staticmethod
+    @abstractmethod
+    def take(X: Any, rows: np.ndarray) -> Any:
+        """Return some rows of X, which is not checked."""
+
+    # --- before a fit
+
+    @classmethod
+    @abstractmethod
+    def check(
+        cls, estimator: Any, X: Any, y: Any, *, y_numeric: bool
+    ) -> tuple[Self, Any, Any]:
+        """Check X, y and the parameters of an estimator that are about X.
+
+        Sets `n_features_in_` and `feature_names_in_` as scikit-learn does.
+
+        Returns
+        -------
+        inputs : Inputs
+        X, y
+            As `prepare` and the encoding of targets take them.
+
+        Raises
+        ------
+        ValueError
+            If X or y hold what cannot be learnt from, or a parameter does not fit.
+        """
+
+    @abstractmethod
+    def prepare(
+        self,
+        X: Any,
+        rows: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray,
+        how: Preparation,
+    ) -> Data:
+        """Return data of some `rows` of X, with their encoded y and weights."""
+
+    @abstractmethod
+    def module(
+        self, module: Any, hidden_layer_sizes: tuple
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return what makes the network, and parameters for it, where None is default.
+
+        Raises
+        ------
+        ValueError
+            If `module` is for another kind of input.
+        """
+
+    def place(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """Put a module on a device."""
+        return module.to(device)
+
+    # --- what may be pruned
+
+    @abstractmethod
+    def gates(self, device: torch.device) -> InputGates | None:
+        """Return what is put before inputs that do not go exactly and at once."""
+
+    @abstractmethod
+    def count_selectable(self, asked: Any) -> tuple[int, str]:
+        """Return how many inputs, or groups, an exact number is of, and their name.
+
+        Raises
+        ------
+        ValueError
+            If `asked`, the number, is ambiguous.
+        """
+
+    def group_numbers(self) -> Tensor | None:
+        """Return the number of the group of each input, None if each is alone."""
+        return None
+
+    def costs_of_inputs(self) -> Tensor | None:
+        """Return what multiplies the threshold of each input, None for one each."""
+        return None
+
+    def free_inputs(self, network: Network, data: Data, *, may_go: bool) -> Network:
+        """Return a network that can lose inputs if they may go."""
+        return network
+
+    pinned_remedy: ClassVar[str]  # what to do where a network cannot lose inputs
+
+    # --- after pruning
+
+    @abstractmethod
+    def trace_back(self, network: Network, kept: Tensor, data: Data) -> Traced:
+        """Say which inputs a sparse network needs, and let it and data lose the rest.
+
+        `kept` are the positions of the columns or channels that it still reads.
+        """
+
+    # --- once fitted
+
+    @abstractmethod
+    def read(
+        self, estimator: Any, X: Any, support: np.ndarray, dtype: torch.dtype
+    ) -> Iterator[Any]:
+        """Check rows as in `fit`; return what the network reads of them, in parts."""
+
+    @abstractmethod
+    def positions_read(self, support: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the positions along each dimension of a row that are read."""
+
+    @abstractmethod
+    def names_of(
+        self, estimator: Any, support: np.ndarray, input_features: Any
+    ) -> np.ndarray:
+        """Return the names of the retained inputs."""
+
+    @abstractmethod
+    def group_support(self, support: np.ndarray) -> np.ndarray:
+        """Return a mask of the groups that are retained.
+
+        Raises
+        ------
+        ValueError
+            If this kind has no list of groups.
+        """
+
+
+def refuse_parameters(
+    estimator: Any, kind: str, shape: tuple[int, ...], neutral: dict[str, Any]
+) -> None:
+    """Raise ValueError for parameters of another kind of X, which have no effect."""
+    for name, value in neutral.items():
+        given = getattr(estimator, name)
+        if given is not value:
+            raise ValueError(
+                f"`{name}` is for {kind}. Got {given!r} with X of rows of shape "
+                f"{shape}; leave it at {value}."
+            )

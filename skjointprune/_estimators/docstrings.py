@@ -1,0 +1,151 @@
+"""Docstrings of estimators, built from the parts that several of them share."""
+
+import inspect
+import re
+from collections.abc import Callable
+from textwrap import indent
+from typing import TypeVar
+
+Class = TypeVar("Class", bound=type)
+
+
+def _entries(text: str) -> dict[str, str]:
+    """Return the entries of a section of numpydoc by their names."""
+    entries = re.split(r"\n(?=\S)", text.strip("\n"))
+    return {entry.split()[0]: entry for entry in entries}
+
+
+def documented(*, parameters: str = "", attributes: str = "") -> Callable:
+    """Fill `{parameters}` and `{attributes}` of a class's docstring.
+
+    Parameters are in the order of the signature; an entry that is given here stands
+    before the shared one of its name.
+    """
+
+    def fill(cls: Class) -> Class:
+        if not cls.__doc__:  # python -OO
+            return cls
+        known = PARAMETERS | _entries(parameters)
+        signature = [*inspect.signature(cls).parameters, "**kwargs"]
+        sections = {
+            "{parameters}": [known[name] for name in signature],
+            "{attributes}": [*(_entries(attributes) | ATTRIBUTES).values()],
+        }
+        for placeholder, entries in sections.items():
+            text = indent("\n".join(entries), "    ").strip()
+            cls.__doc__ = cls.__doc__.replace(placeholder, text)
+        return cls
+
+    return fill
+
+
+PARAMETERS: dict[str, str] = _entries(
+    """
+hidden_layer_sizes : sequence of int, default=(256, 128)
+    Units of each hidden layer before pruning. Used by the default `module` only.
+alpha : float, default=0.02
+    Strength of regularisation, above 0. An input or unit goes when its saliency
+    falls to `alpha` or below. The saliency is the root of the second-order
+    estimate of what its removal costs in loss.
+n_features_to_select : int, float in (0, 1] or None, default=None
+    Exactly how many inputs to keep (groups of them, if there are any), or which
+    share; `alpha` then governs the units only. None leaves the number to `alpha`.
+prune : {"joint", "inputs", "weights", "none"}, default="joint"
+    What may go: inputs and units, inputs, units, or nothing.
+penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
+    The price of a group; an object answers `value(s, alpha)` and
+    `prox(s, alpha)` for a tensor `s` of saliencies.
+feature_groups : array-like, list of lists, "auto" or None, default=None
+    Columns that stay or go together: a label for each column; or lists of the
+    names or positions of columns, where a column in no list is alone; or "auto",
+    which finds the columns that `OneHotEncoder` made of one category: named
+    alike up to the last underscore, neighbours, and at most one of them 1 in a
+    row.
+feature_costs : array-like of shape (n_features,) or None, default=None
+    What multiplies the threshold of each input, above 0; the mean of a group
+    counts. None is one each.
+unit_cost : {"constant", "macs", "params"}, default="constant"
+    Whether the threshold of a unit is multiplied by the root of the MACs or
+    parameters that its removal saves, relative to the mean unit of the network.
+round_units_to : int, default=1
+    In layers that lose units or feature maps, the number left is a multiple of
+    this: of those that would go, the most salient stay. GPUs run convolutions of
+    multiples of 8 faster.
+input_noise : float, default=0.0
+    Standard deviation of Gaussian noise on the standardised inputs while
+    sparsifying. It keeps the network from memorising rows by inputs that say
+    nothing: where such inputs are many and rows few, about 2 finds inputs that
+    are not found without.
+distillation : float in [0, 1], default=0.0
+    Share of the loss, while retraining, that is the distance from the outputs of
+    a dense network: the pretrained one, or else one that is trained first, for
+    `retrain_epochs`. Dropout is then off while retraining. With a
+    transform of images that network runs in each step of retraining. 0 has none.
+pretrain_epochs : int, default=0
+    Passes over the training rows before sparsifying, in one cycle of the learning
+    rate, so that pruning begins with a trained network. Networks for images are
+    more accurate for it; where a table is learnt by heart, inputs are chosen
+    worse. An `alpha` leaves another size then. 0 begins with `module` as it is.
+max_epochs : int or "auto", default="auto"
+    Passes over the training rows while sparsifying. "auto" makes at least 4,000
+    optimiser steps, whatever the number of rows.
+retrain_epochs : int or "auto", default="auto"
+    Passes over the training rows after pruning, in one cycle of the learning
+    rate, with the share of dropout that is the share of units left. 0 leaves the
+    pruned network as it is. "auto" as above, and at least 20.
+lr : float, default=1e-3
+    Learning rate while sparsifying; retraining peaks at twice that.
+batch_size : int or "auto", default="auto"
+    Rows of a step. "auto" is a twentieth of the rows, between 16 and 128.
+optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
+    A class is a `torch.optim.Optimizer`.
+random_state : int, RandomState or None, default=None
+    Seed of initial weights, batches, dropout and held-out rows.
+device : str or torch.device, default="auto"
+    Where to train. "auto" is the GPU where there is one.
+verbose : int, default=0
+    1 shows a progress bar for each phase, 2 also prints a line an epoch.
+callbacks : list of skorch callbacks or None, default=None
+    Run in all phases, but for `EarlyStopping` and a `Checkpoint` that loads the
+    best, which are for retraining only. A batch's y is a tuple (targets, weights),
+    which scikit-learn's metrics do not take: for `EpochScoring`, give a function.
+images : ImageInput or None, default=None
+    How images are read, augmented and pruned, as `images__patch_size`; None is
+    `ImageInput()`. For tables, leave it at None.
+amp : bool, default=False
+    Whether training steps use bfloat16 where torch finds that safe.
+compile : bool or str, default=False
+    Whether to retrain through `torch.compile`; a str names its backend. Not while
+    sparsifying, as the network changes on the way. `module_` is not compiled, and
+    what this process has compiled before is compiled anew when it is called again.
+**kwargs
+    `module__name` and `optimizer__name` set parameters of the two.
+"""
+)
+
+ATTRIBUTES: dict[str, str] = _entries(
+    """
+support_ : ndarray of shape (n_features_in_,) or of one image, bool
+    The retained inputs.
+feature_importances_ : ndarray of shape (n_features_in_,) or of one image
+    Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
+    for an input that went; of a number of an image, the least of its groups.
+feature_groups_ : list of ndarray of int
+    Positions of the columns of each group, in the order of `get_group_support`;
+    of tables alone.
+net_ : skorch.NeuralNet
+    The skorch net that retrained and holds it.
+history_ : skorch.history.History
+    A row an epoch, of all phases.
+n_iter_ : int
+    Number of epochs, of all phases.
+report_ : PruningReport
+    Sizes and held-out scores before and after.
+input_shape_ : tuple of int
+    The shape of a row: (columns,), or (channels, height, width).
+n_features_in_ : int
+    Number of columns of X, or of channels.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the columns, where X had names.
+"""
+)

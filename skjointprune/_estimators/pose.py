@@ -1,0 +1,180 @@
+"""From an estimator, X and y to a `Problem`: all checks of a fit, before it begins."""
+
+from functools import partial
+from inspect import isclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._data.inputs import Inputs
+from .._data.kinds import kind_of
+from .._data.prepare import Data, Preparation
+from .._pruning.sparsifier import Prices
+from .._training.network import dense_module
+from .._training.problem import Epochs, Problem
+from .._training.settings import (
+    AUTO_RETRAIN_EPOCHS,
+    check_backend,
+    check_callbacks,
+    check_monitors,
+    resolve_batch_size,
+    resolve_epochs,
+    resolve_optimizer,
+)
+from .._training.tasks import Task
+from .._training.trainer import Trainer
+from .._utils.sklearn import _check_sample_weight
+from ..modules._build import check_names
+from ..penalties import PENALTIES, Penalty
+from .passed_on import params_for
+
+
+def pose(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    seed: int,
+    device: torch.device,
+) -> Problem:
+    """Return what is to be fitted, once all that was given is checked.
+
+    Raises
+    ------
+    ValueError
+        If X or y hold what cannot be learnt from, or a parameter does not fit these.
+    """
+    numeric = estimator._y_numeric
+    kind = kind_of(X)
+    inputs, X, y = kind.check(estimator, X, y, y_numeric=numeric)
+    n_inputs = _resolve_n_inputs(estimator, inputs)
+    weight, rows = _check_weight(sample_weight, len(X))
+    encoded = estimator._encode(y[rows], weight[rows])
+    how = Preparation(
+        estimator.validation_fraction, estimator.standardize, numeric, seed, device
+    )
+    data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
+    trainer = _make_trainer(estimator, estimator._task(encoded.targets), data, device)
+    epochs = _resolve_epochs(estimator, trainer.n_batches(data))
+    if epochs.retrain and data.valid is None:
+        scores = ("valid_loss", trainer.task.column)
+        check_monitors(estimator.callbacks or (), scores)
+    return Problem(
+        inputs=inputs,
+        targets=encoded.targets,
+        data=data,
+        make_module=partial(
+            dense_module,
+            inputs,
+            encoded.targets.n_outputs,
+            estimator.module,
+            estimator.hidden_layer_sizes,
+            params_for(estimator, "module__"),
+        ),
+        trainer=trainer,
+        prices=_make_prices(estimator, inputs),
+        n_inputs=n_inputs,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+    )
+
+
+def _resolve_n_inputs(estimator: Any, inputs: Inputs) -> int | None:
+    """Return how many inputs, or groups, are asked for; None if that is open."""
+    asked = estimator.n_features_to_select
+    if asked is None:
+        return None
+    n, what = inputs.count_selectable(asked)
+    n_inputs = int(asked) if isinstance(asked, Integral) else max(1, int(asked * n))
+    if n_inputs > n:
+        raise ValueError(
+            f"`n_features_to_select` must be at most the {n} {what} of X. Got {asked}; "
+            "lower it or pass a fraction."
+        )
+    if estimator.prune in ("weights", "none"):
+        raise ValueError(
+            f"`n_features_to_select`={asked} asks for fewer inputs, but "
+            f"`prune`={estimator.prune!r} keeps all. Use 'joint' or 'inputs', or leave "
+            "`n_features_to_select` at None."
+        )
+    return n_inputs
+
+
+def _check_weight(sample_weight: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of rows, and the positions of those that count."""
+    rows = np.zeros((n_rows, 1))
+    weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+    counted = np.flatnonzero(weight > 0)
+    if len(counted) < 2:
+        raise ValueError(
+            "Training needs at least 2 rows of positive weight. Got n_samples="
+            f"{len(counted)}; add rows."
+        )
+    return weight, counted
+
+
+def _make_trainer(
+    estimator: Any, task: Task, data: Data, device: torch.device
+) -> Trainer:
+    """Resolve the parameters of training."""
+    optimizer = resolve_optimizer(estimator.optimizer)
+    params = params_for(estimator, "optimizer__")
+    check_names(optimizer, params, "optimizer")
+    if "lr" in params:
+        raise ValueError(
+            f"The learning rate is `lr`. Got `optimizer__lr`={params['lr']!r} as well; "
+            "set `lr` alone."
+        )
+    callbacks = estimator.callbacks or ()
+    check_callbacks(callbacks)
+    check_backend(estimator.compile)
+    return Trainer(
+        task=task,
+        input_noise=estimator.input_noise,
+        distillation=estimator.distillation,
+        lr=estimator.lr,
+        batch_size=resolve_batch_size(estimator.batch_size, len(data.train)),
+        optimizer=optimizer,
+        optimizer_params=params,
+        device=device,
+        verbose=int(estimator.verbose),
+        amp=estimator.amp,
+        compile=estimator.compile,
+        callbacks=callbacks,
+    )
+
+
+def _resolve_epochs(estimator: Any, n_batches: int) -> Epochs:
+    return Epochs(
+        pretrain=estimator.pretrain_epochs,
+        sparsify=resolve_epochs(estimator.max_epochs, n_batches),
+        retrain=resolve_epochs(
+            estimator.retrain_epochs, n_batches, AUTO_RETRAIN_EPOCHS
+        ),
+    )
+
+
+def _make_prices(estimator: Any, inputs: Inputs) -> Prices:
+    """Resolve what may go, and at what price."""
+    return Prices(
+        _resolve_penalty(estimator.penalty),
+        estimator.prune,
+        inputs.group_numbers(),
+        inputs.costs_of_inputs(),
+        estimator.unit_cost,
+        int(estimator.round_units_to),
+    )
+
+
+def _resolve_penalty(penalty: Any) -> Penalty:
+    if isinstance(penalty, str):
+        return PENALTIES[penalty]()
+    if isclass(penalty):
+        raise ValueError(
+            f"`penalty` must be an object or a name. Got the class {penalty.__name__}; "
+            f"pass {penalty.__name__}()."
+        )
+    return penalty

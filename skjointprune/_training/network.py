@@ -1,0 +1,47 @@
+"""The dense module of a fit, made of what a user passes as `module`."""
+
+from typing import Any
+
+from torch import nn
+
+from .._data.inputs import Inputs
+from .._graph.rules.layers import layer_rule
+from .._layers.stand_ins import with_prunable_layers
+from ..modules._build import build_module
+
+
+def dense_module(
+    inputs: Inputs,
+    n_outputs: int,
+    module: Any,
+    hidden_layer_sizes: Any,
+    params: dict[str, Any],
+) -> nn.Module:
+    """Return the network that a fit begins with.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What X is; it knows the default.
+    n_outputs : int
+    module, hidden_layer_sizes
+        As parameters of the estimators.
+    params : dict
+        The parameters `module__…`, without the prefix.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If no module can be made of these.
+    """
+    module, defaults = inputs.module(module, hidden_layer_sizes)
+    sizes = {
+        "n_features_in": inputs.shape[0],
+        "n_outputs": n_outputs,
+        "input_shape": inputs.shape,
+    }
+    made = build_module(module, sizes, defaults | params)
+    made = with_prunable_layers(made.float())
+    if layer_rule(made) is not None:
+        made = nn.Sequential(made)  # torch.fx would look into it
+    return made

@@ -1,0 +1,263 @@
+"""`Problem` and `Fit`: what goes into a fit and what comes out, as values."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from skorch.history import History
+from torch import nn
+
+from .._data.inputs import Inputs, Traced
+from .._data.prepare import Data, Scaling
+from .._data.targets import Targets
+from .._graph.groups import find_groups
+from .._graph.network import Network
+from .._layers.wrap import put_around
+from .._pruning.gates import prunable_inputs
+from .._pruning.schedules import Rise, Sweep
+from .._pruning.sparsifier import Prices
+from .._report.report import NetworkSize, PruningReport
+from .._utils.seeds import seeded
+from .fold_scaling import fold_scaling
+from .net import PruningNet, finish_
+from .trainer import Sparsified, Trainer
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """How many epochs each phase has."""
+
+    pretrain: int
+    sparsify: int
+    retrain: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """A dense network, trained where that was asked for, before anything goes."""
+
+    network: Network
+    size: NetworkSize
+    history: History
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """A sparse network on data of its inputs, with the history of its training."""
+
+    point: Sparsified
+    data: Data
+    dense: NetworkSize
+    history: History
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit found: all that an estimator, or a file, needs to predict.
+
+    Attributes
+    ----------
+    inputs, targets : Inputs, Targets
+        What X and y were.
+    net : PruningNet
+        Holds the finished network.
+    support : ndarray of bool
+        The retained inputs, in the shape of a row of X.
+    importances : ndarray
+        Saliency of each input, 0 for those that went; of a number of an image, the
+        least of its groups.
+    history : History
+        A row an epoch, of all phases.
+    report : PruningReport
+    """
+
+    inputs: Inputs
+    targets: Targets
+    net: PruningNet
+    support: np.ndarray
+    importances: np.ndarray
+    history: History
+    report: PruningReport
+
+    @property
+    def network(self) -> nn.Module:
+        """The finished network, over the retained raw inputs."""
+        return self.net.module_
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be fitted, of any estimator: data, and how to train and prune.
+
+    The phases of a fit are its methods, each from the value of the one before: `start`,
+    `sparsify` (or `sweep`, for all points of a path), `trace_back` and `retrain`.
+
+    Attributes
+    ----------
+    inputs, targets : Inputs, Targets
+        What X and y are.
+    data : Data
+        Lose inputs while a network is sparsified on them.
+    make_module : callable
+        Returns the dense module, with new weights.
+    trainer : Trainer
+    prices : Prices
+        What may go, and what it costs to stay.
+    n_inputs : int or None
+        How many inputs, or groups of them, are to stay; None leaves it to prices.
+    epochs : Epochs
+    seed : int
+    device : torch.device
+    """
+
+    inputs: Inputs
+    targets: Targets
+    data: Data
+    make_module: Callable[[], nn.Module]
+    trainer: Trainer
+    prices: Prices
+    n_inputs: int | None
+    epochs: Epochs
+    seed: int
+    device: torch.device
+
+    @contextmanager
+    def random_state(self) -> Iterator[None]:
+        """Let torch draw from the seed for a while."""
+        with seeded(self.seed, self.device):
+            yield
+
+    def start(self) -> Start:
+        """Make the dense network; train it and a teacher, where asked."""
+        history = History()
+        network = self._dense_network()
+        epochs, trainer = self.epochs, self.trainer
+        if epochs.pretrain:
+            trainer.train_dense(
+                network, self.data, epochs.pretrain, "pretrain", history
+            )
+        if trainer.distillation and epochs.retrain:
+            teacher = network.copy()
+            if not epochs.pretrain:
+                trainer.train_dense(
+                    teacher, self.data, epochs.retrain, "teach", history
+                )
+            trainer.teach(teacher, self.data)
+        return Start(network, NetworkSize.of(network), history)
+
+    def sparsify(self, start: Start, alpha: float) -> Sparse:
+        """Train the network, and remove groups as they die."""
+        point = self.trainer.sparsify(
+            start.network,
+            self.data,
+            self.epochs.sparsify,
+            self.prices,
+            Rise(alpha, self.n_inputs),
+            start.history,
+        )
+        return Sparse(point, self.data, start.size, start.history)
+
+    def sweep(self, start: Start, epochs: int, schedule: Sweep) -> list[Sparse]:
+        """Train the network until all groups are gone; return the points on the way.
+
+        The data stay whole, so each point is followed on a view of its own.
+        """
+        points = self.trainer.sweep(
+            start.network,
+            self.data.view(),
+            epochs,
+            self.prices,
+            schedule,
+            start.history,
+        )
+        return [Sparse(p, self.data, start.size, start.history) for p in points]
+
+    def view_of(self, sparse: Sparse) -> Sparse:
+        """Return a point of a sweep on data of its inputs."""
+        data = self.data.view(sparse.point.gates)
+        for rows in data.parts:
+            rows.keep_inputs(sparse.point.kept)
+        return replace(sparse, data=data)
+
+    def trace_back(self, sparse: Sparse) -> Traced:
+        """Say which inputs a sparse network needs; it and its data lose the rest."""
+        point = sparse.point
+        return self.inputs.trace_back(point.network, point.kept, sparse.data)
+
+    def retrain(self, sparse: Sparse, traced: Traced, share: float = 1) -> Fit:
+        """Retrain what is left, for a share of the epochs; finish the network."""
+        network, data = sparse.point.network, sparse.data
+        history = History()
+        history.extend(sparse.history)
+        units, of = (
+            sum(c.size for c in network.hidden),
+            sum(sparse.dense.units.values()),
+        )
+        net = self.trainer.retrain(
+            network,
+            data,
+            math.ceil(self.epochs.retrain * share),
+            units / of if of else 1.0,
+            history,
+        )
+        scores = {"after retraining": self.trainer.score(network, data)}
+        finished = self._finished(network, data, traced)
+        finish_(net, finished.module)
+        task = self.trainer.task
+        report = PruningReport(
+            sparse.dense,
+            NetworkSize.of(finished, inputs=int(traced.support.sum())),
+            sparse.point.scores | scores,
+            finished.kept_whole,
+            task.score_name,
+        )
+        return Fit(
+            self.inputs,
+            self.targets,
+            net,
+            traced.support,
+            sparse.point.importances.numpy(),
+            history,
+            report,
+        )
+
+    def _dense_network(self) -> Network:
+        """Make the dense network and find its groups.
+
+        Raises
+        ------
+        ValueError
+            If it has other outputs than y needs, or cannot lose inputs that must go.
+        """
+        module = self.inputs.place(self.make_module(), self.device)
+        network = find_groups(module, self.inputs.shape)
+        n_outputs = self.targets.n_outputs
+        if network.n_outputs != n_outputs:
+            raise ValueError(
+                f"`module` must give {n_outputs} outputs, one for each class or target "
+                f"of y. Got {network.n_outputs} outputs; let it take `n_outputs` as a "
+                "parameter."
+            )
+        may_go = self.prices.prune in ("joint", "inputs")
+        network = self.inputs.free_inputs(network, self.data, may_go=may_go)
+        selected, *_ = prunable_inputs(network, self.data.gates)
+        if selected.pinned and self.n_inputs is not None:
+            raise ValueError(
+                f"`n_features_to_select`={self.n_inputs} cannot be met: the inputs are "
+                f"kept whole, as {selected.pinned}. {self.inputs.pinned_remedy}"
+            )
+        return network
+
+    def _finished(self, network: Network, data: Data, traced: Traced) -> Network:
+        """Return the network from retained raw inputs to raw targets."""
+        scaling = data.scaling
+        if scaling is not None:
+            kept = traced.kept
+            scaling = Scaling(scaling.mean[kept], scaling.scale[kept])
+        module = fold_scaling(network, scaling, data.target_scaling, traced.mask)
+        if traced.frame is not None:
+            module = put_around(module, "frame", traced.frame.to(self.device))
+        return replace(network, module=module)
