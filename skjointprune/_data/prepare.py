@@ -38,7 +38,7 @@ class Data:
     valid: Table | Images | None
     scaling: Scaling | None
     target_scaling: Scaling | None
-    gates: InputGates | None = None  # of images
+    gates: InputGates
 
     @property
     def tables(self) -> list:
@@ -48,15 +48,15 @@ class Data:
     def view(self, gates: InputGates | None = None) -> "Data":
         """Return data on the same rows whose inputs can be dropped on their own.
 
-        Images are behind a copy of the gates, or of those given.
+        They are behind a copy of the gates, or of those given.
         """
         return self._behind(copy.deepcopy(gates or self.gates))
 
     def ungated(self) -> "Data":
         """Return data on the same rows without gates, whose gradients would cost."""
-        return self._behind(None)
+        return self._behind(InputGates(("channel",), self.gates.shape))
 
-    def _behind(self, gates: InputGates | None) -> "Data":
+    def _behind(self, gates: InputGates) -> "Data":
         valid = None if self.valid is None else copy.copy(self.valid)
         view = replace(self, train=copy.copy(self.train), valid=valid, gates=gates)
         for table in view.tables:
@@ -137,7 +137,8 @@ def prepare(
         return Table(X, *_on_device(y, ys[name], weight[rows[name]], device))
 
     valid = table("valid") if held_out.any() else None
-    return Data(table("train"), valid, scaling, target_scaling)
+    gates = InputGates(("channel",), X.shape[1:])
+    return Data(table("train"), valid, scaling, target_scaling, gates)
 
 
 def _hold_out(

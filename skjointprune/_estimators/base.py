@@ -20,9 +20,9 @@ from .._graph.network import Network
 from .._graph.probes import check_outputs
 from .._graph.rules.layers import layer_rule
 from .._layers.stand_ins import with_prunable_layers
-from .._pruning.gates import KINDS, prunable_inputs
+from .._pruning.gates import KINDS
+from .._pruning.prices import Prices
 from .._pruning.schedules import Rise
-from .._pruning.sparsifier import Prices
 from .._report.html import ReportBelowDiagram
 from .._report.report import NetworkSize, PruningReport
 from .._training.settings import (
@@ -238,12 +238,12 @@ class JointPruneEstimator(
                 f"target of y. Got {network.n_outputs} outputs; let it take "
                 "`n_outputs` as a parameter."
             )
-        table = data.gates is None
+        table = len(self.input_shape_) == 1
         if table:
             check_outputs(network.module, data.train[:CHECKED_ROWS][0])
         if table and network.inputs.pinned and self.prune in ("joint", "inputs"):
             network = let_inputs_go(network, data.train[:CHECKED_ROWS][0])
-        counted, *_ = prunable_inputs(network, data.gates)
+        counted, *_ = data.gates.prunable_inputs(network)
         if counted.pinned and self.n_features_to_select is not None:
             raise ValueError(
                 f"`n_features_to_select`={self.n_features_to_select} cannot be met: "
@@ -258,7 +258,7 @@ class JointPruneEstimator(
         return network
 
     def _trace_back(self, sparse: Sparsified, data: Data) -> None:
-        if data.gates is None:
+        if len(self.input_shape_) == 1:
             self.support_ = np.zeros(self.n_features_in_, dtype=bool)
             self.support_[sparse.support.numpy()] = True
         else:  # images: what the gates leave is cropped

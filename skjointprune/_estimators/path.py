@@ -251,7 +251,7 @@ class PathRun:
                 X, y, sample_weight, seed, device
             )
             dense = NetworkSize.of(network)
-            _check_targets(estimator, network)
+            _check_targets(estimator, network, data)
             points = trainer.sweep(
                 network,
                 data.view(),
@@ -281,8 +281,10 @@ class PathRun:
         return fitted
 
 
-def _check_targets(estimator: JointPruneEstimator, network: Network) -> None:
-    if not estimator._prices().targets(network):
+def _check_targets(
+    estimator: JointPruneEstimator, network: Network, data: Data
+) -> None:
+    if not estimator._prices().targets(network, data.gates):
         raise ValueError(
             f"A path needs something that may go. Got `prune`={estimator.prune!r} and "
             f"a network of which is kept whole: {network.kept_whole}. Change `prune` "

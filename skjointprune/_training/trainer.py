@@ -19,8 +19,10 @@ from .._graph.network import Network
 from .._layers.frame import Frame
 from .._layers.wrap import put_around
 from .._pruning.gates import InputGates
+from .._pruning.prices import Prices
+from .._pruning.saliency import FisherSaliency
 from .._pruning.schedules import Rise, Sweep
-from .._pruning.sparsifier import Prices, Sparsifier
+from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import Batches, score_table
@@ -142,12 +144,16 @@ class Trainer:
         pruning = Prune(
             lambda optimizer: Sparsifier(
                 network,
-                optimizer,
-                len(data.train) / n_batches,
+                data.gates,
+                FisherSaliency(
+                    network,
+                    data.gates,
+                    batch_size=len(data.train) / n_batches,
+                    memory=max(self.task.memory * n_steps, LEAST_MEMORY),
+                ),
                 prices,
-                memory=max(self.task.memory * n_steps, LEAST_MEMORY),
+                optimizer,
                 rows=lambda: data.train[:CHECKED_ROWS][0].detach(),
-                gates=data.gates,
             ),
             schedule,
             data.tables,

@@ -3,18 +3,12 @@ import re
 import numpy as np
 import pytest
 import torch
-from _pictures import SmallConvNet, make
+from _pictures import make
 from sklearn.base import clone
 
 from skjointprune._data import readers
 from skjointprune._data.images import Images
 from skjointprune._data.readers import read_images
-from skjointprune._graph.costs import macs_of_weights
-from skjointprune._graph.groups import find_groups
-from skjointprune._pruning import sparsifier
-from skjointprune._pruning.gates import InputGates
-from skjointprune._pruning.sparsifier import Prices, Sparsifier
-from skjointprune.penalties import PENALTIES
 
 
 def test_no_more_than_a_batch_of_images_is_read_at_once(pictures, monkeypatch):
@@ -117,100 +111,6 @@ def test_images_are_pretrained_without_gates(pictures):
     assert data.gates is data.train.gates
     assert all(value.grad is None for value in data.gates.values.values())
     assert callable(data.train.teacher)
-
-
-def test_the_price_of_a_row_is_the_root_of_its_work_relative_to_the_mean_unit():
-    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
-    conv1, conv2, head = 72 * 8 * 27, 72 * 8 * 72, 8 * 2
-    assert macs_of_weights(network) == conv1 + conv2 + head
-    # each unit saves what makes it and what reads it
-    units = (conv1 + conv2) + (conv2 + head)
-    gates = InputGates(("row", "column"), (3, 8, 9), 4, torch.device("cpu"))
-    optimizer = torch.optim.Adam(network.module.parameters())
-    prices = Prices(PENALTIES["group_l0"]())
-    pruner = Sparsifier(network, optimizer, 32, prices, 1000, lambda: None, gates)
-    for channels, size in zip(gates.channels, (8, 9), strict=True):
-        expected = np.sqrt((conv1 + conv2 + head) / size / (units / 16)) / 2
-        assert pruner._costs()[channels.name] == pytest.approx(expected)
-    pruner.squares["rows"] += torch.arange(1, 9)
-    dear = pruner._costs()["rows"]
-    priced = pruner._priced()["rows"]
-    torch.testing.assert_close(priced * dear, pruner.saliency(gates.channels[0]))
-
-
-def test_rows_get_no_dearer_as_others_go():
-    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
-    gates = InputGates(("row", "column"), (3, 8, 9), 4, torch.device("cpu"))
-    optimizer = torch.optim.Adam(network.module.parameters())
-    prices = Prices(PENALTIES["group_l0"]())
-    pruner = Sparsifier(network, optimizer, 32, prices, 1000, lambda: None, gates)
-    of_whole_images = pruner._costs()
-    gates.close("rows", torch.arange(8) < 2)
-    assert pruner._costs() == of_whole_images
-
-
-def test_a_gate_has_the_derivative_of_an_explicit_factor():
-    gates = InputGates(("row", "column", "patch"), (2, 4, 5), 2, torch.device("cpu"))
-    X = torch.randn(6, 2, 4, 5)
-    weight = torch.randn(2, 4, 5)
-    (gates.apply(X) * weight).sum().backward()
-    product = X * weight
-    torch.testing.assert_close(gates.gradient("rows"), product.sum((0, 1, 3)))
-    torch.testing.assert_close(gates.gradient("columns"), product.sum((0, 1, 2)))
-    patches = gates.gradient("patches").view(2, 3)
-    torch.testing.assert_close(patches[1, 2], product[:, :, 2:, 4:].sum())
-
-
-def test_closed_gates_let_nothing_through_and_have_no_derivative():
-    gates = InputGates(("row", "column"), (2, 4, 5), 2, torch.device("cpu"))
-    gates.close("rows", torch.tensor([True, False, True, True]))
-    gates.close("rows", torch.tensor([False, True, True]))
-    X = torch.ones(1, 2, 4, 5)
-    assert gates.apply(X)[0, 0, :, 0].tolist() == [0, 0, 1, 1]
-    gates.apply(X).sum().backward()
-    assert gates.gradient("rows").tolist() == [10, 10]
-    assert gates.support()[1, :, 2].tolist() == [False, False, True, True]
-
-
-def test_gates_that_do_not_listen_let_through_the_same_at_no_cost():
-    gates = InputGates(("row", "column"), (2, 4, 5), 2, torch.device("cpu"))
-    X = torch.randn(3, 2, 4, 5)
-    gates.listening = False
-    assert gates.apply(X) is X
-    gates.close("rows", torch.tensor([True, False, True, True]))
-    deaf = gates.apply(X)
-    assert not deaf.requires_grad
-    gates.listening = True
-    assert torch.equal(gates.apply(X), deaf)
-
-
-def test_the_saliency_of_a_gate_is_of_the_steps_it_listened_to(monkeypatch):
-    monkeypatch.setattr(sparsifier, "GATES_AT_FIRST", 6)
-    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
-    gates = InputGates(("row",), (3, 8, 9), 4, torch.device("cpu"))
-    optimizer = torch.optim.SGD(network.module.parameters(), lr=0.0)
-    pruner = Sparsifier(
-        network,
-        optimizer,
-        1.0,
-        Prices(PENALTIES["group_l0"]()),
-        1000,
-        lambda: None,
-        gates,
-    )
-    X = torch.randn(2, 3, 8, 9)
-    listened, found = [], []
-    for _ in range(14):
-        listened.append(gates.listening)
-        network.module.zero_grad()
-        network.module.eval()(gates.apply(X)).sum().backward()
-        pruner.watch()
-        found.append(pruner.saliency(gates.channels[0]))
-    assert [step for step, did in enumerate(listened) if did] == [*range(6), 8, 12]
-    # the same batch again and again: so is the mean of its squared derivatives
-    for again in found:
-        torch.testing.assert_close(again, found[0])
-    assert (found[0] > 0).all()
 
 
 @pytest.mark.parametrize("kinds", ["row", "pixel", "feature", ("channel", "row")])
