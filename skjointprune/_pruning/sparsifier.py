@@ -115,14 +115,14 @@ class Sparsifier:
         ]
         # The last of each stays whatever its saliency.
         free = torch.cat([s[1:] for s in priced]).sort(descending=True).values
-        few = 10
-        n_left = (self._n_free + few) ** (1 - share) * few**share - few
+        offset = 10  # below about so many, they go one by one
+        n_left = (self._n_free + offset) ** (1 - share) * offset**share - offset
         if not len(free):
             return 0.0
         if n_left > len(free) - 0.5:
             return float(free[-1]) / 2
-        at = np.arange(1, len(free) + 1)
-        return float(np.interp(n_left + 0.5, at, free.double().cpu().numpy()))
+        ranks = np.arange(1, len(free) + 1)
+        return float(np.interp(n_left + 0.5, ranks, free.double().cpu().numpy()))
 
     def importances(self) -> Tensor:
         """Return the saliency of every input, of the shape of a row, 0 if it went.
