@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from skjointprune import JointPruneClassifier
+from skjointprune import ImageInput, JointPruneClassifier
 
 digits = load_digits()
 rng = np.random.default_rng(0)

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from skjointprune import (
     JointPruneClassifier,
-    JointPruneClassifierCV,
+    JointPruneCV,
     PathDisplay,
     joint_prune_path,
 )
@@ -35,7 +35,7 @@ print(path)
 
 # %%
 # Paths on five folds, and the one-standard-error rule.
-clf = JointPruneClassifierCV(**short, n_alphas=12, cv=5, rule="one_se")
+clf = JointPruneCV(JointPruneClassifier(**short), n_alphas=12, rule="one_se")
 clf.fit(X_train, y_train)
 print(clf.report_)
 print(f"alpha {clf.alpha_:.3g}, test accuracy {clf.score(X_test, y_test):.4f}")

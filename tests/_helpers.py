@@ -9,9 +9,16 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from skjointprune import load, save
+from skjointprune import JointPruneCV, load, save
 
 RELEVANT = [1, 5, 8]  # inputs of what is planted
+OF_CV = ("alphas", "n_alphas", "rule", "cv", "scoring", "n_jobs")
+
+
+def cross_validated(kind, **params):
+    """Make a `JointPruneCV` around an estimator, from parameters of both."""
+    own = {name: params.pop(name) for name in OF_CV if name in params}
+    return JointPruneCV(kind(**params), **own)
 
 
 def assert_same_fit(a, b, X):
@@ -55,7 +62,8 @@ def assert_same(a, b):
         assert list(a) == list(b)
         assert_same(list(a.values()), list(b.values()))
     elif type(a).__module__.startswith("skjointprune"):
-        assert repr(a) == repr(b)
+        assert type(a) is type(b)
+        assert_same(vars(a), vars(b))
     else:
         assert a == b and type(a) is type(b)
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
-from _helpers import assert_prox_minimises
+from _helpers import assert_prox_minimises, assert_same_fit
 
+from skjointprune import penalties
 from skjointprune.penalties import PENALTIES, GroupL0, GroupLasso
 
 
@@ -21,3 +22,33 @@ def test_l0_leaves_survivors_alone_and_lasso_shrinks_them():
     s = torch.tensor([2.0, 3.0])
     assert GroupL0().prox(s, 1.0).tolist() == [2, 3]
     assert GroupLasso().prox(s, 1.0).tolist() == [1, 2]
+
+
+class ProxAlone:
+    def prox(self, s, alpha):
+        return (s - alpha).clamp(min=0)
+
+
+def test_a_penalty_needs_no_value(quick, planted):
+    X, y = planted
+    clf = quick(penalty=ProxAlone(), alpha=0.01).fit(X, y)
+    assert_same_fit(clf, quick(penalty="group_lasso", alpha=0.01).fit(X, y), X)
+
+
+class ValueAlone:
+    def value(self, s, alpha):
+        return alpha * s
+
+
+def test_a_penalty_needs_a_proximal_step(quick, planted):
+    with pytest.raises(ValueError, match="'penalty' parameter"):
+        quick(penalty=ValueAlone()).fit(*planted)
+
+
+def test_every_penalty_of_a_name_is_public():
+    assert {kind.__name__ for kind in PENALTIES.values()} < set(penalties.__all__)
+
+
+@pytest.mark.parametrize("name", penalties.__all__)
+def test_public_penalties_are_documented_with_an_example(name):
+    assert ">>> " in getattr(penalties, name).__doc__

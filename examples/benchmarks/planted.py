@@ -12,7 +12,7 @@ inputs are true:
 
 and some choose the number themselves:
 
-- ours_cv: `JointPruneClassifierCV` or `JointPruneRegressorCV`, `rule="one_se"`;
+- ours_cv: `JointPruneCV`, `rule="one_se"`;
 - boruta: BorutaPy with its defaults, around the forest of its documentation.
 
 Ours has one setting for all kinds, `OURS`, found on the seeds 10 to 16, which are not
@@ -43,9 +43,8 @@ from tabulate import tabulate
 
 from skjointprune import (
     JointPruneClassifier,
-    JointPruneClassifierCV,
+    JointPruneCV,
     JointPruneRegressor,
-    JointPruneRegressorCV,
 )
 from skjointprune.datasets import PLANTED_KINDS, make_planted
 
@@ -58,10 +57,8 @@ OURS = {
 }
 # More noise, as less is memorised then, and what says nothing has less saliency; and so
 # many points that the path over 100 inputs stops at every number up to 10.
+FOLDS = {"rule": "one_se", "cv": 3, "n_alphas": 36}
 CHOSEN_BY_FOLDS = {
-    "rule": "one_se",
-    "cv": 3,
-    "n_alphas": 36,
     "input_noise": 1.5,
     "max_epochs": 100,
     "retrain_epochs": 60,
@@ -119,9 +116,10 @@ def select_ours(table, kind, seed):
 def select_ours_cv(table, kind, seed):
     """Let folds choose how many."""
     regression = table.task == "regression"
-    estimator = JointPruneRegressorCV if regression else JointPruneClassifierCV
-    fitted = estimator(random_state=seed, **(setting(table, kind) | CHOSEN_BY_FOLDS))
-    return fitted.fit(table.data, table.target).get_support()
+    estimator = JointPruneRegressor if regression else JointPruneClassifier
+    params = setting(table, kind) | CHOSEN_BY_FOLDS
+    cv = JointPruneCV(estimator(random_state=seed, **params), **FOLDS)
+    return cv.fit(table.data, table.target).get_support()
 
 
 def select_forest(table, kind, seed):

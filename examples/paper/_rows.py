@@ -10,6 +10,8 @@ from typing import Any
 
 from _augment import CropAndFlip
 
+from skjointprune import ImageInput
+
 
 @dataclass(frozen=True)
 class Row:
@@ -39,7 +41,9 @@ class Budget:
 
 def crop_and_flip(size):
     """Shift by up to an eighth of the size, and mirror half of the images."""
-    return {"train_transform": CropAndFlip(size // 8), "images": ImageInput(transform_batches=True)}
+    return {
+        "images": ImageInput(transform=CropAndFlip(size // 8), transform_batches=True)
+    }
 
 
 # No rows are held out: nothing is chosen within a fit.

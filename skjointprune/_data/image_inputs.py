@@ -45,8 +45,9 @@ class ImageInputs(Inputs):
     kinds: tuple[str, ...] = DEFAULT_KINDS
     options: ImageInput = field(default_factory=ImageInput)
 
-    names: ClassVar[None] = None
-    groups: ClassVar[None] = None
+    names: None = field(default=None, init=False)
+    groups: None = field(default=None, init=False)
+
     batch_size_to_score: ClassVar[int] = Images.batch_size_to_score
     pinned_remedy: ClassVar[str] = (
         "Let `module` do no more with them than a convolution does."
@@ -154,18 +155,16 @@ class ImageInputs(Inputs):
         """Put a module on a device; on a GPU with channels last, which is faster."""
         module = module.to(device)
         if device.type == "cuda":
-            return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return module.to(memory_format=torch.channels_last)
         return module
 
-    def gates(self, device: torch.device) -> InputGates | None:
+    def gates(self, device: torch.device) -> InputGates:
         """Return a gate for each row, column, patch or pixel that may go."""
         return InputGates(self.kinds, self.shape, self.options.patch_size, device)
 
     def count_selectable(self, asked: Any) -> tuple[int, str]:
         """Return how many groups of the one kind there are."""
-        gates = InputGates(
-            self.kinds, self.shape, self.options.patch_size, torch.device("cpu")
-        )
+        gates = self.gates(torch.device("cpu"))
         sizes = [self.shape[0]] * gates.with_channels
         sizes += [c.size for c in gates.channels]
         if len(sizes) > 1:
@@ -183,7 +182,6 @@ class ImageInputs(Inputs):
         zeroed.
         """
         gates = data.gates
-        assert gates is not None
         support = torch.zeros(self.shape, dtype=torch.bool)
         support[kept] = gates.support().cpu()[kept]
         left = support.any(dim=2).any(dim=1)[kept]  # of the channels that are there
@@ -206,9 +204,10 @@ class ImageInputs(Inputs):
         needed = kept.numpy(), np.flatnonzero(rows), np.flatnonzero(columns)
         inside = support[np.ix_(*needed)]
         mask = None if inside.all() else inside.to(gates.device, torch.float32)
+        at_rows, at_columns = map(torch.from_numpy, needed[1:])
         for images in data.parts:
             assert isinstance(images, Images)
-            images.crop(*map(torch.from_numpy, needed[1:]), mask)
+            images.crop(at_rows, at_columns, mask)
         network.input_shape = tuple(inside.shape)
         frame = frame_of(needed, smallest_box(support.numpy()))
         return Traced(support.numpy(), kept, mask, frame)

@@ -36,7 +36,7 @@ class Images(Rows):
     num_workers : int
         Processes that read images, and augment them one by one, ahead of time.
     gates : InputGates or None
-        What is before the images.
+        What is before the images, until they are cropped.
     """
 
     batch_size_to_score = 512

@@ -118,7 +118,7 @@ class Inputs(ABC):
     # --- what may be pruned
 
     @abstractmethod
-    def gates(self, device: torch.device) -> InputGates | None:
+    def gates(self, device: torch.device) -> InputGates:
         """Return what is put before inputs that do not go exactly and at once."""
 
     @abstractmethod

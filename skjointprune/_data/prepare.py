@@ -37,7 +37,7 @@ class Data:
     valid: Rows | None
     scaling: Scaling | None
     target_scaling: Scaling | None
-    gates: InputGates | None = None  # of images
+    gates: InputGates
 
     @property
     def parts(self) -> list[Rows]:
@@ -50,9 +50,9 @@ class Data:
 
     def ungated(self) -> "Data":
         """Return data on the same rows without gates, whose gradients would cost."""
-        return self._behind(None)
+        return self._behind(InputGates(("channel",), self.gates.shape))
 
-    def _behind(self, gates: InputGates | None) -> "Data":
+    def _behind(self, gates: InputGates) -> "Data":
         valid = None if self.valid is None else self.valid.behind(gates)
         train = self.train.behind(gates)
         return replace(self, train=train, valid=valid, gates=gates)
@@ -99,9 +99,9 @@ def split_rows(y: np.ndarray, sample_weight: np.ndarray, how: Preparation) -> Sp
     scaling, ys = scale_parts(y, masks, weight, how.scale_targets)
 
     def on_device(name: str) -> tuple[Tensor, Tensor]:
-        y = ys[name] if coded else ys[name].astype(np.float32)
-        arrays = y, weight[masks[name]].astype(np.float32)
-        y, w = (torch.from_numpy(array).to(how.device) for array in arrays)
+        codes = ys[name] if coded else ys[name].astype(np.float32)
+        weights = weight[masks[name]].astype(np.float32)
+        y, w = (torch.from_numpy(a).to(how.device) for a in (codes, weights))
         return y, w
 
     return Split(masks, {name: on_device(name) for name in masks}, weight, scaling)

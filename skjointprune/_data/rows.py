@@ -56,7 +56,7 @@ class Rows(Dataset):
     def keep_inputs(self, kept: Tensor) -> None:
         """Keep some of the present inputs, given by their positions."""
 
-    def behind(self, gates: InputGates | None) -> "Rows":
+    def behind(self, gates: InputGates) -> "Rows":
         """Return the same rows behind other gates, which lose inputs on their own."""
         return copy(self)
 

@@ -109,9 +109,9 @@ class TableInputs(Inputs):
             )
         return module, {}
 
-    def gates(self, device: torch.device) -> InputGates | None:
+    def gates(self, device: torch.device) -> InputGates:
         """Return no gates: columns go exactly."""
-        return None
+        return InputGates(("channel",), self.shape, device=device)
 
     @property
     def grouped(self) -> bool:

@@ -41,7 +41,7 @@ class JointPruneEstimator(
             Interval(RealNotInt, 0, 1, closed="right"),
         ],
         "prune": [StrOptions({"joint", "inputs", "weights", "none"})],
-        "penalty": [StrOptions(set(PENALTIES)), HasMethods(["value", "prox"])],
+        "penalty": [StrOptions(set(PENALTIES)), HasMethods("prox")],
         "feature_groups": ["array-like", StrOptions({"auto"}), None],
         "feature_costs": ["array-like", None],
         "unit_cost": [StrOptions({"constant", "macs", "params"})],

@@ -53,8 +53,8 @@ n_features_to_select : int, float in (0, 1] or None, default=None
 prune : {"joint", "inputs", "weights", "none"}, default="joint"
     What may go: inputs and units, inputs, units, or nothing.
 penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
-    The price of a group; an object answers `value(s, alpha)` and
-    `prox(s, alpha)` for a tensor `s` of saliencies.
+    The price of a group; an object answers `prox(s, alpha)` for a tensor `s` of
+    saliencies: see `skjointprune.penalties`.
 feature_groups : array-like, list of lists, "auto" or None, default=None
     Columns that stay or go together: a label for each column; or lists of the
     names or positions of columns, where a column in no list is alone; or "auto",

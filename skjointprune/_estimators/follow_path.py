@@ -84,7 +84,7 @@ def follow_path(
 
 
 def _check_that_something_may_go(problem: Problem, network: Network) -> None:
-    if not problem.prices.targets(network):
+    if not problem.prices.targets(network, problem.data.gates):
         raise ValueError(
             f"A path needs something that may go. Got `prune`={problem.prices.prune!r} "
             f"and a network of which is kept whole: {network.kept_whole}. Change "

@@ -24,6 +24,8 @@ class PassedOnParams:
     `get_params`, `set_params` and grid search see them like any other.
     """
 
+    images: ImageInput | None  # a parameter of the estimator
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # scikit-learn takes every name in the signature for a parameter.
@@ -79,7 +81,7 @@ class PassedOnParams:
         ValueError
             If there is no parameter of a name.
         """
-        if self.images is None and any(n.startswith("images__") for n in params):  # type: ignore[has-type]
+        if self.images is None and any(n.startswith("images__") for n in params):
             params = {"images": ImageInput()} | params
         passed_on = {n: v for n, v in params.items() if n.startswith(PREFIXES)}
         super().set_params(**{n: params[n] for n in params.keys() - passed_on})  # type: ignore[misc]

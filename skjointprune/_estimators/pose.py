@@ -11,7 +11,7 @@ import torch
 from .._data.inputs import Inputs
 from .._data.kinds import kind_of
 from .._data.prepare import Data, Preparation
-from .._pruning.sparsifier import Prices
+from .._pruning.prices import Prices
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
 from .._training.settings import (

@@ -200,8 +200,14 @@ def _pack(model: bytes, weights: bytes) -> bytes:
     return b"".join((hashed, hashlib.sha256(hashed).hexdigest().encode()))
 
 
-def _unpack(data: bytes) -> tuple[bytes, bytes, int]:
-    """Return model, weights and format, if the digest is right.
+def _format_of(data: bytes) -> int:
+    tail = TAIL.fullmatch(data[-TAIL_LENGTH:])
+    assert tail is not None  # as `_unpack` has found
+    return int(tail[1])
+
+
+def _unpack(data: bytes) -> tuple[bytes, bytes]:
+    """Return model and weights, if the digest is right.
 
     Raises
     ------
@@ -229,16 +235,16 @@ def _unpack(data: bytes) -> tuple[bytes, bytes, int]:
                 f"it must hold {MODEL} and {WEIGHTS}, not compressed, and nothing "
                 "else. Save the estimator again."
             )
-        return archive.read(MODEL), archive.read(WEIGHTS), int(tail[1])
+        return archive.read(MODEL), archive.read(WEIGHTS)
 
 
 def _read(data: bytes, module: Any) -> BaseEstimator:
     """Return the estimator that the bytes of a file hold."""
     model: Any = {}
     try:
-        text, weights, written_as = _unpack(data)
+        text, weights = _unpack(data)
         model, tensors = json.loads(text), _safetensors().load(weights)
-        if written_as == 1:
+        if _format_of(data) == 1:
             model, tensors = upgrade(model, tensors)
         return restore(model, tensors, module)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Crop images to what is retained, and a network to such images."""
+"""Crops of images on which a network still runs."""
 
 import warnings
 from copy import deepcopy
@@ -16,8 +16,8 @@ def crop_that_runs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return masks of rows and columns, grown until the module runs on such an image.
 
-    It is to use the weights that it uses for whole images, as no others are trained.
-    Masks grow next to what they hold, and no more than is needed.
+    The module must use the weights that it uses for whole images, as no others are
+    trained. The masks grow next to what they hold, and no more than is needed.
     """
     rows, columns = rows.copy(), columns.copy()
     probe = deepcopy(module).cpu()
@@ -33,13 +33,13 @@ def crop_that_runs(
         mask = longer if shorter.all() else shorter
         if mask.all():
             return rows, columns
-        near = np.abs(np.flatnonzero(~mask)[:, None] - np.flatnonzero(mask)).min(1)
-        at = np.flatnonzero(~mask)[near.argmin()]
-        mask[at] = True
-        grown.append((mask, at))
-    for mask, at in reversed(grown):
-        mask[at] = False
-        mask[at] = not runs()
+        outside, inside = np.flatnonzero(~mask), np.flatnonzero(mask)
+        nearest = outside[np.abs(outside[:, None] - inside).min(1).argmin()]
+        mask[nearest] = True
+        grown.append((mask, nearest))
+    for mask, added in reversed(grown):
+        mask[added] = False
+        mask[added] = not runs()
     return rows, columns
 
 
@@ -63,9 +63,9 @@ def _runs(probe: nn.Module, channels: int, height: int, width: int) -> bool:
 
 
 def _weights_used(probe: nn.Module, *shape: int) -> set[str]:
-    """Return the names of parameters that the code uses to predict such images.
+    """Return the names of the parameters that predict such images.
 
-    None of them where it goes a way that cannot be traced.
+    The set is empty where the code cannot be traced.
     """
     try:
         nodes = trace(deepcopy(probe).eval(), shape).nodes

@@ -1,4 +1,4 @@
-"""Gates on rows, columns, patches or pixels of images."""
+"""Gates before the inputs of a network, and which of its inputs may go."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,30 @@ from torch import Tensor
 from .._graph.network import Channels, Network
 
 KINDS = ("channel", "row", "column", "patch", "pixel", "feature")
-
-
 DEFAULT_KINDS = ("channel", "row", "column")
+PLURALS = {
+    "row": "rows",
+    "column": "columns",
+    "patch": "patches",
+    "pixel": "pixels",
+    "feature": "features",
+}
 
 
 class InputGates:
     """A factor before each group of an image's numbers: 1, and 0 once it is closed.
 
     The derivative of the loss by a gate is its own gradient, so its saliency is that
-    of a channel.
+    of a channel. Channels of an image, and columns of a table, need no gate: a network
+    loses them for good. So a table has gates of no kind.
 
     Parameters
     ----------
     kinds : sequence of str
-        Out of `KINDS`; "channel" needs no gate, as a network loses its inputs.
+        Out of `KINDS`. "channel" lets the network's own inputs go; of a row that is no
+        image it is the only one.
     shape : tuple of int
-        (channels, height, width).
+        Of one row of data: (columns,), or (channels, height, width) of an image.
     patch_size : int
         Height and width of a patch.
     device : torch.device
@@ -33,69 +40,62 @@ class InputGates:
     ----------
     channels : list of Channels
         The gates that are open, of each kind; they shrink as gates close.
-    listening : bool
-        Whether the next batch tells their gradients. It takes a derivative by the
-        images, which no weight needs, so it is not asked of every batch.
+    with_channels : bool
+        Whether the network's own inputs may go.
+    records_gradient : bool
+        Whether the next batch gives their gradients. That takes a derivative by the
+        images, which no weight needs, so not every batch does it.
     """
 
     def __init__(
         self,
         kinds: Sequence[str],
         shape: Sequence[int],
-        patch_size: int,
-        device: torch.device,
+        patch_size: int = 1,
+        device: torch.device | str = "cpu",
     ):
-        C, H, W = shape
-        self.shape, self.patch_size = (C, H, W), patch_size
+        self.shape, self.patch_size = tuple(shape), patch_size
         self.device = device
         self.with_channels = "channel" in kinds
-        self.listening = True
-        kinds = [kind for kind in kinds if kind != "channel"]
-        patches = (1, -(-H // patch_size), -(-W // patch_size))
-        sizes = {
-            "row": (1, H, 1),
-            "column": (1, 1, W),
-            "patch": patches,
-            "pixel": (1, H, W),
-            "feature": (C, H, W),
-        }
+        self.records_gradient = True
         self.values = {
-            kind: torch.ones(sizes[kind], device=device, requires_grad=True)
+            kind: torch.ones(self._size(kind), device=device, requires_grad=True)
             for kind in kinds
+            if kind != "channel"
         }
+        # with a space: no layer is called so, and channels are told apart by name
+        self._kinds = {f"image {PLURALS[kind]}": kind for kind in self.values}
         self.channels = [
-            Channels(f"{kind}s" if kind != "patch" else "patches", v.numel())
-            for kind, v in self.values.items()
+            Channels(name, self.values[kind].numel())
+            for name, kind in self._kinds.items()
         ]
-        self.kind_of = dict(
-            zip((c.name for c in self.channels), self.values, strict=True)
-        )
 
-    def of(self, network: Network) -> list[Channels]:
-        """Return what may go of images: their channels, and what has gates."""
+    def __contains__(self, name: str) -> bool:
+        """Tell whether channels of this name are gates."""
+        return name in self._kinds
+
+    def prunable_inputs(self, network: Network) -> list[Channels]:
+        """Return what may go of the inputs; a number of inputs limits the first."""
         return [network.inputs] * self.with_channels + self.channels
+
+    def count(self, name: str) -> int:
+        """Return how many gates of a kind there are, open or closed."""
+        return self._values(name).numel()
 
     def apply(self, X: Tensor) -> Tensor:
         """Return images, (n, channels, height, width), through the gates."""
         for channels, (kind, value) in zip(
             self.channels, self.values.items(), strict=True
         ):
-            if self.listening:
+            if self.records_gradient:
                 X = X * self._spread(kind, value)
             elif channels.size < value.numel():
                 X = X * self._spread(kind, value.detach())
         return X
 
-    def _spread(self, kind: str, value: Tensor) -> Tensor:
-        if kind != "patch":
-            return value
-        p = self.patch_size
-        full = value.repeat_interleave(p, 1).repeat_interleave(p, 2)
-        return full[:, : self.shape[1], : self.shape[2]]
-
     def gradient(self, name: str) -> Tensor:
         """Return the derivative of a batch's loss by each open gate, and forget it."""
-        value = self.values[self.kind_of[name]]
+        value = self._values(name)
         gradient, value.grad = value.grad, None
         if gradient is None:
             gradient = torch.zeros_like(value)
@@ -103,25 +103,42 @@ class InputGates:
 
     def close(self, name: str, keep: Tensor) -> None:
         """Close the open gates that a mask, (open gates,), leaves out."""
-        value = self.values[self.kind_of[name]]
+        value = self._values(name)
         with torch.no_grad():
             value[value > 0] = keep.to(value)
         next(c for c in self.channels if c.name == name).size = int(keep.sum())
 
     def spread(self, name: str, of_open: Tensor) -> Tensor:
-        """Return numbers of open gates for each number of an image, 0 if closed."""
-        kind = self.kind_of[name]
-        value = self.values[kind].detach()
+        """Return numbers of open gates for each number of a row, 0 if closed."""
+        value = self._values(name).detach()
         full = torch.zeros_like(value)
         full[value > 0] = of_open.to(full.dtype)
-        return self._spread(kind, full).expand(self.shape)
+        return self._spread(self._kinds[name], full).expand(self.shape)
 
     def support(self) -> Tensor:
-        """Return which numbers of an image get through, (channels, height, width)."""
+        """Return which numbers of a row get through, of its shape."""
         ones = torch.ones(self.shape, device=self.device)
         return self.apply(ones).detach() > 0
 
+    def _values(self, name: str) -> Tensor:
+        return self.values[self._kinds[name]]
 
-def prunable_inputs(network: Network, gates: InputGates | None) -> list[Channels]:
-    """Return what may go of the inputs; an exact number of inputs is of the first."""
-    return [network.inputs] if gates is None else gates.of(network)
+    def _size(self, kind: str) -> tuple[int, int, int]:
+        """Return how many gates stand along channels, rows and columns."""
+        C, H, W = self.shape
+        p = self.patch_size
+        return {
+            "row": (1, H, 1),
+            "column": (1, 1, W),
+            "patch": (1, -(-H // p), -(-W // p)),
+            "pixel": (1, H, W),
+            "feature": (C, H, W),
+        }[kind]
+
+    def _spread(self, kind: str, value: Tensor) -> Tensor:
+        """Repeat factors of patches for each pixel; others spread by themselves."""
+        if kind != "patch":
+            return value
+        p = self.patch_size
+        full = value.repeat_interleave(p, 1).repeat_interleave(p, 2)
+        return full[:, : self.shape[1], : self.shape[2]]

@@ -1,4 +1,4 @@
-"""When a sparsifier prunes, and how much: the schedules of a fit and of a path."""
+"""Schedules of a fit and of a path: when a sparsifier prunes, and how much."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -24,10 +24,10 @@ class Schedule(Protocol):
 
 @dataclass
 class Rise:
-    """Raise the threshold to `alpha` with the cube of progress, little by little.
+    """Raise the threshold to `alpha` with the cube of progress.
 
-    Or lower the number of (groups of) inputs to `n_inputs`, most of it early. At the
-    end there is time to settle.
+    With `n_inputs`, the number of (groups of) inputs falls to it as well, fastest at
+    the beginning. After the last event the network has time to settle.
     """
 
     start, stop = 0.1, 0.8
@@ -51,10 +51,10 @@ class Sweep:
     Parameters
     ----------
     alphas : sequence of float or None
-        The points, ascending. None finds them on the way: so that the number of
+        The points, ascending. None finds them on the way, so that the number of
         inputs and units falls by about the same ratio from point to point.
     n_points : int
-        How many, where they are to be found.
+        How many points to find, where `alphas` is None.
 
     Attributes
     ----------

@@ -16,9 +16,8 @@ from .._data.targets import Targets
 from .._graph.groups import find_groups
 from .._graph.network import Network
 from .._layers.wrap import put_around
-from .._pruning.gates import prunable_inputs
+from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Sweep
-from .._pruning.sparsifier import Prices
 from .._report.report import NetworkSize, PruningReport
 from .._utils.seeds import seeded
 from .fold_scaling import fold_scaling
@@ -243,7 +242,7 @@ class Problem:
             )
         may_go = self.prices.prune in ("joint", "inputs")
         network = self.inputs.free_inputs(network, self.data, may_go=may_go)
-        selected, *_ = prunable_inputs(network, self.data.gates)
+        selected, *_ = self.data.gates.prunable_inputs(network)
         if selected.pinned and self.n_inputs is not None:
             raise ValueError(
                 f"`n_features_to_select`={self.n_inputs} cannot be met: the inputs are "

@@ -17,8 +17,10 @@ from .._data.prepare import Data
 from .._data.rows import ROWS_TO_CHECK, n_batches
 from .._graph.network import Network
 from .._pruning.gates import InputGates
-from .._pruning.schedules import Rise, Sweep
-from .._pruning.sparsifier import Prices, Sparsifier
+from .._pruning.prices import Prices
+from .._pruning.saliency import FisherSaliency
+from .._pruning.schedules import Rise, Schedule, Sweep
+from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import score_rows
@@ -43,7 +45,7 @@ class Sparsified:
 
     `kept`, (retained,), are the positions of its inputs among all, `importances`,
     (inputs,), the saliencies of all, 0 for those that went; `scores` are those before
-    and after pruning. Images are behind `gates`.
+    and after pruning. Rows are behind `gates`.
     """
 
     network: Network
@@ -51,7 +53,7 @@ class Sparsified:
     kept: Tensor
     importances: Tensor
     scores: Scores
-    gates: InputGates | None = None
+    gates: InputGates
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class Trainer:
         data: Data,
         epochs: int,
         prices: Prices,
-        schedule: Rise | Sweep,
+        schedule: Schedule,
         history: History,
         note: Callable[[int, Sparsifier, Scores], None] | None = None,
     ) -> tuple[Sparsifier, Scores]:
@@ -169,12 +171,16 @@ class Trainer:
         pruning = Prune(
             lambda optimizer: Sparsifier(
                 network,
-                optimizer,
-                len(data.train) / self.n_batches(data),
+                data.gates,
+                FisherSaliency(
+                    network,
+                    data.gates,
+                    batch_size=len(data.train) / self.n_batches(data),
+                    memory=max(self.task.memory * n_steps, LEAST_MEMORY),
+                ),
                 prices,
-                memory=max(self.task.memory * n_steps, LEAST_MEMORY),
+                optimizer,
                 rows=lambda: data.train[:ROWS_TO_CHECK][0].detach(),
-                gates=data.gates,
             ),
             schedule,
             data.parts,

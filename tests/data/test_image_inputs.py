@@ -11,7 +11,8 @@ from torchvision.datasets import FakeData
 from torchvision.transforms import ToTensor, v2
 from torchvision.transforms.functional import to_tensor
 
-from skjointprune import JointPruneClassifier
+from skjointprune import ImageInput, JointPruneClassifier
+from skjointprune._data import image_inputs
 
 
 class Entries(Pictures):
@@ -132,9 +133,9 @@ class Squeezed(SmallConvNet):
         ({"module": None}, "Images need a network for images"),
         ({"module": Blind}, r"\(rows, outputs\)"),
         ({"module": Squeezed}, r"Got \(2,\) from 1 row; return the logits"),
-        ({"images": ImageInput(groups=("row", "pixels"))}, "`input_groups`"),
+        ({"images": ImageInput(groups=("row", "pixels"))}, "`images__groups`"),
         ({"images": ImageInput(groups=("row", "feature"))}, "'feature' is each number"),
-        ({"images": ImageInput(groups=())}, "`input_groups`"),
+        ({"images": ImageInput(groups=())}, "`images__groups`"),
         ({"n_features_to_select": 3}, "needs one kind of group"),
         ({"n_features_to_select": 9, "images": ImageInput(groups="row")}, "at most the 8 groups"),
         ({"n_features_to_select": 3, "images": ImageInput(groups="row"), "prune": "none"}, "prune"),
@@ -160,29 +161,31 @@ def test_bad_parameters_are_refused_before_training(pictures, params, says):
     ],
 )
 def test_a_transform_that_changes_more_than_it_may_is_refused(pictures, transform, got):
-    with pytest.raises(ValueError, match=f"`train_transform` must .* Got .*{got}"):
+    with pytest.raises(ValueError, match=f"`images__transform` must .* Got .*{got}"):
         make(images=ImageInput(transform=transform), prune="none").fit(*pictures)
 
 
 def test_a_transform_that_fails_is_named(pictures):
-    with pytest.raises(ValueError, match=r"`train_transform` raises TypeError \(pic"):
+    with pytest.raises(ValueError, match=r"`images__transform` raises TypeError \(pic"):
         make(images=ImageInput(transform=ToTensor())).fit(*pictures)
     with pytest.raises(ValueError, match=r"for torch\.uint16 of shape"):
-        make(images=ImageInput(transform=ToTensor())).fit(pictures[0].astype("uint16"), pictures[1])
+        make(images=ImageInput(transform=ToTensor())).fit(
+            pictures[0].astype("uint16"), pictures[1]
+        )
 
 
 @pytest.mark.parametrize("in_batches", [False, True])
-def test_a_transform_is_tried_without_a_trace(pictures, in_batches):
+def test_a_transform_is_tried_without_a_trace(pictures, in_batches, monkeypatch):
     """Whether it is tried before training changes no random number that follows."""
     X, y = pictures
 
     def noisy(image):
         return image.float() + torch.rand(image.shape)
 
-    made = {"images": ImageInput(transform=noisy), "images": ImageInput(transform_batches=in_batches)}
+    made = {"images": ImageInput(transform=noisy, transform_batches=in_batches)}
     one, other = (make(max_epochs=2, retrain_epochs=1, **made) for _ in range(2))
     one.fit(X, y)
-    other._check_transform = lambda X: None
+    monkeypatch.setattr(image_inputs, "check_transform", lambda *args, **kwargs: None)
     other.fit(X, y)
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 

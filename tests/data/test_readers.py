@@ -7,6 +7,7 @@ from _pictures import Labelled, make
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
+from skjointprune import ImageInput
 from skjointprune._data.images import Images
 
 
@@ -17,11 +18,15 @@ def noisy(image):
 @pytest.mark.parametrize("of_random", [False, True])
 def test_processes_that_read_ahead_change_nothing(pictures, of_random):
     X, y = pictures
-    clf = make(max_epochs=3, retrain_epochs=2, images=ImageInput(transform=noisy, num_workers=2))
+    clf = make(
+        max_epochs=3,
+        retrain_epochs=2,
+        images=ImageInput(transform=noisy, num_workers=2),
+    )
     if not of_random:
-        clf.set_params(train_transform=None)
+        clf.set_params(images__transform=None)
     fitted = clf.fit(X, y)
-    same = clone(clf) if of_random else clone(clf).set_params(num_workers=0)
+    same = clone(clf) if of_random else clone(clf).set_params(images__num_workers=0)
     same.fit(X, y)
     np.testing.assert_array_equal(fitted.support_, same.support_)
     np.testing.assert_array_equal(fitted.predict_proba(X), same.predict_proba(X))
@@ -44,7 +49,7 @@ def test_folds_in_processes_may_read_ahead(pictures):
     clf = make(max_epochs=1, retrain_epochs=1, alpha=1e-3, batch_size=8)
     scores = [
         cross_val_score(
-            clone(clf).set_params(num_workers=n),
+            clone(clf).set_params(images__num_workers=n),
             X,
             y,
             cv=2,
@@ -62,7 +67,9 @@ def fit_and_predict(clf, X, y):
 
 def test_a_process_that_may_start_none_reads_itself(pictures):
     X, y = (a[:40] for a in pictures)
-    clf = make(max_epochs=1, retrain_epochs=1, images=ImageInput(num_workers=2), batch_size=8)
+    clf = make(
+        max_epochs=1, retrain_epochs=1, images=ImageInput(num_workers=2), batch_size=8
+    )
     with get_context("spawn").Pool(1) as pool:
         there = pool.apply(fit_and_predict, (clf, X, y))
     np.testing.assert_allclose(there, fit_and_predict(clf, X, y), rtol=1e-5)
@@ -79,7 +86,9 @@ class Broken(Labelled):
 def test_an_image_that_cannot_be_read_says_so(num_workers):
     broken = Broken([(torch.zeros(3, 8, 9), i % 2) for i in range(40)])
     # no statistics, which read all at once: then it is met while training
-    clf = make(images=ImageInput(num_workers=num_workers), batch_size=8, standardize=False)
+    clf = make(
+        images=ImageInput(num_workers=num_workers), batch_size=8, standardize=False
+    )
     says = "DataLoader worker process(.|\n)*truncated" if num_workers else "^truncated"
     with pytest.raises(OSError, match=says):
         clf.fit(broken, np.arange(40) % 2)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from skjointprune import (
     InputFeatureSelector,
     JointPruneClassifier,
-    JointPruneClassifierCV,
+    JointPruneCV,
     PathDisplay,
     PruningDisplay,
     SupportDisplay,
@@ -33,10 +33,8 @@ def path():
 
 @pytest.fixture(scope="module")
 def searched(planted):
-    clf = JointPruneClassifierCV(
-        (8,), n_alphas=3, cv=3, max_epochs=12, retrain_epochs=8, random_state=0
-    )
-    return clf.fit(*planted)
+    clf = JointPruneClassifier((8,), max_epochs=12, retrain_epochs=8, random_state=0)
+    return JointPruneCV(clf, n_alphas=3, rule="best", cv=3).fit(*planted)
 
 
 # --- paths
@@ -127,7 +125,7 @@ def test_axes_and_sizes_that_do_not_fit_are_refused(path, params, match):
 
 
 def test_estimator_without_a_path_is_refused(fitted):
-    with pytest.raises(ValueError, match="JointPruneClassifierCV"):
+    with pytest.raises(ValueError, match="JointPruneCV"):
         PathDisplay.from_estimator(fitted)
 
 
@@ -211,7 +209,7 @@ def test_displays_without_matplotlib_say_what_to_install(draws, name, monkeypatc
 @pytest.mark.parametrize("display", [SupportDisplay, PathDisplay, PruningDisplay])
 def test_displays_need_a_fitted_estimator(display):
     with pytest.raises(NotFittedError):
-        display.from_estimator(JointPruneClassifierCV())
+        display.from_estimator(JointPruneCV())
 
 
 @pytest.mark.parametrize("display", [SupportDisplay, PruningDisplay])

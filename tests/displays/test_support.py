@@ -7,6 +7,7 @@ from sklearn.feature_selection import SelectKBest
 from torch import nn
 
 from skjointprune import (
+    ImageInput,
     InputFeatureSelector,
     JointPruneClassifier,
     SupportDisplay,

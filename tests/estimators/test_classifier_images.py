@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from _helpers import cross_validated
 from _pictures import QUICK, Labelled, SmallConvNet, make
 from sklearn.base import clone
 
-from skjointprune import JointPruneClassifierCV, JointPruneRegressor, joint_prune_path
+from skjointprune import (
+    ImageInput,
+    JointPruneClassifier,
+    JointPruneRegressor,
+    joint_prune_path,
+)
 
 
 def test_what_says_the_class_is_kept_and_the_noise_around_it_cropped(pictures, cropped):
@@ -123,7 +129,11 @@ def test_a_module_may_change_what_it_is_given(pictures, transform):
     """A teacher, too, which runs on augmented images before the network does."""
     X = pictures[0].astype(np.float32)
     before = X.copy()
-    params = {"standardize": False, "distillation": 0.5, "images": ImageInput(transform=transform)}
+    params = {
+        "standardize": False,
+        "distillation": 0.5,
+        "images": ImageInput(transform=transform),
+    }
     one, other = (
         make(module=module, **params).fit(X, pictures[1])
         for module in (InPlace, OutOfPlace)
@@ -155,8 +165,8 @@ def test_cross_validation_of_images_is_the_same_for_arrays_maps_and_datasets(
 ):
     X, y = pictures
     np.save(tmp_path / "X.npy", X)
-    cv = JointPruneClassifierCV(**QUICK, alphas=[0.05, 0.3], cv=2)
-    cv.set_params(max_epochs=12, retrain_epochs=16)
+    cv = cross_validated(JointPruneClassifier, **QUICK, alphas=[0.05, 0.3], cv=2)
+    cv.set_params(estimator__max_epochs=12, estimator__retrain_epochs=16)
     of_array = clone(cv).fit(X, y)
     assert of_array.alpha_ in (0.05, 0.3)
     assert of_array.score(X, y) > 0.9

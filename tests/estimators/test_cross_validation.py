@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import sklearn
-from _helpers import RELEVANT
+from _helpers import RELEVANT, cross_validated
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import make_friedman1
@@ -13,8 +13,7 @@ from skorch.callbacks import EarlyStopping
 
 from skjointprune import (
     JointPruneClassifier,
-    JointPruneClassifierCV,
-    JointPruneRegressorCV,
+    JointPruneRegressor,
     joint_prune_path,
 )
 from skjointprune._estimators.folds import choose
@@ -37,7 +36,7 @@ SINGLE = set(JointPruneClassifier().get_params())  # the names that a fit has as
 
 @pytest.fixture(scope="module")
 def fitted(planted):
-    return JointPruneClassifierCV(**QUICK, rule="one_se").fit(*planted)
+    return cross_validated(JointPruneClassifier, **QUICK, rule="one_se").fit(*planted)
 
 
 SCORES = np.array([0.90, 0.95, 0.94, 0.92, 0.95, 0.60])
@@ -94,7 +93,7 @@ def test_what_is_fitted_is_the_point_of_the_path_over_all_rows(fitted, planted):
 
 
 def test_folds_are_compared_at_points_where_as_much_is_left(planted):
-    clf = JointPruneClassifierCV(**QUICK, prune="inputs").fit(*planted)
+    clf = cross_validated(JointPruneClassifier, **QUICK, prune="inputs").fit(*planted)
     inputs = clf.cv_results_["mean_inputs"]
     np.testing.assert_array_equal(inputs, inputs.round())  # so they agree in number
     assert (np.diff(inputs) < 0).all() and inputs[-1] == 1
@@ -102,7 +101,9 @@ def test_folds_are_compared_at_points_where_as_much_is_left(planted):
 
 def test_a_penalty_that_shrinks_what_stays_is_no_exception(planted):
     X, y = planted
-    clf = JointPruneClassifierCV(**QUICK, penalty="group_lasso").fit(X, y)
+    clf = cross_validated(JointPruneClassifier, **QUICK, penalty="group_lasso").fit(
+        X, y
+    )
     assert clf.support_[RELEVANT].all() and not clf.support_.all()
     assert clf.score(X, y) > 0.9
     chosen = clf.cv_results_["mean_inputs"][clf.best_index_]
@@ -119,7 +120,7 @@ def test_the_overlap_of_folds_is_that_of_the_point_chosen(fitted):
 
 def test_folds_that_retain_all_inputs_overlap_wholly(planted):
     small = QUICK | {"alphas": [1e-9], "cv": 2, "max_epochs": 3, "retrain_epochs": 1}
-    clf = JointPruneClassifierCV(**small).fit(*planted)
+    clf = cross_validated(JointPruneClassifier, **small).fit(*planted)
     assert clf.cv_results_["mean_inputs"] == 12
     assert clf.jaccard_ == 1
 
@@ -128,13 +129,15 @@ def test_one_fold_has_no_overlap(planted):
     X, y = planted
     split = ShuffleSplit(1, test_size=0.3, random_state=0)
     small = QUICK | {"n_alphas": 2, "cv": split, "max_epochs": 3}
-    clf = JointPruneClassifierCV(**small).fit(X, y)
+    clf = cross_validated(JointPruneClassifier, **small).fit(X, y)
     assert np.isnan(clf.jaccard_) and clf.report_.jaccard is None
 
 
 def test_folds_in_parallel_give_the_same(fitted, planted):
     with parallel_config("loky", inner_max_num_threads=1):  # as here
-        two = JointPruneClassifierCV(**QUICK, rule="one_se", n_jobs=2).fit(*planted)
+        two = cross_validated(
+            JointPruneClassifier, **QUICK, rule="one_se", n_jobs=2
+        ).fit(*planted)
     np.testing.assert_array_equal(two.alphas_, fitted.alphas_)
     np.testing.assert_array_equal(
         two.cv_results_["mean_test_score"], fitted.cv_results_["mean_test_score"]
@@ -143,12 +146,14 @@ def test_folds_in_parallel_give_the_same(fitted, planted):
 
 
 def test_one_se_is_no_larger_than_the_best(fitted, planted):
-    best = JointPruneClassifierCV(**QUICK, rule="best").fit(*planted)
+    best = cross_validated(JointPruneClassifier, **QUICK, rule="best").fit(*planted)
     assert best.alpha_ <= fitted.alpha_
 
 
 def test_given_alphas_are_those_to_choose_from(planted):
-    clf = JointPruneClassifierCV(**QUICK, alphas=[0.05, 0.01]).fit(*planted)
+    clf = cross_validated(JointPruneClassifier, **QUICK, alphas=[0.05, 0.01]).fit(
+        *planted
+    )
     assert clf.alphas_.tolist() == [0.01, 0.05]
 
 
@@ -161,16 +166,21 @@ def test_scoring_says_what_is_best(planted):
         calls.append(estimator.alpha)
         return estimator.alpha  # the largest is best
 
-    clf = JointPruneClassifierCV(**small, scoring=score).fit(X, y)
+    clf = cross_validated(JointPruneClassifier, **small, scoring=score).fit(X, y)
     assert clf.alpha_ == max(calls) == 0.05 and len(calls) == 4
-    named = JointPruneClassifierCV(**small, scoring="neg_log_loss").fit(X, y)
+    named = cross_validated(JointPruneClassifier, **small, scoring="neg_log_loss").fit(
+        X, y
+    )
     assert (named.cv_results_["mean_test_score"] < 0).all()
 
 
 def test_regressor_finds_the_inputs_of_friedman():
     X, y = make_friedman1(400, 10, random_state=0)
-    reg = JointPruneRegressorCV(
-        **{**QUICK, "max_epochs": 60, "n_alphas": 10}, rule="one_se", prune="inputs"
+    reg = cross_validated(
+        JointPruneRegressor,
+        **{**QUICK, "max_epochs": 60, "n_alphas": 10},
+        rule="one_se",
+        prune="inputs",
     ).fit(X, y)
     assert reg.support_.nonzero()[0].tolist() == [0, 1, 2, 3, 4]
     assert reg.score(X, y) > 0.8
@@ -179,7 +189,7 @@ def test_regressor_finds_the_inputs_of_friedman():
 def test_groups_keep_rows_together(planted):
     X, y = planted
     small = {**QUICK, "n_alphas": 2, "cv": GroupKFold(2)}
-    clf = JointPruneClassifierCV(**small)
+    clf = cross_validated(JointPruneClassifier, **small)
     clf.fit(X, y, groups=np.arange(400) % 4)
     assert clf.n_splits_ == 2
     with pytest.raises(ValueError, match="groups"):
@@ -191,8 +201,8 @@ def test_groups_and_weights_are_routed_where_routing_is_enabled(planted):
     small = {**QUICK, "n_alphas": 2}
     with sklearn.config_context(enable_metadata_routing=True):
         scorer = make_scorer(f1_score).set_score_request(sample_weight=True)
-        clf = JointPruneClassifierCV(
-            **{**small, "cv": GroupKFold(2)}, scoring=scorer
+        clf = cross_validated(
+            JointPruneClassifier, **{**small, "cv": GroupKFold(2)}, scoring=scorer
         ).set_fit_request(sample_weight=True)
         pipe = make_pipeline(StandardScaler().set_fit_request(sample_weight=True), clf)
         weight = np.where(y == 1, 5.0, 1.0)
@@ -205,14 +215,16 @@ def test_weights_count_in_fits_and_in_the_default_score(planted):
     small = {**QUICK, "cv": KFold(2, shuffle=True, random_state=0), "n_alphas": 2}
     both = np.r_[X, X], np.r_[y, 1 - y]
     weight = np.r_[np.ones(400), np.full(400, 1e-3)]
-    clf = JointPruneClassifierCV(**small).fit(*both, sample_weight=weight)
+    clf = cross_validated(JointPruneClassifier, **small).fit(
+        *both, sample_weight=weight
+    )
     assert clf.cv_results_["mean_test_score"].max() > 0.8
     assert clf.score(X, y) > 0.8
 
 
 def test_unknown_metadata_is_refused(planted):
     with pytest.raises(TypeError, match="metadata routing"):
-        JointPruneClassifierCV(**QUICK).fit(*planted, colour=1)
+        cross_validated(JointPruneClassifier, **QUICK).fit(*planted, colour=1)
 
 
 def test_what_could_not_be_scored_is_not_chosen():
@@ -225,14 +237,16 @@ def test_what_could_not_be_scored_is_not_chosen():
 
 def test_second_fit_forgets_the_names_of_the_first(frame, planted):
     small = {**QUICK, "n_alphas": 2, "cv": 2}
-    clf = JointPruneClassifierCV(**small).fit(*frame)
+    clf = cross_validated(JointPruneClassifier, **small).fit(*frame)
     assert hasattr(clf, "feature_names_in_")
     assert not hasattr(clf.fit(*planted), "feature_names_in_")
 
 
 def test_early_stopping_watches_held_out_rows_of_folds(planted):
     small = {**QUICK, "n_alphas": 2, "cv": 2}
-    clf = JointPruneClassifierCV(**small, callbacks=[EarlyStopping(patience=2)])
+    clf = cross_validated(
+        JointPruneClassifier, **small, callbacks=[EarlyStopping(patience=2)]
+    )
     assert clf.fit(*planted).n_splits_ == 2
 
 
@@ -240,14 +254,18 @@ def test_default_score_takes_routed_weights(planted):
     X, y = planted
     small = {**QUICK, "n_alphas": 2, "cv": 2}
     with sklearn.config_context(enable_metadata_routing=True):
-        clf = JointPruneClassifierCV(**small).set_fit_request(sample_weight=True)
+        clf = cross_validated(JointPruneClassifier, **small).set_fit_request(
+            sample_weight=True
+        )
         assert clf.fit(X, y, sample_weight=np.ones(400)).score(X, y) > 0.5
 
 
 def test_few_inputs_are_enough(planted):
     X, y = planted
     small = {**QUICK, "cv": 2, "n_alphas": 8, "max_epochs": 30}
-    clf = JointPruneClassifierCV(**small, prune="inputs").fit(X[:, [1, 5, 8]], y)
+    clf = cross_validated(JointPruneClassifier, **small, prune="inputs").fit(
+        X[:, [1, 5, 8]], y
+    )
     assert (clf.alphas_ > 0).all()
 
 
@@ -264,7 +282,7 @@ def test_few_inputs_are_enough(planted):
     ],
 )
 def test_bad_parameters_are_refused_and_lose_nothing(planted, params, match):
-    clf = JointPruneClassifierCV(**{**QUICK, **params})
+    clf = cross_validated(JointPruneClassifier, **{**QUICK, **params})
     with pytest.raises(ValueError, match=match):
         clf.fit(*planted)
     assert not [name for name in vars(clf) if name.endswith("_")]
@@ -273,13 +291,17 @@ def test_bad_parameters_are_refused_and_lose_nothing(planted, params, match):
 def test_parameters_reach_the_estimators_of_folds_and_refit(planted):
     X, y = planted
     small = {**QUICK, "n_alphas": 2, "cv": 2}
-    clf = JointPruneClassifierCV(**small, module__activation="tanh").fit(X, y)
+    clf = cross_validated(JointPruneClassifier, **small, module__activation="tanh").fit(
+        X, y
+    )
     assert "Tanh" in repr(clf.module_)
-    assert "module__activation" in clone(clf).get_params()
+    assert "estimator__module__activation" in clone(clf).get_params()
     assert "alpha" not in clf.get_params()
 
 
 def test_a_cross_validated_estimator_is_cross_validated(planted):
     small = {**QUICK, "n_alphas": 3, "cv": 2}
-    scores = cross_val_score(JointPruneClassifierCV(**small), *planted, cv=2)
+    scores = cross_val_score(
+        cross_validated(JointPruneClassifier, **small), *planted, cv=2
+    )
     assert scores.min() > 0.8

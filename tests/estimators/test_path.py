@@ -6,7 +6,7 @@ from _helpers import RELEVANT
 
 from skjointprune import (
     JointPruneClassifier,
-    JointPruneClassifierCV,
+    JointPruneCV,
     JointPruneRegressor,
     joint_prune_path,
 )
@@ -151,7 +151,7 @@ def test_the_estimator_is_left_alone(quick, planted):
             {"estimator": JointPruneClassifier((), prune="weights", max_epochs=20)},
             "something that may go",
         ),
-        ({"estimator": JointPruneClassifierCV()}, "estimator"),
+        ({"estimator": JointPruneCV()}, "estimator"),
     ],
 )
 def test_bad_parameters_are_refused(planted, params, match):

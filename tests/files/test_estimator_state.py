@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import skops.io
 import torch
-from _helpers import RELEVANT, assert_same, assert_same_estimator, passed_through
+from _helpers import (
+    RELEVANT,
+    assert_same,
+    assert_same_estimator,
+    cross_validated,
+    passed_through,
+)
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import VarianceThreshold
@@ -16,13 +22,12 @@ from torch import nn
 from skjointprune import (
     InputFeatureSelector,
     JointPruneClassifier,
-    JointPruneClassifierCV,
     JointPruneRegressor,
-    JointPruneRegressorCV,
     joint_prune_path,
     load,
     save,
 )
+from skjointprune._data.targets import Classes
 
 SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
 
@@ -101,13 +106,17 @@ def test_regressor_comes_back(planted, tmp_path, n_targets, offset):
     )
 
 
-@pytest.mark.parametrize("kind", [JointPruneClassifierCV, JointPruneRegressorCV])
+@pytest.mark.parametrize("kind", [JointPruneClassifier, JointPruneRegressor])
 def test_cross_validated_comes_back(planted, tmp_path, kind):
     X, y = planted
-    cv = kind((4,), alphas=[0.01, 0.1], cv=2, max_epochs=2, retrain_epochs=1)
-    cv.fit(X, y)
+    sizes = {"hidden_layer_sizes": (4,), "max_epochs": 2, "retrain_epochs": 1}
+    cv = cross_validated(kind, **sizes, alphas=[0.01, 0.1], cv=2).fit(X, y)
     loaded = passed_through(cv, tmp_path)
-    assert_same_estimator(cv, loaded, X)
+    assert type(loaded) is type(cv)
+    for name in vars(cv).keys() - {"estimator", "estimator_"}:
+        assert_same(getattr(cv, name), getattr(loaded, name))
+    assert loaded.estimator.get_params() == cv.estimator.get_params()
+    assert_same_estimator(cv.estimator_, loaded.estimator_, X)
     assert loaded.cv_results_.keys() == cv.cv_results_.keys()
 
 
@@ -208,7 +217,7 @@ class MyPenalty:
         {"penalty": MyPenalty()},
         {"random_state": np.random.RandomState(0)},
         {"optimizer": Slow, "optimizer__momentum": 0.9},
-        {"images": ImageInput(transform=abs)},
+        {"images__transform": abs},
     ],
     ids=lambda params: next(iter(params)),
 )
@@ -221,7 +230,7 @@ def test_what_is_for_training_alone_is_left_out_with_a_warning(
         save(clf, tmp_path / "model")
     assert {w.filename for w in caught} == {__file__}
     loaded = load(tmp_path / "model")
-    defaults = JointPruneClassifier().get_params()
+    defaults = JointPruneClassifier(images=clf.images and ImageInput()).get_params()
     assert loaded.get_params()[name] == defaults[name]
     assert loaded.get_params().keys() == defaults.keys()
     np.testing.assert_array_equal(loaded.predict(planted[0]), clf.predict(planted[0]))
@@ -249,7 +258,7 @@ def test_labels_of_other_types_are_refused(planted, tmp_path):
     labels = np.array([(0, 1), None], dtype=object)
     labels[:] = [(1,), (2,)]
     clf = JointPruneClassifier((4,), **SMALL).fit(X, y)
-    clf.classes_ = labels
+    clf._targets = Classes(labels)
     with pytest.raises(TypeError, match=r"`classes_`.*labels"):
         save(clf, tmp_path / "model")
 

@@ -4,7 +4,13 @@ import torch
 from _helpers import assert_same_estimator, passed_through
 from torch import nn
 
-from skjointprune import JointPruneClassifier, JointPruneRegressor, load, save
+from skjointprune import (
+    ImageInput,
+    JointPruneClassifier,
+    JointPruneRegressor,
+    load,
+    save,
+)
 from skjointprune.modules import MLP, resnet18
 
 SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}

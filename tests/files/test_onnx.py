@@ -9,6 +9,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from _helpers import cross_validated
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -16,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skjointprune import (
+    ImageInput,
     InputFeatureSelector,
     JointPruneClassifier,
-    JointPruneClassifierCV,
     JointPruneRegressor,
     __version__,
     export_onnx,
@@ -79,7 +80,9 @@ def two_targets_of_columns_far_from_zero():  # `module_` computes in float64
 def labels_of_all_inputs_by_cross_validation():
     X, scores = table(n_targets=3)
     params = {**SHORT, "hidden_layer_sizes": (8,), "prune": "weights", "max_epochs": 4}
-    clf = JointPruneClassifierCV(**params, alphas=[0.02, 0.1], cv=2)
+    clf = cross_validated(
+        JointPruneClassifier, **params, rule="best", alphas=[0.02, 0.1], cv=2
+    )
     return clf.fit(X, (scores > 0).astype(int)), X
 
 
@@ -130,7 +133,11 @@ def pixels():  # some of those that are given to `module_` are zeroed
 
 
 def vgg16():
-    params = {"n_features_to_select": 50, "images": ImageInput(groups="column"), "alpha": 1e-3}
+    params = {
+        "n_features_to_select": 50,
+        "images": ImageInput(groups="column"),
+        "alpha": 1e-3,
+    }
     return images(1, 64, 3, module="vgg16", module__width=0.03, **params)
 
 

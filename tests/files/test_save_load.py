@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from sklearn.base import clone
 
 from skjointprune import JointPruneClassifier, load, save
@@ -127,7 +129,7 @@ def edits(value):
 def test_edited_model_with_a_right_digest_gives_a_value_error_or_loads(tiny):
     text, weights = _unpack(tiny[0].read_bytes())
     model = json.loads(text)
-    del model["history"][0]["rows"][1:]
+    del model["fit"]["history"][0]["rows"][1:]
     outcomes = {"loads": 0, "refused": 0}
     for edited in edits(model):
         try:
@@ -141,11 +143,18 @@ def test_edited_model_with_a_right_digest_gives_a_value_error_or_loads(tiny):
 
 @pytest.mark.parametrize("name", ["predict", "__class__", "alpha"])
 def test_file_sets_nothing_but_attributes_of_a_fit(tiny, name):
-    text, weights = _unpack(tiny[0].read_bytes())
+    path, X, expected = tiny
+    text, weights = _unpack(path.read_bytes())
     model = json.loads(text)
-    model["attributes"][name] = 1
-    with pytest.raises(ValueError, match="no attribute of a fit"):
-        _read(_pack(json.dumps(model).encode(), weights), None)
+    for of_file in (model, model["fit"], model["fit"]["inputs"]):
+        of_file[name] = 1
+    loaded = _read(_pack(json.dumps(model).encode(), weights), None)
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    around = {"class": "JointPruneCV", "params": {}, "estimator_": model}
+    around["attributes"] = {name: 1}
+    renamed = {f"estimator_.{k}": t for k, t in load_tensors(weights).items()}
+    with pytest.raises(ValueError, match="no attribute of JointPruneCV"):
+        _read(_pack(json.dumps(around).encode(), save_tensors(renamed)), None)
 
 
 def zipped(members, compression=zipfile.ZIP_STORED, tail=None):
@@ -252,11 +261,11 @@ def test_file_of_a_later_minor_version_loads(tiny, tmp_path):
     text, weights = _unpack(path.read_bytes())
     model = json.loads(text)
     model["versions"]["skjointprune"] = "0.9.0"
-    del model["params"]["patch_size"]  # a parameter that one side does not know
+    del model["params"]["unit_cost"]  # a parameter that one side does not know
     (tmp_path / "later").write_bytes(_pack(json.dumps(model).encode(), weights))
     loaded = load(tmp_path / "later")
     np.testing.assert_array_equal(loaded.predict_proba(X), expected)
-    assert loaded.patch_size == 4
+    assert loaded.unit_cost == "constant"
 
 
 def rows_of_old():

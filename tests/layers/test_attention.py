@@ -7,7 +7,10 @@ from skjointprune._graph.compact import zero_groups_
 from skjointprune._graph.groups import find_groups
 from skjointprune._layers.attention import MultiheadAttention
 from skjointprune._layers.stand_ins import with_prunable_layers
-from skjointprune._pruning.sparsifier import Prices, Sparsifier
+from skjointprune._pruning.gates import InputGates
+from skjointprune._pruning.prices import Prices
+from skjointprune._pruning.saliency import FisherSaliency
+from skjointprune._pruning.sparsifier import Sparsifier
 from skjointprune.penalties import PENALTIES
 
 
@@ -81,15 +84,17 @@ def test_units_of_heads_are_what_makes_a_round_number():
     network = find_groups(with_prunable_layers(Transformer()), (6, 5))
     heads = next(c for c in network.hidden if c.name == "attention.query")
     assert heads.units_each == {4}
+    gates = InputGates(("channel",), (6, 5))
+    saliency = FisherSaliency(network, gates, batch_size=8, memory=1000)
+    saliency.squares["attention.query"] = torch.tensor([1.0, 100.0, 4.0])
     pruner = Sparsifier(
         network,
-        torch.optim.Adam(network.module.parameters()),
-        8,
+        gates,
+        saliency,
         Prices(PENALTIES["group_l0"](), "weights", round_units_to=8),
-        1000,
+        torch.optim.Adam(network.module.parameters()),
         rows=lambda: torch.ones(2, 6, 5),
     )
-    pruner.squares["attention.query"] = torch.tensor([1.0, 100.0, 4.0])
-    pruner.prune(float(pruner.saliency(heads).max()) * 0.9)
+    pruner.prune(float(saliency.measure(heads).max()) * 0.9)
     assert heads.size == 2  # of 4 units each
     assert all(c.size % 8 == 0 for c in network.hidden if c is not heads)

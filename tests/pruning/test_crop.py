@@ -8,7 +8,7 @@ from _helpers import passed_through
 from _pictures import SmallConvNet, make
 from torch import nn
 
-from skjointprune import InputFeatureSelector, export_onnx
+from skjointprune import ImageInput, InputFeatureSelector, export_onnx
 from skjointprune._data.boxes import read_cropped
 from skjointprune._pruning.crop import crop_that_runs
 
@@ -54,7 +54,11 @@ def test_what_cannot_be_cropped_is_zeroed_and_its_work_counted(
     pictures, kind, k, numbers
 ):
     X, y = pictures
-    clf = make(images=ImageInput(groups=kind, patch_size=2), n_features_to_select=k, max_epochs=10)
+    clf = make(
+        images=ImageInput(groups=kind, patch_size=2),
+        n_features_to_select=k,
+        max_epochs=10,
+    )
     clf.fit(X, y)
     support = clf.get_support()
     size = {"pixel": 1, "patch": 4, "feature": 1}[kind]

@@ -2,281 +2,180 @@ import numpy as np
 import pytest
 import torch
 from _networks import Residual
+from _pictures import SmallConvNet
 from torch import nn
 
-from skjointprune import (
-    JointPruneClassifier,
-    JointPruneRegressor,
-)
 from skjointprune._graph.groups import find_groups
 from skjointprune._graph.rules.layers import LAYER_RULES
-from skjointprune._pruning.sparsifier import Prices, Sparsifier, gate_gradient
-from skjointprune._training import trainer
+from skjointprune._pruning.gates import InputGates
+from skjointprune._pruning.prices import Prices
+from skjointprune._pruning.saliency import FisherSaliency
+from skjointprune._pruning.sparsifier import Sparsifier
 from skjointprune.modules import MLP
 from skjointprune.penalties import PENALTIES, GroupL0, GroupLasso
 
-
-def sparsifier(network, optimizer, prices, memory=1000):
-    rows = lambda: torch.ones(2, network.inputs.size)  # noqa: E731
-    return Sparsifier(network, optimizer, 64, prices, memory, rows)
+S = torch.tensor([0.9, 0.5, 0.1, 0.4, 0.2, 0.3])  # of inputs
 
 
-def trained(optimizer=torch.optim.Adam, steps=30, prices=None, bias=True):
-    """A sparsifier that has seen a few steps; the first of six inputs matters."""
-    module = MLP(6, 2, (5,), norm=None, dropout=0, bias=bias)
-    optimizer = optimizer(module.parameters(), lr=1e-2)
-    pruner = sparsifier(find_groups(module, (6,)), optimizer, prices or price())
-    X = torch.randn(64, 6)
-    y = (X[:, 0] > 0).long()
-    for _ in range(steps):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(module(X), y).backward()
-        pruner.watch()
-        optimizer.step()
-    return pruner
+class GivenSaliency:
+    """Saliencies by name, 1 where none are given; those of a group add up."""
+
+    def __init__(self, **given):
+        self.given = {name: torch.as_tensor(s) for name, s in given.items()}
+        self.n_steps = 0
+
+    def watch(self):
+        self.n_steps += 1
+
+    def measure(self, channels):
+        return self.given.setdefault(channels.name, torch.ones(channels.size))
+
+    def measure_groups(self, channels, groups):
+        sums = torch.zeros(int(groups.max()) + 1)
+        return sums.index_add_(0, groups, self.measure(channels))
+
+    def keep(self, name, mask):
+        self.given[name] = self.given[name][mask]
+
+    def scale(self, name, factors):
+        self.given[name] = self.given[name] * factors
 
 
-def price(penalty=None, prune="joint", **kwargs):
-    return Prices(penalty or GroupL0(), prune, **kwargs)
-
-
-def priced(pruner, *args, **kwargs):
-    """The same network and gradients at other prices."""
-    other = sparsifier(pruner.network, pruner.optimizer, price(*args, **kwargs))
-    other.squares, other.n_steps = dict(pruner.squares), pruner.n_steps
-    other.forgetting = dict(pruner.forgetting)
-    return other
-
-
-def untrained(*args, **kwargs):
-    network = find_groups(MLP(6, 2, *args, **kwargs), (6,))
-    return sparsifier(network, torch.optim.Adam(network.module.parameters()), price())
-
-
-class Gated(nn.Module):
-    """A network with an explicit gate on each input and on each unit."""
-
-    def __init__(self, mlp):
-        super().__init__()
-        self.mlp = mlp
-        self.inputs, self.units = (
-            nn.Parameter(torch.ones(6)),
-            nn.Parameter(torch.ones(5)),
-        )
-
-    def forward(self, X):
-        hidden = self.mlp.activation1(self.mlp.linear1(X * self.inputs))
-        return self.mlp.output(hidden * self.units)
-
-
-def test_the_derivative_by_a_gate_is_that_of_an_explicit_gate():
-    gated = Gated(MLP(6, 2, (5,), norm=None, dropout=0))
-    loss = nn.functional.cross_entropy(
-        gated(torch.randn(20, 6)), torch.randint(2, (20,))
-    )
-    loss.backward()
-    network = find_groups(gated.mlp, (6,))
-    torch.testing.assert_close(
-        gate_gradient(network, network.inputs), gated.inputs.grad
-    )
-    torch.testing.assert_close(
-        gate_gradient(network, network.hidden[0]), gated.units.grad
+def sparsifier(network, saliency, prices, gates=None):
+    return Sparsifier(
+        network,
+        gates or InputGates(("channel",), network.input_shape),
+        saliency,
+        prices,
+        torch.optim.Adam(network.module.parameters()),
+        rows=lambda: torch.ones(2, network.inputs.size, *network.input_shape[1:]),
     )
 
 
-@pytest.mark.parametrize(("memory", "decay"), [(10, 0.9), (100, 0.99), (1000, 0.999)])
-def test_saliency_is_that_of_its_formula(memory, decay):
-    pruner = trained(steps=0)
-    pruner = sparsifier(pruner.network, pruner.optimizer, price(), memory)
-    inputs = pruner.network.inputs
-    W = pruner.network.module.linear1.weight
-    squares = []
-    for _ in range(20):
-        W.grad = torch.randn_like(W)
-        pruner.network.module.output.weight.grad = torch.randn(2, 5)
-        squares.append((W * W.grad).sum(dim=0) ** 2)
-        pruner.watch()
-    weights = decay ** torch.arange(20).flip(0)
-    mean = (torch.stack(squares) * weights[:, None]).sum(0) / weights.sum()
-    torch.testing.assert_close(pruner.saliency(inputs), (64 * mean / 2).sqrt())
+def dense(*sizes, norm=None):
+    return find_groups(MLP(6, 2, sizes, norm=norm, dropout=0), (6,))
 
 
-@pytest.mark.parametrize(
-    ("estimator", "epochs", "memory"),
-    [
-        (JointPruneClassifier, 400, 1600 / 12),
-        (JointPruneRegressor, 400, 1600 / 4),
-        (JointPruneClassifier, 20, 100),
-    ],
-)
-def test_gradients_are_averaged_over_a_share_of_the_steps(
-    monkeypatch, estimator, epochs, memory
-):
-    found = []
-
-    class Spy(Sparsifier):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            found.append(1 / (1 - self.decay))
-
-    monkeypatch.setattr(trainer, "Sparsifier", Spy)
-    X = np.random.default_rng(0).normal(size=(64, 3))
-    params = {"max_epochs": epochs, "retrain_epochs": 0, "batch_size": 16}
-    fit = estimator((2,), validation_fraction=None, random_state=0, **params)
-    fit.fit(X, (X[:, 0] > 0).astype(int))
-    assert found == [pytest.approx(memory)]
-
-
-def test_saliency_does_not_change_with_the_scale_of_a_normalised_layer():
-    def saliency(scale):
-        torch.manual_seed(0)
-        module = MLP(6, 2, (5,), norm="batch", dropout=0)
-        with torch.no_grad():
-            module.linear1.weight.mul_(scale)
-            module.linear1.bias.mul_(scale)
-        optimizer = torch.optim.SGD(module.parameters(), lr=0)
-        pruner = sparsifier(find_groups(module, (6,)), optimizer, price())
-        X = torch.randn(64, 6)
-        nn.functional.cross_entropy(module(X), (X[:, 0] > 0).long()).backward()
-        pruner.watch()
-        return pruner.saliency(pruner.network.inputs)
-
-    torch.testing.assert_close(saliency(1.0), saliency(7.0), rtol=1e-3, atol=1e-6)
-
-
-@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
-def test_the_input_that_matters_is_the_most_salient(optimizer):
-    pruner = trained(optimizer, steps=200)
-    assert int(pruner.saliency(pruner.network.inputs).argmax()) == 0
-
-
-def test_what_is_kept_keeps_its_saliency():
-    pruner = trained()
-    before = pruner.saliency(pruner.network.inputs)
-    kept = pruner.prune(0.0, 3)
-    torch.testing.assert_close(pruner.saliency(pruner.network.inputs), before[kept])
+def of_inputs(penalty=None, prune="inputs", s=S, **prices):
+    """A sparsifier of six inputs of given saliencies, and five units of saliency 1."""
+    prices = Prices(penalty or GroupL0(), prune, **prices)
+    return sparsifier(dense(5), GivenSaliency(inputs=s), prices)
 
 
 @pytest.mark.parametrize("penalty", [p() for p in PENALTIES.values()])
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_exactly_as_many_inputs_stay_as_asked(penalty, k):
-    pruner = trained()
-    network = pruner.network
-    pruner = priced(pruner, penalty, "inputs")
+    pruner = of_inputs(penalty)
     for n in (6, max(k, 4), k):
         pruner.prune(1e-3, n)
-    assert network.inputs.size == k == len(pruner.support)
-    assert int((pruner.importances() > 0).sum()) == k
+    assert pruner.network.inputs.size == k == len(pruner.support)
+    assert set(pruner.support.tolist()) == set(S.argsort()[6 - k :].tolist())
+    importances = pruner.importances()
+    assert importances.shape == (6,)
+    assert set(importances.nonzero().flatten().tolist()) == {*pruner.support.tolist()}
 
 
 def test_exactly_k_stay_when_saliencies_tie():
-    pruner = trained()
-    network = pruner.network
-    with torch.no_grad():
-        network.module.linear1.weight.zero_()
+    pruner = of_inputs(s=torch.zeros(6))
     pruner.prune(1e-3, 2)
-    assert network.inputs.size == 2
+    assert pruner.network.inputs.size == 2
 
 
 def test_groups_go_at_alpha():
-    pruner = trained()
-    network = pruner.network
-    s = pruner.saliency(network.inputs)
-    alpha = float(s.sort().values[3])  # the fourth goes too: at most alpha
-    pruner = priced(pruner, prune="inputs")
+    pruner = of_inputs()
     pruner.prune(0.0)
-    assert network.inputs.size == 6
-    pruner.prune(alpha)
-    assert network.inputs.size == 2
-    assert set(pruner.support.tolist()) == set(s.argsort()[4:].tolist())
+    assert pruner.network.inputs.size == 6
+    kept = pruner.prune(float(S[3]))  # the fourth goes too: at most alpha
+    assert kept.tolist() == pruner.support.tolist() == [0, 1]
+    assert pruner.network.inputs.size == 2
+    assert pruner.prune(0.6).tolist() == [0]  # positions among those there were
+
+
+def test_what_stays_keeps_its_saliency():
+    pruner = of_inputs()
+    kept = pruner.prune(0.0, 3)
+    assert torch.equal(pruner.saliency.measure(pruner.network.inputs), S[kept])
 
 
 def test_an_alpha_that_kills_all_keeps_the_most_salient_and_notes_it():
-    pruner = trained()
-    network = pruner.network
-    best = int(pruner.saliency(network.inputs).argmax())
+    pruner = of_inputs(prune="joint")
     pruner.prune(1e6)
-    assert pruner.support.tolist() == [best]
-    assert [c.size for c in network.hidden] == [1]
+    assert pruner.support.tolist() == [0]
+    assert [c.size for c in pruner.network.hidden] == [1]
     assert set(pruner.starved) == {"inputs", "linear1"}
 
 
 def test_pinned_channels_are_passed_over():
-    pruner = untrained((5,), norm="layer")
-    network = pruner.network
+    network = dense(5, norm="layer")
+    pruner = sparsifier(network, GivenSaliency(), Prices(GroupL0()))
     pruner.prune(1e6)
     assert network.hidden[0].size == 5
     assert network.inputs.size == 1
 
 
+def test_the_saliency_is_told_of_each_step():
+    pruner = of_inputs()
+    pruner.watch()
+    pruner.watch()
+    assert pruner.saliency.n_steps == 2
+
+
 def test_a_proximal_step_leaves_the_saliency_that_it_says():
-    pruner = trained()
-    network = pruner.network
-    before = pruner.saliency(network.inputs)
+    pruner = of_inputs(GroupLasso())
+    pruner.prune(0.05)
+    after = pruner.saliency.measure(pruner.network.inputs)
+    torch.testing.assert_close(after, S - 0.05)
+
+
+def test_a_proximal_step_scales_the_weights_that_read_a_channel():
+    pruner = of_inputs(GroupLasso())
+    W = pruner.network.module.linear1.weight.detach().clone()
+    pruner.prune(0.05)
+    after = pruner.network.module.linear1.weight
+    torch.testing.assert_close(after, W * (S - 0.05) / S)
+
+
+def test_shrunk_weights_have_the_saliency_that_is_left():
+    """The running mean of squared gate gradients follows the weights."""
+    network = dense(5)
+    gates = InputGates(("channel",), (6,))
+    saliency = FisherSaliency(network, gates, batch_size=64, memory=1000)
+    for _ in range(3):
+        network.module.zero_grad()
+        network.module(torch.randn(64, 6)).square().mean().backward()
+        saliency.watch()
+    before = saliency.measure(network.inputs)
     alpha = float(before.min()) / 2
-    pruner = priced(pruner, GroupLasso(), "inputs")
-    pruner.prune(alpha)
-    after = pruner.saliency(network.inputs)
-    torch.testing.assert_close(after, before - alpha)
+    sparsifier(network, saliency, Prices(GroupLasso(), "inputs"), gates).prune(alpha)
+    torch.testing.assert_close(saliency.measure(network.inputs), before - alpha)
 
 
 @pytest.mark.parametrize("penalty", [p() for p in PENALTIES.values()])
 def test_inputs_of_a_group_stay_or_go_together(penalty):
-    pruner = trained()
-    network = pruner.network
-    groups = torch.tensor([0, 1, 1, 0, 2, 2])
-    s = pruner.saliency(network.inputs)
-    of_group = [(s[groups == g] ** 2).sum().sqrt() for g in range(3)]
-    order = sorted(range(3), key=lambda g: of_group[g])
-    pruner = priced(pruner, penalty, "inputs", groups=groups)
-    pruner.prune(
-        float(of_group[order[0]]) / 2**0.25 * 1.0001
-    )  # the least salient group goes
-    left = set(groups[pruner.support].tolist())
-    assert left == set(order[1:])
-    assert len(pruner.support) == 4
+    groups = torch.tensor([0, 1, 1, 0, 2, 2])  # of saliency 1.3, .6 and .5
+    pruner = of_inputs(penalty, groups=groups)
+    assert pruner.n_groups == 3
+    pruner.prune(0.51)  # the least salient group goes
+    assert pruner.support.tolist() == [0, 1, 2, 3]
     pruner.prune(0.0, 1)
-    assert len(pruner.support) == 2  # one group
-    assert len(set(groups[pruner.support].tolist())) == 1
-
-
-def test_the_saliency_of_a_group_is_between_that_of_its_mean_and_of_its_sum():
-    pruner = trained()
-    s = pruner.saliency(pruner.network.inputs)
-    groups = torch.zeros(6, dtype=torch.long)
-    got = priced(pruner, groups=groups)._priced()["inputs"]
-    mean, total = (s**2).mean().sqrt(), (s**2).sum().sqrt()
-    torch.testing.assert_close(got, (mean * total).sqrt()[None])
+    assert pruner.support.tolist() == [0, 3]  # one group
 
 
 def test_the_threshold_of_an_input_is_alpha_times_its_cost():
-    pruner = trained()
-    network = pruner.network
-    s = pruner.saliency(network.inputs)
-    alpha = float(s.min()) / 2
-    dear = int(s.argmax())
     costs = torch.ones(6)
-    costs[dear] = float(s[dear]) / alpha * 1.01
-    pruner = priced(pruner, prune="inputs", costs=costs)
-    pruner.prune(alpha)
-    assert sorted({*range(6)} - {*pruner.support.tolist()}) == [dear]
+    costs[0] = 10.0
+    pruner = of_inputs(costs=costs)
+    pruner.prune(0.095)
+    assert pruner.support.tolist() == [1, 2, 3, 4, 5]
+    pruner = of_inputs(costs=costs)
+    pruner.prune(0.085)
+    assert pruner.support.tolist() == [0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("what", ["macs", "params"])
-def test_unit_costs_are_the_root_of_what_a_unit_saves_relative_to_the_mean_unit(what):
-    pruner = untrained((5, 3), norm=None)
-    network = pruner.network
-    of_unit = priced(pruner, unit_cost=what)._costs()
-    costs = [of_unit[c.name] for c in network.hidden]
-    first, second = {"macs": (6 + 3, 5 + 2), "params": (6 + 1 + 3, 5 + 1 + 2)}[what]
-    mean = (5 * first + 3 * second) / 8
-    assert costs == pytest.approx([(first / mean) ** 0.5, (second / mean) ** 0.5])
-
-
-def test_constant_unit_cost_leaves_saliencies_as_they_are():
-    pruner = priced(trained())
-    (unit,) = pruner.network.hidden
-    assert torch.equal(pruner._priced()[unit.name], pruner.saliency(unit))
+def test_costs_go_with_their_inputs():
+    pruner = of_inputs(costs=torch.arange(1.0, 7.0))
+    pruner.prune(0.0, 3)
+    assert pruner.prices.costs.tolist() == [i + 1.0 for i in pruner.support.tolist()]
 
 
 @pytest.mark.parametrize("penalty", [GroupL0(), GroupLasso()])
@@ -284,19 +183,19 @@ def test_constant_unit_cost_leaves_saliencies_as_they_are():
 def test_as_many_of_the_most_salient_units_stay_as_make_a_round_number(
     penalty, n_above, n_left
 ):
-    pruner = untrained((10,), norm=None)
-    (unit,) = pruner.network.hidden
-    pruner = priced(pruner, penalty, round_units_to=4)
+    network = dense(10)
+    (unit,) = network.hidden
     order = torch.randperm(10)
-    pruner.squares[unit.name] = (1.0 + order) ** 2  # the saliency of its place in order
-    s = pruner.saliency(unit).sort(descending=True).values
-    alpha = float(s[n_above - 1 : n_above + 1].mean())
-    pruner.squares["inputs"][1:] = 1e9  # five of six stay
-    before = pruner.network.module.output.weight.clone()
+    s = 1.0 + order  # the saliency of a unit is its place in order
+    inputs = torch.tensor([0.0, *[1e9] * 5])  # five of six stay
+    saliency = GivenSaliency(inputs=inputs, **{unit.name: s})
+    pruner = sparsifier(network, saliency, Prices(penalty, round_units_to=4))
+    alpha = 10.5 - n_above
+    before = network.module.output.weight.clone()
     pruner.prune(alpha)
     assert unit.size == n_left
-    assert pruner.network.inputs.size == 5
-    after, kept = pruner.network.module.output.weight, order >= 10 - n_left
+    assert network.inputs.size == 5
+    after, kept = network.module.output.weight, order >= 10 - n_left
     below = order[kept] < 10 - n_above  # kept by rule: as they were
     torch.testing.assert_close(after[:, below], before[:, kept][:, below])
 
@@ -304,9 +203,8 @@ def test_as_many_of_the_most_salient_units_stay_as_make_a_round_number(
 def test_numbers_of_inputs_are_not_rounded_even_where_units_are_added_to_them():
     network = find_groups(Residual(6, 2), (6,))
     assert network.inputs.units_each == {1}
-    optimizer = torch.optim.Adam(network.module.parameters())
-    pruner = sparsifier(network, optimizer, price(round_units_to=4))
-    pruner.squares["inputs"][1:] = 1.0
+    saliency = GivenSaliency(inputs=torch.tensor([0.0, *[1.0] * 5]))
+    pruner = sparsifier(network, saliency, Prices(GroupL0(), round_units_to=4))
     pruner.prune(0.01)
     assert network.inputs.size == 5
 
@@ -317,18 +215,18 @@ def test_all_layers_whose_units_go_together_are_left_with_round_numbers():
     network = find_groups(nn.Sequential(first, second, *head), (3, 4, 4))
     (groups,) = (c for c in network.hidden if not c.pinned)
     assert groups.units_each == {2, 4}
-    optimizer = torch.optim.Adam(network.module.parameters())
-    pruner = sparsifier(network, optimizer, price(prune="weights", round_units_to=8))
-    pruner.rows = lambda: torch.ones(2, 3, 4, 4)
-    pruner.squares[groups.name] = torch.arange(12.0)
-    pruner.prune(float(pruner.saliency(groups).max()) * 0.99)
+    saliency = GivenSaliency(**{groups.name: torch.arange(12.0)})
+    prices = Prices(GroupL0(), "weights", round_units_to=8)
+    sparsifier(network, saliency, prices).prune(10.9)
     assert (len(network.module[0].weight), len(network.module[1].weight)) == (8, 16)
 
 
 def test_alpha_for_removes_the_share_of_inputs_and_units_asked_for():
-    pruner = trained()
-    network = pruner.network
-    s = torch.cat([pruner.saliency(c) for c in network.channels[:2]])
+    network = dense(5)
+    units = torch.tensor([0.35, 0.8, 0.15, 0.6, 0.05])
+    saliency = GivenSaliency(inputs=S, linear1=units)
+    pruner = sparsifier(network, saliency, Prices(GroupL0()))
+    s = torch.cat([S, units])
     alphas = [pruner.alpha_for(share) for share in np.linspace(0, 1, 30)]
     assert 0 < alphas[0] < s.min()  # nothing goes
     assert (np.diff(alphas) >= 0).all()
@@ -339,16 +237,119 @@ def test_alpha_for_removes_the_share_of_inputs_and_units_asked_for():
     assert pruner.alpha_for(0.5) == 0  # enough are gone
 
 
+def test_gates_close_as_inputs_go_and_images_lose_what_any_kind_loses():
+    network = find_groups(SmallConvNet((3, 4, 5), 2), (3, 4, 5))
+    gates = InputGates(("channel", "row", "column"), (3, 4, 5))
+    given = {
+        "inputs": torch.tensor([9.0, 0.0, 9.0]),
+        "image rows": torch.tensor([0.0, 8.0, 9.0, 9.0]),
+        "image columns": torch.tensor([9.0, 9.0, 9.0, 9.0, 0.0]),
+    }
+    prices = Prices(GroupL0(), "inputs")
+    pruner = sparsifier(network, GivenSaliency(**given), prices, gates)
+    assert pruner.prune(1e-3).tolist() == [0, 2]
+    assert network.inputs.size == 2
+    assert [c.size for c in gates.channels] == [3, 4]
+    expected = torch.full((3, 4, 5), 9.0)
+    expected[:, 1] = 8.0
+    expected[1] = expected[:, 0] = expected[:, :, 4] = 0.0
+    assert torch.equal(pruner.importances(), expected)
+
+
+def test_a_number_of_inputs_is_of_rows_where_only_these_may_go():
+    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
+    gates = InputGates(("row",), (3, 8, 9))
+    saliency = GivenSaliency(**{"image rows": torch.arange(8.0)})
+    pruner = sparsifier(network, saliency, Prices(GroupL0(), "inputs"), gates)
+    assert pruner.n_groups == 8
+    pruner.prune(1e-3, 3)
+    assert gates.support().any(dim=2).any(dim=0).tolist() == [*[False] * 5, *[True] * 3]
+    assert network.inputs.size == 3  # channels: all of them
+    assert (pruner.importances() > 0).equal(gates.support())
+
+
+def test_the_saliency_of_a_row_is_compared_with_its_price():
+    network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
+    gates = InputGates(("row",), (3, 8, 9))
+    prices = Prices(GroupL0(), "inputs")
+    dear = prices.group_costs(network, gates)["image rows"]
+    saliency = GivenSaliency(**{"image rows": torch.arange(1.0, 9.0)})
+    sparsifier(network, saliency, prices, gates).prune(5.5 / dear)
+    assert gates.channels[0].size == 3
+
+
+class PermutedColumns(GivenSaliency):
+    """Measures the inputs by the loss once their columns are permuted together."""
+
+    def __init__(self, network, X, y):
+        super().__init__()
+        self.module, self.X, self.y = network.module, X, y
+
+    def loss(self, X):
+        with torch.no_grad():
+            return nn.functional.mse_loss(self.module(X), self.y)
+
+    def measure_groups(self, channels, groups):
+        found = torch.zeros(int(groups.max()) + 1)
+        for group in range(len(found)):
+            X, columns = self.X.clone(), groups == group
+            X[:, columns] = X[torch.randperm(len(X))][:, columns]
+            found[group] = (self.loss(X) - self.loss(self.X)).clamp(min=0).sqrt()
+        return found
+
+    def keep(self, name, mask):
+        if name == "inputs":
+            self.X = self.X[:, mask]
+        else:
+            super().keep(name, mask)
+
+
+def test_a_saliency_may_be_measured_on_rows_with_the_module():
+    network = dense()
+    X = torch.randn(50, 6)
+    with torch.no_grad():
+        network.module.output.weight.zero_()[:, [1, 4]] = 1.0
+        y = network.module(X)
+    saliency = PermutedColumns(network, X, y)
+    groups = torch.tensor([0, 1, 2, 0, 1, 2])
+    pruner = sparsifier(network, saliency, Prices(GroupL0(), "inputs", groups))
+    pruner.prune(1e-3)
+    assert pruner.support.tolist() == [1, 4]
+    pruner.prune(1e-3)
+    assert pruner.support.tolist() == [1, 4]
+
+
 class Sorted(nn.Module):
     def forward(self, X):
         return X.sort(dim=1).values
 
 
+def couple_nothing(layer, name, x, labels):
+    """Return the labels of what is given, wrongly: sorting couples them."""
+    return x
+
+
+def test_what_changes_outputs_when_it_is_removed_stays_whole_from_then_on(monkeypatch):
+    monkeypatch.setitem(LAYER_RULES, Sorted, couple_nothing)
+    stack = nn.Sequential(nn.Linear(6, 4), Sorted(), nn.Linear(4, 2))
+    network = find_groups(stack, (6,))
+    saliency = GivenSaliency(**{"inputs": S, "0": torch.tensor([0.1, 1.0, 1.0, 1.0])})
+    pruner = sparsifier(network, saliency, Prices(GroupL0()))
+    with pytest.warns(UserWarning, match="The channels '0' are kept whole"):
+        pruner.prune(0.25)
+    (units,) = network.hidden
+    assert units.size == 4
+    assert units.pinned == "without them the outputs were others"
+    assert pruner.targets == [network.inputs]
+    assert network.inputs.size == 4
+    pruner.prune(0.45)
+    assert (network.inputs.size, units.size) == (2, 4)
+
+
 def test_what_changes_outputs_when_it_is_removed_is_restored_and_named(
     quick, planted, monkeypatch
 ):
-    rule = lambda layer, name, x, labels: x  # noqa: E731 (it does couple them)
-    monkeypatch.setitem(LAYER_RULES, Sorted, rule)
+    monkeypatch.setitem(LAYER_RULES, Sorted, couple_nothing)
     stack = nn.Sequential(nn.Linear(12, 6), Sorted(), nn.Linear(6, 2))
     with pytest.warns(UserWarning, match="The channels '0' are kept whole"):
         clf = quick(module=stack, alpha=0.2).fit(*planted)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from skjointprune import (
+    ImageInput,
     InputFeatureSelector,
     JointPruneClassifier,
     stability_selection,

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from skjointprune._data.tables import Table
-from skjointprune._pruning.schedules import Rise, Sweep
-from skjointprune._training.batches import Batches, score_table
+from skjointprune._pruning.schedules import Rise
+from skjointprune._training.batches import Batches, score_rows
 from skjointprune._training.callbacks import Prune
 from skjointprune._training.net import PruningNet, train
 from skjointprune._training.tasks import MULTICLASS
@@ -63,7 +63,7 @@ def test_weights_enter_loss_and_accuracy():
         module.bias.zero_()
     X = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     weighted = Table(X, torch.tensor([0, 0]), torch.tensor([3.0, 1.0]))
-    assert score_table(module, weighted, MULTICLASS.score) == 0.75
+    assert score_rows(module, weighted, MULTICLASS.score) == 0.75
     net = PruningNet(
         module, criterion=nn.CrossEntropyLoss, criterion__reduction="none"
     ).initialize()
@@ -110,18 +110,14 @@ class Recorder:
     n_groups = 6
 
     def __init__(self):
-        self.alphas, self.n_inputs = [], []
+        self.alphas, self.n_steps = [], 0
 
     def prune(self, alpha, n_inputs=None):
         self.alphas.append(alpha)
-        self.n_inputs.append(n_inputs)
         return torch.arange(6)
 
     def watch(self):
-        """See nothing."""
-
-    def alpha_for(self, share):
-        return share
+        self.n_steps += 1
 
 
 def run(schedule, epochs):
@@ -147,6 +143,7 @@ def run(schedule, epochs):
     ).initialize()
     train(net, data, epochs)
     assert started == [0]
+    assert recorder.n_steps == 4 * epochs
     return recorder, events
 
 
@@ -156,36 +153,3 @@ def test_a_fit_raises_the_threshold_to_alpha_within_the_phase(epochs):
     assert recorder.alphas == sorted(recorder.alphas)
     assert recorder.alphas[-1] == 0.3
     assert len(events) == len(recorder.alphas) <= min(Rise.n_events, 4 * epochs)
-
-
-def test_a_fit_lowers_the_number_of_inputs_to_what_was_asked():
-    recorder, _ = run(Rise(0.3, n_inputs=2), 100)
-    assert recorder.n_inputs == sorted(recorder.n_inputs, reverse=True)
-    assert recorder.n_inputs[0] == 6 and recorder.n_inputs[-1] == 2
-
-
-def test_a_sweep_reaches_each_given_alpha_in_turn():
-    alphas = [1e-3, 1e-2, 1e-1]
-    schedule = Sweep(alphas, 99)
-    recorder, events = run(schedule, 20)
-    assert recorder.alphas == sorted(recorder.alphas)
-    reached = [
-        alpha
-        for event, alpha in zip(events, recorder.alphas, strict=True)
-        if schedule.point_at(event) is not None
-    ]
-    assert reached == pytest.approx(alphas)
-
-
-def test_a_sweep_without_alphas_asks_for_all_shares_up_to_the_last_input():
-    schedule = Sweep(None, 4)
-    recorder, events = run(schedule, 20)
-    assert recorder.alphas == pytest.approx(np.arange(1, 21) / 20)
-    assert [
-        schedule.point_at(e) for e in events if schedule.point_at(e) is not None
-    ] == [
-        0,
-        1,
-        2,
-        3,
-    ]

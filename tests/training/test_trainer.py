@@ -11,6 +11,7 @@ from torch import nn
 from torch._dynamo import register_backend
 
 from skjointprune import JointPruneClassifier
+from skjointprune._estimators.pose import pose
 from skjointprune._utils.torch import evaluating
 
 
@@ -171,10 +172,11 @@ def test_pruning_may_begin_with_a_trained_network(quick, planted):
 def test_a_pretrained_network_is_its_own_teacher(quick, planted):
     X, y = planted
     clf = quick(distillation=0.9, pretrain_epochs=3, n_features_to_select=3)
-    data, _, network = clf._prepare(X, y, None, 0, torch.device("cpu"))
+    problem = pose(clf, X, y, None, 0, torch.device("cpu"))
+    network, rows = problem.start().network, problem.data.train
     with evaluating(network.module), torch.no_grad():
-        says = network.module(data.train[:][0])
-    torch.testing.assert_close(data.train.teacher, says)
+        outputs = network.module(rows[:][0])
+    torch.testing.assert_close(rows.teacher, outputs)
     assert set(clf.fit(X, y).history_[:, "phase"]) == {
         "pretrain",
         "sparsify",
