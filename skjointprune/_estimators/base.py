@@ -18,7 +18,7 @@ from .._data.table_inputs import TableInput
 from .._graph.groups import find_groups, let_inputs_go
 from .._graph.network import Network
 from .._graph.probes import check_outputs
-from .._graph.rules.layers import layer_rule
+from .._graph.rules.registry import layer_rule
 from .._layers.stand_ins import with_prunable_layers
 from .._pruning.gates import KINDS, prunable_inputs
 from .._pruning.schedules import Rise

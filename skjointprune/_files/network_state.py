@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data.boxes import smallest_box
-from .._graph.compact import names_of_tensors
-from .._graph.labels import get_tensor, owner
+from .._graph.tensors import get_tensor, locate_tensor, names_of_tensors
 from .._layers.affine import Affine
 from .._layers.frame import Frame
 from .._layers.scatter_inputs import PutBack
@@ -246,7 +245,7 @@ def _set_tensors_(
             trained = old is None or old.requires_grad
             tensor = nn.Parameter(tensor, requires_grad=trained)
         for name in group:
-            layer, attribute = owner(module, name)
+            layer, attribute = locate_tensor(module, name)
             setattr(layer, attribute, tensor)
 
 

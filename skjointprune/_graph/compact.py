@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .._utils.torch import full_precision
-from .labels import CONSTANT, get_tensor, owner
+from .labels import CONSTANT
 from .network import Axis, Network
 from .probes import absorbs_constants, listen
+from .tensors import get_tensor, locate_tensor, names_of_tensors
 
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -91,7 +92,7 @@ def compact_(
             kept_slots = {dim: m.nonzero().flatten() for dim, m in masks.items()}
             _cut_(network.module, names[tensor], kept_slots, optimizer)
         else:  # an attribute that says how many there are
-            layer, attribute = owner(network.module, tensor)
+            layer, attribute = locate_tensor(network.module, tensor)
             setattr(layer, attribute, int(masks[0].sum()))
 
 
@@ -119,22 +120,6 @@ def _renumber_(
                     mine = slots.clamp(min=0)
                     slots = torch.where(slots == CONSTANT, CONSTANT, number[mine])
                 axes[i] = replace(axis, slots=slots)
-
-
-def names_of_tensors(module: nn.Module) -> dict[str, list[str]]:
-    """Return all the names of each parameter and buffer: of one that is shared, many.
-
-    Modules that are used under several names are met once.
-    """
-    by_identity: dict[int, list[str]] = {}
-    for path, layer in module.named_modules():
-        held = [
-            *layer.named_parameters(path, recurse=False, remove_duplicate=False),
-            *layer.named_buffers(path, recurse=False, remove_duplicate=False),
-        ]
-        for name, tensor in held:
-            by_identity.setdefault(id(tensor), []).append(name)
-    return {name: names for names in by_identity.values() for name in names}
 
 
 def _check(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -169,7 +154,7 @@ def _fold_constants_(
     heard = listen(probe, axes, torch.zeros(2, *network.input_shape))
     for channels in thinned:
         for axis in channels.read_by:
-            layer, _ = owner(network.module, axis.tensor)
+            layer, _ = locate_tensor(network.module, axis.tensor)
             if axis not in heard or not absorbs_constants(layer):
                 continue  # those that do not absorb were found to hear nothing
             dead = axis.where(~keep[channels.name])
@@ -228,7 +213,7 @@ def _cut_(
         if optimizer is not None:
             _swap_(optimizer, old, new, cut)
     for name in names:
-        layer, attribute = owner(module, name)
+        layer, attribute = locate_tensor(module, name)
         setattr(layer, attribute, new)
 
 

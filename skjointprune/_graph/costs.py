@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from .labels import get_tensor
 from .network import Channels, Network
+from .tensors import get_tensor
 
 
 def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:

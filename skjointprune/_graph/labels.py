@@ -12,20 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .tensors import get_tensor
+
 OUTPUT = "they are the output"
 CONSTANT = -1  # the label of what is no channel: padding, a number in the code
-
-
-def owner(module: nn.Module, tensor: str) -> tuple[nn.Module, str]:
-    """Return the layer that holds a named tensor, and its name there."""
-    path, _, attribute = tensor.rpartition(".")
-    return module.get_submodule(path), attribute
-
-
-def get_tensor(module: nn.Module, tensor: str) -> Tensor:
-    """Return a parameter or buffer by its name in `state_dict`."""
-    layer, attribute = owner(module, tensor)
-    return getattr(layer, attribute)
 
 
 def varies(x: Tensor, dim: int) -> bool:

@@ -10,17 +10,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .._utils.torch import kind_of_rows
-from .labels import get_tensor, owner
 from .network import Axis, Channels, Network
-
-
-def holders(module: nn.Module) -> dict[int, list[nn.Module]]:
-    """Return the layers that have a parameter, by its id: of a shared one, several."""
-    found: dict[int, list[nn.Module]] = {}
-    for layer in module.modules():
-        for p in layer.parameters(recurse=False):
-            found.setdefault(id(p), []).append(layer)
-    return found
+from .tensors import get_tensor, layers_by_parameter, locate_tensor
 
 
 def absorbs_constants(layer: nn.Module) -> bool:
@@ -50,7 +41,7 @@ def note_what_speaks_(network: Network) -> None:
         axes = [a for c in silent for a in c.read_by + c.averaged_by]
         heard = listen(probe, axes, rows)
         if sign > 0 or all(said.isfinite().all() for said in heard.values()):
-            _note_(network, silent, heard, holders(network.module))
+            _note_(network, silent, heard, layers_by_parameter(network.module))
 
 
 def _redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
@@ -213,7 +204,7 @@ def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, 
     layers are given that is as long.
     """
     axes = list(dict.fromkeys(axes))  # one that several channels share, once
-    layers_of = holders(module)
+    layers_of = layers_by_parameter(module)
     given: dict[Axis, list[Tensor]] = {axis: [] for axis in axes}
     weights: dict[Axis, Tensor] = {}
     sizes: dict[Axis, int] = {}
@@ -226,7 +217,7 @@ def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, 
 
     hooks = []
     for axis in axes:
-        layer, attribute = owner(module, axis.tensor)
+        layer, attribute = locate_tensor(module, axis.tensor)
         held, layers = getattr(layer, attribute), [layer]
         if isinstance(held, Tensor):
             weights[axis], layers = held, layers_of[id(held)]

@@ -14,14 +14,14 @@ from .labels import (
     CountedInt,
     Labels,
     all_differ,
-    get_tensor,
-    owner,
     varies,
 )
 from .rules.arithmetic import together
-from .rules.functions import FILLED, function_name, function_rule
-from .rules.layers import PinnedParts, layer_rule
+from .rules.functions import FILLED, function_name
+from .rules.layers import PinnedParts
 from .rules.products import label_product, only_multiplies, product_at
+from .rules.registry import function_rule, layer_rule
+from .tensors import get_tensor, locate_tensor
 from .tracer import DECIDES
 
 
@@ -275,7 +275,7 @@ def _attribute(
         ]
     if len(set(long)) != 1:
         why = f"{name!r} is used by itself"
-        bare = layer_rule(owner(module, name)[0]) is None
+        bare = layer_rule(locate_tensor(module, name)[0]) is None
         if bare and isinstance(held, nn.Parameter) and _meets_no_rule(node):
             labels.without_rule.setdefault(name, why)
         for d in range(held.ndim):

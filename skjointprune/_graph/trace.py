@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._utils.torch import kind_of_rows
-from .rules.layers import layer_rule
+from .rules.registry import layer_rule
 from .tracer import ROWS, Tracer
 
 

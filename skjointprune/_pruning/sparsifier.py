@@ -25,8 +25,8 @@ from torch.optim import Optimizer
 
 from .._graph.compact import compact_, is_exact
 from .._graph.costs import macs_of_weights, saved_by_a_unit, saved_by_the_mean_unit
-from .._graph.labels import get_tensor
 from .._graph.network import Channels, Network
+from .._graph.tensors import get_tensor
 from .._utils.warn import warn_caller
 from ..penalties import Penalty
 from .gates import InputGates, prunable_inputs

@@ -100,14 +100,6 @@ FUNCTION_RULES: dict[str, Callable] = {
 }
 
 
-def function_rule(node: fx.Node) -> Callable | None:
-    """Return the rule of a function or method in a traced graph, if there is one."""
-    name = function_name(node)
-    if name is None:
-        return None
-    return FUNCTION_RULES.get(name.removesuffix("_"))  # in place or not
-
-
 def function_name(node: fx.Node) -> str | None:
     """Return the name of a method, or of a function of Python, torch or torchvision.
 

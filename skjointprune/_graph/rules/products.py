@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
 
-from ..labels import Labels, get_tensor, owner
+from ..labels import Labels
+from ..tensors import get_tensor, locate_tensor
 from .functions import function_name
 from .layers import count_sizes, multiply
 
@@ -96,7 +97,7 @@ def label_product(
     _, weight, bias, reads, of = product
     ins, out = multiply(labels, x, weight, bias, reads, of)
     labels.by_function.add(labels.canonical(weight))
-    layer, _ = owner(module, weight)
+    layer, _ = locate_tensor(module, weight)
     sizes = (ins, out) if reads else (out, ins)  # a layer reads with the second
     count_sizes(labels, layer, weight.rpartition(".")[0], *sizes)
     return labels.spread(out, of)

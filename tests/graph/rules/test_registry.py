@@ -18,7 +18,7 @@ from torch import nn
 
 from skjointprune import register_rule
 from skjointprune._graph.groups import find_groups
-from skjointprune._graph.rules.layers import REGISTERED, layer_rule
+from skjointprune._graph.rules.registry import REGISTERED, layer_rule
 
 
 class Scale(nn.Module):
@@ -193,7 +193,7 @@ def test_a_rule_can_be_called():
 
 IN_ANOTHER_PROCESS = """
 import pickle, sys
-from skjointprune._graph.rules.layers import layer_rule
+from skjointprune._graph.rules.registry import layer_rule
 layer = pickle.load(sys.stdin.buffer)
 assert "test_register_rule" not in sys.modules
 assert layer_rule(layer(3))(layer, "", "labels", None) == "labels"
