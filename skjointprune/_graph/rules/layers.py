@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torchvision.ops import StochasticDepth
 
 from ..._layers.attention import MultiheadAttention
 from ..._layers.norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
@@ -241,7 +240,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign,
          nn.Tanh, nn.Tanhshrink, nn.Threshold, nn.AlphaDropout, nn.Dropout,
          nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDropout,
-         nn.Identity, StochasticDepth),
+         nn.Identity),
         _elementwise,
     ),
     **dict.fromkeys(
@@ -256,3 +255,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     ),
     **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), _shuffle),
 }  # fmt: skip
+# Those of torchvision by their names: to import it for its classes costs seconds.
+LAYER_RULES_BY_NAME: dict[str, LayerRule] = {
+    "torchvision.ops.stochastic_depth.StochasticDepth": _elementwise,
+}

@@ -6,7 +6,7 @@ from torch import fx, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from .functions import FUNCTION_RULES, function_name
-from .layers import LAYER_RULES, LayerRule
+from .layers import LAYER_RULES, LAYER_RULES_BY_NAME, LayerRule
 
 # The attribute of a class that holds its registered rule: where the class is pickled by
 # value, as those of a notebook are for joblib's processes, the rule is pickled with it.
@@ -18,11 +18,17 @@ def layer_rule(layer: nn.Module) -> LayerRule | None:
     if is_parametrized(layer):  # its weight is computed anew each time
         return None
     for kind in type(layer).__mro__:
-        rule: LayerRule | None = vars(kind).get(REGISTERED, LAYER_RULES.get(kind))
+        rule: LayerRule | None = vars(kind).get(REGISTERED, _built_in_rule(kind))
         if rule is not None:
             inherits = getattr(kind, "forward", None) is type(layer).forward
             return rule if inherits else None
     return None
+
+
+def _built_in_rule(kind: type) -> LayerRule | None:
+    """Return the rule that the package has for a class, without its bases."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return LAYER_RULES.get(kind, LAYER_RULES_BY_NAME.get(name))
 
 
 def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
