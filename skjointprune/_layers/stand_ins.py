@@ -57,7 +57,7 @@ def with_prunable_layers(module: nn.Module) -> nn.Module:
 
 
 def _stand_in_for(layer: nn.Module) -> StandIn | None:
-    """Return what makes the stand-in for a layer of torch, if it is as torch made it."""
+    """Return what makes the stand-in for a layer, if it is as torch made it."""
     kind = type(layer)
     name = f"{kind.__module__}.{kind.__qualname__}"
     stand_in = STAND_INS.get(kind, STAND_INS_BY_NAME.get(name))
