@@ -78,8 +78,6 @@ class Labels:
     """
 
     module: nn.Module
-    shape: tuple[int, ...] = ()  # of the output of the node at work
-    node: str = ""
     bound: dict[tuple[str, int], dict[str, Bound]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     without_rule: dict[str, str] = field(default_factory=dict)  # layers, and why
@@ -114,40 +112,6 @@ class Labels:
             self.tie(rows[:, 1:], rows[:, :1])
         return rows[:, 0]
 
-    def spread(self, labels: Tensor, dim: int = 1) -> Tensor:
-        """Return labels of channels, (channels,), in the shape of the node's output."""
-        view = [1] * len(self.shape)
-        view[dim] = -1
-        return labels.view(view).expand(self.shape)
-
-    def produce(self, tensor: str, dim: int, labels: Tensor | None = None) -> Tensor:
-        """Say that slots of a parameter produce channels, new ones if not given."""
-        return self._bind(tensor, dim, "produce", labels)
-
-    def carry(self, tensor: str, dim: int, labels: Tensor) -> None:
-        """Say that slots of a tensor come along with channels."""
-        self._bind(tensor, dim, "carry", labels)
-
-    def read(self, tensor: str, dim: int, x: Tensor, of: int = 1) -> Tensor:
-        """Say that slots of a weight read a dimension `of` x; return its channels."""
-        labels = self.channels(x, of)
-        self._bind(tensor, dim, "read", labels, of)
-        return labels
-
-    def count(self, attribute: str, labels: Tensor) -> None:
-        """Say that an attribute of a layer is the number of channels."""
-        self._bind(attribute, 0, "count", labels)
-
-    def average(self, attribute: str, x: Tensor, of: int = -1) -> Tensor:
-        """Say that a layer takes means over a dimension `of` x; return its channels.
-
-        Those that go must be zero there, and the means be as with them. The attribute
-        is the number of channels that are left.
-        """
-        labels = self.channels(x, of)
-        self._bind(attribute, 0, "average", labels, of)
-        return labels
-
     def canonical(self, tensor: str) -> str:
         """Return the first name of a tensor that has several."""
         return self._canonical.get(tensor, tensor)
@@ -156,9 +120,10 @@ class Labels:
         """Tell whether there is a parameter or buffer of this name."""
         return tensor in self._canonical
 
-    def _bind(
+    def bind(
         self, tensor: str, dim: int, role: str, labels: Tensor | None, of: int = 1
     ) -> Tensor:
+        """Say what slots of a tensor are to channels, new ones if not given."""
         tensor = self.canonical(tensor)
         there = self.bound.setdefault((tensor, dim), {})
         for before in there.values():  # the same slots, the same channels
@@ -251,43 +216,9 @@ class Labels:
         roles = (b for there in self.bound.values() for b in there.values())
         return any(b.role == "produce" and own == set(b.labels.tolist()) for b in roles)
 
-    def pinned(self, why: str) -> Tensor:
-        """Return labels, in the shape of the node's output, that are kept whole."""
-        label = self.fresh(1)
-        self.pin(label, why)
-        return label[0].expand(self.shape)
-
     def leave(self, x: Tensor) -> None:
         """Say that these are the outputs."""
         self._outputs = self.members(x)
-
-    def made(self, given: Any = (), alike: bool = True) -> Tensor:
-        """Return labels of what the code makes out of nothing, given sizes.
-
-        What is `alike` everywhere, and as long as there are channels because the code
-        asks for their number, is of these channels.
-        """
-        sizes: Any = ()
-        if alike:
-            sizes = next((s for s in (given, *given) if self._is_shape(s)), ())
-        counted = [
-            (d, *n.of[0])
-            for d, n in enumerate(sizes)
-            if isinstance(n, Counted) and len(n.of) == 1 and not n.computed
-        ]
-        if len(counted) == 1:
-            more = [] if sizes is given else [g for g in given if g is not sizes]
-            self.pin(more, f"their number is part of what {self.node!r} computes")
-            ((dim, x, along),) = counted
-            return self.spread(self.channels(x, along), dim)
-        self.pin(given, f"their number is a size at {self.node!r}")
-        per_row = self.shape[1:] or self.shape
-        if torch.Size(per_row).numel() == 1:  # it fits whatever it meets
-            return torch.full(self.shape, CONSTANT)
-        return self.pinned(f"the size of {self.node!r} does not follow them")
-
-    def _is_shape(self, sizes: Any) -> bool:
-        return isinstance(sizes, tuple | list) and tuple(sizes) == self.shape
 
     def why(self) -> dict[int, str]:
         """Return the reason of each root that is pinned."""

@@ -2,6 +2,8 @@
 
 import inspect
 import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,10 +19,11 @@ from .labels import (
     varies,
 )
 from .rules.arithmetic import together
+from .rules.context import RuleContext, filled, kept_whole
 from .rules.functions import FILLED, function_name
 from .rules.layers import PinnedParts
 from .rules.products import label_product, only_multiplies, product_at
-from .rules.registry import function_rule, layer_rule
+from .rules.registry import function_rule, layer_rule, registered_rule
 from .tensors import get_tensor, locate_tensor
 from .tracer import DECIDES
 
@@ -42,7 +45,7 @@ def walk(
         positions[weight] = positions.get(weight, 0) + times
 
     for node in graph.nodes:
-        labels.shape, labels.node = node.meta.get("shape", ()), node.name
+        context = _context_at(node, labels)
         product = product_at(module, node)
         # with its first user, when more is known
         if node.op == "get_attr" or only_multiplies(module, node):
@@ -52,7 +55,7 @@ def walk(
         elif node.op == "placeholder":
             out = node.meta["value"]  # its default
         elif product is not None and isinstance(at[product.given], Tensor):
-            out = label_product(product, module, at[product.given], labels)
+            out = label_product(product, module, at[product.given], context)
             used(product.weight, out.numel() // 2 // out.shape[product.of])
         else:
             args, kwargs = _given(module, node, labels, at)
@@ -60,19 +63,14 @@ def walk(
                 labels.leave(args[0])
                 break
             if node.op == "call_module":
-                out = _call_layer(module, node, args, kwargs, labels)
+                out = _call_layer(module, node, args, kwargs, context)
                 for weight, times in _uses(module, node).items():
                     used(weight, times)
             else:
-                out = _call(node, args, dict(kwargs), labels)
+                out = _call(node, args, dict(kwargs), context)
         if isinstance(out, PinnedParts) and "shape" in node.meta:
-            out = out.label[0].expand(labels.shape)
-        if isinstance(out, Tensor) and tuple(out.shape) != labels.shape:
-            raise ValueError(
-                f"The rule for {node.target} returned labels of shape "
-                f"{tuple(out.shape)} for an output of shape {labels.shape}. Let it "
-                "return one label for each number of the output."
-            )
+            out = out.label[0].expand(context.shape)
+        _check_labels(node, out, context.shape)
         at[node] = out
         if DECIDES in node.meta or node.target is torch._assert:
             why = f"the code decides by their number at {node.name!r}"
@@ -80,16 +78,37 @@ def walk(
     return inputs, positions
 
 
+def _context_at(node: fx.Node, labels: Labels) -> RuleContext:
+    return RuleContext(labels, node.name, node.meta.get("shape", ()))
+
+
+def _check_labels(node: fx.Node, out: Any, shape: tuple[int, ...]) -> None:
+    """Refuse what a rule returns if it is not one label for each number."""
+    if isinstance(out, Tensor):
+        if tuple(out.shape) == shape:
+            return
+        returned = f"labels of shape {tuple(out.shape)}"
+    elif "shape" in node.meta and node.op != "placeholder":
+        returned = type(out).__name__
+    else:
+        return
+    raise ValueError(
+        f"The rule for {_name_of(node)} returned {returned} for an output of shape "
+        f"{shape}. Let it return one label for each number of the output."
+    )
+
+
+def _name_of(node: fx.Node) -> str:
+    return str(getattr(node.target, "__name__", node.target))
+
+
 def _given(
     module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
 ) -> tuple[Any, Any]:
     """Return what a node is given, labels for tensors; label those of the module."""
-    own = labels.shape, labels.node
     for held in node.all_input_nodes:
         if held.op == "get_attr" and held not in at:
-            labels.shape, labels.node = held.meta.get("shape", ()), held.name
-            at[held] = _attribute(module, held, labels, at)
-    labels.shape, labels.node = own
+            at[held] = _attribute(module, held, _context_at(held, labels), at)
     return fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
 
 
@@ -110,7 +129,7 @@ def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
 
 
 def _call_layer(
-    module: nn.Module, node: fx.Node, args: Any, kwargs: Any, labels: Labels
+    module: nn.Module, node: fx.Node, args: Any, kwargs: Any, context: RuleContext
 ) -> Any:
     """Apply the rule of a layer."""
     name = str(node.target)
@@ -122,23 +141,33 @@ def _call_layer(
     hooked = layer._forward_pre_hooks or layer._forward_hooks  # do what they like
     rule = layer_rule(layer)
     if rule is not None and args and plain and not hooked:
-        try:
-            out = rule(layer, name, args[0] if len(args) == 1 else args, labels)
-        except Exception as error:
-            raise ValueError(
-                f"The rule for {type(layer).__name__} {name!r} raises "
-                f"{type(error).__name__}: {error}. Correct it (docs/add-a-layer.md "
-                "says what a rule may do), or register one that returns NotImplemented."
-            ) from error
+        x = args[0] if len(args) == 1 else args
+        with _blaming_the_rule_for(f"{type(layer).__name__} {name!r}"):
+            out = rule(layer, name, x, context)
         if out is not NotImplemented:
             return out
     what = f"{type(layer).__name__} {name!r}" + " with hooks" * bool(hooked)
     if any(True for _ in layer.parameters()):
-        labels.without_rule[name] = f"there is no rule for {what}"
-    return _no_rule(labels, [args, kwargs], what)
+        context.labels.without_rule[name] = f"there is no rule for {what}"
+    return _no_rule(context, [args, kwargs], what)
 
 
-def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> Any:
+@contextmanager
+def _blaming_the_rule_for(what: str) -> Iterator[None]:
+    """Name what a rule is for where it raises."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"The rule for {what} raises {type(error).__name__}: {error}. Correct it "
+            "(docs/add-a-layer.md says what a rule may do), or register one that "
+            "returns NotImplemented."
+        ) from error
+
+
+def _call(
+    node: fx.Node, args: Any, kwargs: dict[str, Any], context: RuleContext
+) -> Any:
     """Apply the rule of a function or method, or compute where no channel is met."""
     if not args and "input" in kwargs:
         args = (kwargs.pop("input"),)
@@ -153,26 +182,34 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
         numbers = [a for a in flat if isinstance(a, Counted)]
         if "shape" in node.meta:
             alike = function_name(node) in FILLED
-            return labels.made([*args, *kwargs.values()], alike)
+            return filled(context, [*args, *kwargs.values()], alike)
         of = [of for n in numbers for of in n.of]
         return _number(node.meta["value"], of, computed=True)
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])
     if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
         return _answer(x, args, kwargs, node)
-    rule = function_rule(node)
+    what = f"{_name_of(node)} at {node.name!r}"
     out = NotImplemented
-    if rule is not None and not any(isinstance(a, PinnedParts) for a in flat):
-        try:
-            inspect.signature(rule).bind(labels, *args, **kwargs)
-        except TypeError:
-            pass
+    if not any(isinstance(a, PinnedParts) for a in flat):
+        registered = registered_rule(node)
+        if registered is not None:
+            with _blaming_the_rule_for(what):
+                out = registered(context, *args, **kwargs)
         else:
-            out = rule(labels, *args, **kwargs)
-    if out is NotImplemented:
-        name = getattr(node.target, "__name__", node.target)
-        return _no_rule(labels, flat, f"{name} at {node.name!r}")
-    return out
+            out = _apply(function_rule(node), context, *args, **kwargs)
+    return _no_rule(context, flat, what) if out is NotImplemented else out
+
+
+def _apply(rule: Callable | None, *args: Any, **kwargs: Any) -> Any:
+    """Apply a rule, if there is one and it takes the arguments of the call."""
+    if rule is None:
+        return NotImplemented
+    try:
+        inspect.signature(rule).bind(*args, **kwargs)
+    except TypeError:
+        return NotImplemented
+    return rule(*args, **kwargs)
 
 
 def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
@@ -226,11 +263,11 @@ def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) ->
     return number
 
 
-def _no_rule(labels: Labels, given: Any, what: str) -> PinnedParts:
+def _no_rule(context: RuleContext, given: Any, what: str) -> PinnedParts:
     why = f"there is no rule for {what}"
-    labels.pin(given, why)
-    label = labels.fresh(1)
-    labels.pin(label, why)
+    context.pin(given, why)
+    label = context.labels.fresh(1)
+    context.pin(label, why)
     return PinnedParts(label)
 
 
@@ -254,18 +291,18 @@ def _meets_no_rule(node: fx.Node) -> bool:
 
 
 def _attribute(
-    module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
+    module: nn.Module, node: fx.Node, context: RuleContext, at: dict[fx.Node, Any]
 ) -> Tensor:
     """Label a tensor that the code uses by itself."""
-    name = str(node.target)
+    name, labels = str(node.target), context.labels
     if all(_is_question(user) for user in node.users):
-        return labels.pinned(f"{name!r} is asked for its size or type")
+        return kept_whole(context, f"{name!r} is asked for its size or type")
     held = get_tensor(module, name)
     long = [d for d, n in enumerate(held.shape) if n > 1]
     if not long:
         return torch.full(held.shape, CONSTANT)
     if not labels.has(name):
-        return labels.pinned("the code makes a tensor of their size")
+        return kept_whole(context, "the code makes a tensor of their size")
     if len(long) > 1:  # at many positions: of channels where what it meets is
         long = [
             d
@@ -280,12 +317,12 @@ def _attribute(
             labels.without_rule.setdefault(name, why)
         for d in range(held.ndim):
             whole = labels.fresh(held.shape[d])
-            labels.pin(whole, why)
-            labels.carry(name, d, whole)
-        return labels.pinned(why)
+            context.pin(whole, why)
+            context.carry(name, d, whole)
+        return kept_whole(context, why)
     v = labels.fresh(held.shape[long[0]])
     if isinstance(held, nn.Parameter):
-        v = labels.produce(name, long[0], v)
+        v = context.produce(name, long[0], v)
     else:
-        labels.carry(name, long[0], v)
-    return labels.spread(v, long[0])
+        context.carry(name, long[0], v)
+    return context.spread(v, long[0])

@@ -19,6 +19,7 @@ from torch.fx.proxy import Attribute, TraceError
 
 from .._utils.torch import kind_of_rows
 from .rules.functions import FILLED
+from .rules.registry import registered_functions
 
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
 ROWS = 2  # how many rows the graph is run on
@@ -68,7 +69,7 @@ class Tracer(fx.Tracer):
             for held in (vars(layer), layer._buffers)
         ]
         try:
-            with _sizes_one_by_one():
+            with _sizes_one_by_one(), _registered_functions_whole(root):
                 graph = super().trace(root, concrete_args)
         finally:
             assigned = _restore_(layers)
@@ -197,9 +198,7 @@ def _sizes_one_by_one() -> Iterator[None]:
     def packed(make: Callable) -> Callable:
         @wraps(make)
         def of_sizes(*sizes, **options):
-            flat: list[Any] = []
-            fx.node.map_aggregate(sizes, flat.append)
-            tracer = next((a.tracer for a in flat if isinstance(a, _Proxy)), None)
+            tracer = _tracer_of(sizes)
             if tracer is None:
                 return make(*sizes, **options)
             first = sizes[0]
@@ -218,6 +217,50 @@ def _sizes_one_by_one() -> Iterator[None]:
     finally:
         for name, make in there.items():
             setattr(torch, name, make)
+
+
+def _tracer_of(given: Any) -> "Tracer | None":
+    """Return the tracer of the proxies that a function is given, if there are any."""
+    flat: list[Any] = []
+    fx.node.map_aggregate(given, flat.append)
+    return next((a.tracer for a in flat if isinstance(a, _Proxy)), None)
+
+
+@contextmanager
+def _registered_functions_whole(root: nn.Module) -> Iterator[None]:
+    """Let each function that has a registered rule be one node of the graph.
+
+    It is replaced where code finds it by a name: in its own module, and in those that
+    define the forward of a layer. Functions of torch stay whole by themselves.
+    """
+
+    def as_a_node(function: Callable) -> Callable:
+        @wraps(function)
+        def node_of(*args, **kwargs):
+            tracer = _tracer_of((args, kwargs))
+            if tracer is None:
+                return function(*args, **kwargs)
+            return tracer.create_proxy("call_function", function, args, kwargs)
+
+        return node_of
+
+    forwards = [getattr(type(layer), "forward", None) for layer in root.modules()]
+    scopes = [getattr(forward, "__globals__", {}) for forward in forwards]
+    functions = {id(f): f for f in registered_functions(scopes)}
+    scopes += [f.__globals__ for f in functions.values()]
+    found = [
+        (scope, name, value)
+        for scope in {id(scope): scope for scope in scopes}.values()
+        for name, value in scope.items()
+        if id(value) in functions
+    ]
+    try:
+        for scope, name, function in found:
+            scope[name] = as_a_node(function)
+        yield
+    finally:
+        for scope, name, function in found:
+            scope[name] = function
 
 
 class _Run:

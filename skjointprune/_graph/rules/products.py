@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
 
-from ..labels import Labels
 from ..tensors import get_tensor, locate_tensor
+from .context import RuleContext
 from .functions import function_name
 from .layers import count_sizes, multiply
+from .registry import registered_rule
 
 # The dimension of a weight that reads, and that of what is read.
 READS = {
@@ -39,7 +40,7 @@ class Product(NamedTuple):
 def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     """Return the product that a node is, if it is one by parameters of the module."""
     name = function_name(node)
-    if name not in READS:
+    if name not in READS or registered_rule(node) is not None:
         return None
     given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
     others = ("other", "mat2")
@@ -91,13 +92,13 @@ def _parameter(module: nn.Module, node: Any) -> str | None:
 
 
 def label_product(
-    product: Product, module: nn.Module, x: Tensor, labels: Labels
+    product: Product, module: nn.Module, x: Tensor, context: RuleContext
 ) -> Tensor:
     """Do as the rule of a layer does; return the labels of what is made."""
     _, weight, bias, reads, of = product
-    ins, out = multiply(labels, x, weight, bias, reads, of)
-    labels.by_function.add(labels.canonical(weight))
+    ins, out = multiply(context, x, weight, bias, reads, of)
+    context.labels.by_function.add(context.labels.canonical(weight))
     layer, _ = locate_tensor(module, weight)
     sizes = (ins, out) if reads else (out, ins)  # a layer reads with the second
-    count_sizes(labels, layer, weight.rpartition(".")[0], *sizes)
-    return labels.spread(out, of)
+    count_sizes(context, layer, weight.rpartition(".")[0], *sizes)
+    return context.spread(out, of)

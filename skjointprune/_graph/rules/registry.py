@@ -1,16 +1,77 @@
 """Rules of layers and functions: which one each has, and how to register another."""
 
+import inspect
 from collections.abc import Callable
+from types import FunctionType
+from typing import Any, Self
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from .functions import FUNCTION_RULES, function_name
 from .layers import LAYER_RULES, LAYER_RULES_BY_NAME, LayerRule
 
-# The attribute of a class that holds its registered rule: where the class is pickled by
-# value, as those of a notebook are for joblib's processes, the rule is pickled with it.
-REGISTERED = "_skjointprune_rule"
+FunctionRule = Callable[..., Any]
+
+
+class RuleHandle:
+    """What `register_rule` returns: it takes the rule back.
+
+    As a context manager it does so at the end of the block.
+    """
+
+    def __init__(self, layer_or_function: Any, rule: Callable):
+        self.layer_or_function, self.rule = layer_or_function, rule
+
+    def remove(self) -> None:
+        """Take the rule back: the one that was there before holds again."""
+        handles = _handles(self.layer_or_function)
+        _keep_handles(self.layer_or_function, [h for h in handles if h is not self])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+# The handles of each class or function, the last of which has the rule that holds. What
+# a notebook defines is pickled by value for joblib's processes, so that its handles
+# are an attribute: they go with it.
+_HANDLES: dict[Any, list[RuleHandle]] = {}
+ATTRIBUTE = "_skjointprune_rules"
+
+
+def _handles(layer_or_function: Any) -> list[RuleHandle]:
+    found = _HANDLES.get(layer_or_function)
+    if found is None:  # not those of a class that it inherits from
+        found = getattr(layer_or_function, "__dict__", {}).get(ATTRIBUTE, [])
+    return found
+
+
+def _registered_rule(layer_or_function: Any) -> Callable | None:
+    handles = _handles(layer_or_function)
+    return handles[-1].rule if handles else None
+
+
+def _keep_handles(layer_or_function: Any, handles: list[RuleHandle]) -> None:
+    if _is_pickled_by_value(layer_or_function):
+        if handles:
+            setattr(layer_or_function, ATTRIBUTE, handles)
+        elif ATTRIBUTE in vars(layer_or_function):
+            delattr(layer_or_function, ATTRIBUTE)
+    elif handles:
+        _HANDLES[layer_or_function] = handles
+    else:
+        _HANDLES.pop(layer_or_function, None)
+
+
+def _is_pickled_by_value(layer_or_function: Any) -> bool:
+    """Tell whether no other process can import a class or function of Python."""
+    if not isinstance(layer_or_function, type | FunctionType):
+        return False
+    of_main = layer_or_function.__module__ == "__main__"
+    return of_main or "<locals>" in layer_or_function.__qualname__
 
 
 def layer_rule(layer: nn.Module) -> LayerRule | None:
@@ -18,43 +79,81 @@ def layer_rule(layer: nn.Module) -> LayerRule | None:
     if is_parametrized(layer):  # its weight is computed anew each time
         return None
     for kind in type(layer).__mro__:
-        rule: LayerRule | None = vars(kind).get(REGISTERED, _built_in_rule(kind))
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        built_in = LAYER_RULES.get(kind, LAYER_RULES_BY_NAME.get(name))
+        rule = _registered_rule(kind) or built_in
         if rule is not None:
             inherits = getattr(kind, "forward", None) is type(layer).forward
             return rule if inherits else None
     return None
 
 
-def _built_in_rule(kind: type) -> LayerRule | None:
-    """Return the rule that the package has for a class, without its bases."""
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    return LAYER_RULES.get(kind, LAYER_RULES_BY_NAME.get(name))
+def function_rule(node: fx.Node) -> FunctionRule | None:
+    """Return the rule of a function or method in a traced graph, if there is one."""
+    name = (function_name(node) or "").removesuffix("_")  # in place or not
+    return registered_rule(node) or FUNCTION_RULES.get(name)
 
 
-def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
-    """Tell how the channels of a kind of layer hang together.
+def registered_rule(node: fx.Node) -> FunctionRule | None:
+    """Return the rule that was registered for a function or method in a graph."""
+    function: Any = node.target
+    if node.op == "call_method":
+        function = getattr(Tensor, function, None)
+    elif node.op != "call_function":
+        return None
+    return _registered_rule(function)
+
+
+def registered_functions(scopes: list[dict[str, Any]]) -> list[FunctionType]:
+    """Return functions of Python that have a registered rule, without those of torch.
+
+    What a notebook defines is known where it is among the values of some scopes.
+    """
+    values = [value for scope in scopes for value in scope.values()]
+    found = [
+        value
+        for value in (*_HANDLES, *values)
+        if isinstance(value, FunctionType) and _handles(value)
+    ]
+    return [f for f in found if (f.__module__ or "").partition(".")[0] != "torch"]
+
+
+def register_rule(
+    layer_or_function: type[nn.Module] | Callable, rule: LayerRule | FunctionRule
+) -> RuleHandle:
+    """Tell how the channels of a kind of layer, or of a function, hang together.
 
     Parameters
     ----------
-    layer : subclass of nn.Module
-        Treated as one piece from now on, with subclasses that inherit its forward; a
-        rule there was is replaced.
+    layer_or_function : subclass of nn.Module, or function
+        Treated as one piece from now on: a layer with subclasses that inherit its
+        forward, a function as it is called in the code (`torch.cumsum`, or
+        `torch.Tensor.cumsum` for the method, or one of your own). A rule there was is
+        replaced.
     rule : callable
-        Given a layer, its name in the network, the labels of its input (int64, in
-        the input's shape, batch first; a tuple of these where it is called on
-        several) and the `Labels` to speak to, returns the labels of its output; or
-        NotImplemented, to keep whole what is around.
+        For a layer it is given the layer, its name in the network, the labels of its
+        input (int64, in the input's shape, batch first; a tuple of these where it is
+        called on several) and a context to say more in. For a function it is given
+        the context, and then the arguments of the function, with labels in place of
+        tensors. It returns the labels of the output; or NotImplemented, to keep
+        whole what is around.
+
+    Returns
+    -------
+    RuleHandle
+        Its `remove()` takes the rule back, so that the one before holds again; as a
+        context manager it does so at the end of the block.
 
     Raises
     ------
     TypeError
-        If `layer` is not a class of module, or `rule` cannot be called.
+        If `layer_or_function` is neither, or `rule` does not take these arguments.
 
     Notes
     -----
-    Other processes (``n_jobs=2``) know the rule of a class that a notebook, or the
-    script that runs, defines. That of a class that they import is to be registered
-    where they import it.
+    Other processes (``n_jobs=2``) know the rule of a class or function that a
+    notebook, or the script that runs, defines. That of one that they import is to be
+    registered where they import it.
 
     Examples
     --------
@@ -68,27 +167,46 @@ def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
     ...
     ...     def forward(self, x):
     ...         return x * self.factor
-    >>> def rule(layer, name, x, labels):
-    ...     labels.produce(f"{name}.factor", 0, labels.channels(x, -1))
+    >>> def rule(layer, name, x, context):
+    ...     context.produce(f"{name}.factor", 0, context.channels(x, -1))
     ...     return x
-    >>> register_rule(Scale, rule)
+    >>> handle = register_rule(Scale, rule)
+    >>> handle.remove()
     """
-    if not (isinstance(layer, type) and issubclass(layer, nn.Module)):
+    is_layer = _is_class_of_module(layer_or_function)
+    if not is_layer and not _is_function(layer_or_function):
         raise TypeError(
-            f"`layer` must be a class of torch.nn.Module. Got {layer!r}; pass the "
-            "class, not an instance."
+            "`layer_or_function` must be a class of torch.nn.Module, or a function. "
+            f"Got {layer_or_function!r}; pass the class, not an instance."
         )
-    if not callable(rule):
+    arguments = ["layer", "name", "x", "context"] if is_layer else ["context"]
+    if not _takes(rule, arguments, all_told=is_layer):
+        more = "" if is_layer else ", and the function's arguments"
         raise TypeError(
-            f"`rule` must be a function of (layer, name, x, labels). Got {rule!r}; "
-            "see docs/add-a-layer.md."
+            f"`rule` must be a function of ({', '.join(arguments)}{more}). "
+            f"Got {rule!r}; see docs/add-a-layer.md."
         )
-    setattr(layer, REGISTERED, rule)
+    handle = RuleHandle(layer_or_function, rule)
+    _keep_handles(layer_or_function, [*_handles(layer_or_function), handle])
+    return handle
 
 
-def function_rule(node: fx.Node) -> Callable | None:
-    """Return the rule of a function or method in a traced graph, if there is one."""
-    name = function_name(node)
-    if name is None:
-        return None
-    return FUNCTION_RULES.get(name.removesuffix("_"))  # in place or not
+def _is_class_of_module(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, nn.Module)
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type | nn.Module)
+
+
+def _takes(rule: Any, arguments: list[str], all_told: bool) -> bool:
+    """Tell whether a rule takes some arguments, all of its own or the first ones."""
+    try:
+        signature = inspect.signature(rule)
+        bind = signature.bind if all_told else signature.bind_partial
+        bind(*arguments)
+    except ValueError:  # a function in C does not tell what it takes
+        return True
+    except TypeError:  # takes others, or cannot be called
+        return False
+    return True
