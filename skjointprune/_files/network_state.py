@@ -17,8 +17,8 @@ from .._data.boxes import smallest_box
 from .._graph.tensors import get_tensor, locate_tensor, names_of_tensors
 from .._layers.affine import Affine
 from .._layers.frame import Frame
-from .._layers.scatter_inputs import PutBack
-from .._layers.wrap import put_around
+from .._layers.scatter_inputs import ScatterInputs
+from .._layers.wrap import wrap
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
 from .json_values import is_known
@@ -93,7 +93,7 @@ def rebuild_network(
     _set_numbers_(module, description["numbers"])
     for place in description["scaled"]:
         own = {k: tensors[f"{place}.{k}"] for k in AROUND[place]}
-        module = put_around(module, place, _layer_of(estimator, own))
+        module = wrap(module, place, _layer_of(estimator, own))
     module.eval()
     expected = tensors["check"]
     with _blaming(estimator.module):
@@ -168,9 +168,8 @@ def _unwrap(module: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
     found: list[tuple[str, nn.Module]] = []
     while isinstance(module, nn.Sequential):
         children = dict(module.named_children())
-        around = [
-            n for n, c in children.items() if isinstance(c, Affine | Frame | PutBack)
-        ]
+        added = Affine | Frame | ScatterInputs
+        around = [n for n, c in children.items() if isinstance(c, added)]
         if not around:
             break
         found.append((around[0], children[around[0]]))
@@ -184,7 +183,7 @@ def _layer_of(estimator, tensors: dict[str, Tensor]) -> nn.Module:
         return Affine(**tensors)
     if "rows" in tensors:
         return Frame(**tensors)
-    layer = PutBack(estimator.n_features_in_)
+    layer = ScatterInputs(estimator.n_features_in_)
     layer.weight, layer.places = nn.Parameter(tensors["weight"]), tensors["places"]
     return layer
 

@@ -1,4 +1,4 @@
-"""Send labels through the graph of a module, by the rules of layers and functions."""
+"""Propagation of labels through a graph, by the rules of layers and functions."""
 
 import inspect
 import operator
@@ -18,7 +18,7 @@ from .labels import (
     all_differ,
     varies,
 )
-from .rules.arithmetic import together
+from .rules.arithmetic import elementwise
 from .rules.context import RuleContext, filled, kept_whole
 from .rules.functions import FILLED, function_name
 from .rules.layers import PinnedParts
@@ -28,26 +28,26 @@ from .tensors import get_tensor, locate_tensor
 from .tracer import DECIDES
 
 
-def walk(
+def propagate_labels(
     module: nn.Module, graph: fx.Graph, labels: Labels, shape: tuple[int, ...]
 ) -> tuple[Tensor, dict[str, int]]:
     """Send labels through the graph.
 
-    Returns those of the inputs, and how often a row uses each weight.
+    Returns the labels of the inputs, and how often a row uses each weight.
     """
     at: dict[fx.Node, Any] = {}
     positions: dict[str, int] = {}
     inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
     rows, *_ = graph.find_nodes(op="placeholder")
 
-    def used(weight: str, times: int) -> None:
+    def count_uses(weight: str, times: int) -> None:
         weight = labels.canonical(weight)
         positions[weight] = positions.get(weight, 0) + times
 
     for node in graph.nodes:
         context = _context_at(node, labels)
         product = product_at(module, node)
-        # with its first user, when more is known
+        # labelled with its first user, when more is known
         if node.op == "get_attr" or only_multiplies(module, node):
             continue
         if node is rows:
@@ -56,16 +56,16 @@ def walk(
             out = node.meta["value"]  # its default
         elif product is not None and isinstance(at[product.given], Tensor):
             out = label_product(product, module, at[product.given], context)
-            used(product.weight, out.numel() // 2 // out.shape[product.of])
+            count_uses(product.weight, out.numel() // 2 // out.shape[product.of])
         else:
             args, kwargs = _given(module, node, labels, at)
             if node.op == "output":
-                labels.leave(args[0])
+                labels.set_outputs(args[0])
                 break
             if node.op == "call_module":
                 out = _call_layer(module, node, args, kwargs, context)
                 for weight, times in _uses(module, node).items():
-                    used(weight, times)
+                    count_uses(weight, times)
             else:
                 out = _call(node, args, dict(kwargs), context)
         if isinstance(out, PinnedParts) and "shape" in node.meta:
@@ -105,15 +105,18 @@ def _name_of(node: fx.Node) -> str:
 def _given(
     module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
 ) -> tuple[Any, Any]:
-    """Return what a node is given, labels for tensors; label those of the module."""
+    """Return the arguments of a node, with labels for tensors.
+
+    Tensors of the module are labelled where they are met first.
+    """
     for held in node.all_input_nodes:
         if held.op == "get_attr" and held not in at:
-            at[held] = _attribute(module, held, _context_at(held, labels), at)
+            at[held] = _label_attribute(module, held, _context_at(held, labels), at)
     return fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
 
 
 def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
-    """Return at how many positions of a row a layer uses each of its weights."""
+    """Return how often a layer uses each of its weights for one row."""
     layer = module.get_submodule(str(node.target))
     weight = getattr(layer, "weight", None)
     if isinstance(layer, nn.Embedding) or not isinstance(weight, Tensor):
@@ -138,7 +141,7 @@ def _call_layer(
         args, kwargs = tuple(kwargs.values()), {}
     plain = all(isinstance(a, Tensor) for a in args)
     plain &= not any(isinstance(a, Tensor | PinnedParts) for a in kwargs.values())
-    hooked = layer._forward_pre_hooks or layer._forward_hooks  # do what they like
+    hooked = layer._forward_pre_hooks or layer._forward_hooks  # may do anything
     rule = layer_rule(layer)
     if rule is not None and args and plain and not hooked:
         x = args[0] if len(args) == 1 else args
@@ -154,7 +157,7 @@ def _call_layer(
 
 @contextmanager
 def _blaming_the_rule_for(what: str) -> Iterator[None]:
-    """Name what a rule is for where it raises."""
+    """Raise an error that names the layer or function whose rule fails."""
     try:
         yield
     except Exception as error:
@@ -168,7 +171,7 @@ def _blaming_the_rule_for(what: str) -> Iterator[None]:
 def _call(
     node: fx.Node, args: Any, kwargs: dict[str, Any], context: RuleContext
 ) -> Any:
-    """Apply the rule of a function or method, or compute where no channel is met."""
+    """Apply the rule of a function or method, or compute where it is given numbers."""
     if not args and "input" in kwargs:
         args = (kwargs.pop("input"),)
     flat: list[Any] = []
@@ -213,17 +216,17 @@ def _apply(rule: Callable | None, *args: Any, **kwargs: Any) -> Any:
 
 
 def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
-    """Return the numbers of channels that a number, or an answer, comes of."""
+    """Return the numbers of channels that a number, or a decision, is computed from."""
     found, todo, seen = [], [node], set()
     while todo:
-        seen.add(of := todo.pop())
-        value = at.get(of)  # of all but what a product multiplies by
+        seen.add(source := todo.pop())
+        value = at.get(source)  # a transposed weight, for example, has none
         values = value if isinstance(value, tuple | list) else [value]
         numbers = [v for v in values if isinstance(v, Counted)]
         found += numbers
-        # a size that is taken from several comes of none of the others
-        if not numbers and of.target is not operator.getitem:
-            todo += [n for n in of.all_input_nodes if n not in seen]
+        # one size of a shape is computed from no other of its sizes
+        if not numbers and source.target is not operator.getitem:
+            todo += [n for n in source.all_input_nodes if n not in seen]
     return found
 
 
@@ -231,13 +234,13 @@ QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_dev
 
 
 def _is_question(node: fx.Node) -> bool:
-    """Tell whether a node asks for something other than numbers of a tensor."""
+    """Tell whether a node asks a tensor for its size, type or device."""
     asks = node.target is getattr or node.target in QUESTIONS
     return asks and "value" in node.meta
 
 
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
-    """Return a size, a type or a device, and mark what comes of how many there are."""
+    """Return a size, a type or a device; sizes are marked as numbers of channels."""
     value = node.meta["value"]
     along = [[(x, d)] if varies(x, d) else [] for d in range(x.ndim)]
     if isinstance(value, torch.Size):
@@ -250,7 +253,7 @@ def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
 
 
 def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) -> Any:
-    """Mark a number, or several, if it comes of how many channels there are."""
+    """Mark a number, or each of several, as computed from numbers of channels."""
     if not of or isinstance(value, bool | Counted):
         return value
     if isinstance(value, tuple):
@@ -271,26 +274,29 @@ def _no_rule(context: RuleContext, given: Any, what: str) -> PinnedParts:
     return PinnedParts(label)
 
 
-def _met(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
-    """Return labels of what a tensor meets elementwise."""
-    users = [u for u in node.users if function_rule(u) is together]
+def _elementwise_partners(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
+    """Return labels of what a tensor is added to, multiplied by or compared with."""
+    users = [u for u in node.users if function_rule(u) is elementwise]
     found = [at.get(n) for user in users for n in user.all_input_nodes]
     return [x for x in found if isinstance(x, Tensor)]
 
 
-def _meets_no_rule(node: fx.Node) -> bool:
-    """Tell whether torch does with a tensor, or what comes of it, what has no rule."""
+def _is_used_without_rule(node: fx.Node) -> bool:
+    """Tell whether a function of torch without a rule uses a tensor.
+
+    Or uses what is computed from this tensor alone.
+    """
     for user in node.users:
         home = getattr(user.target, "__module__", None) or "torch"
         of_torch = user.op != "call_module" and home.partition(".")[0] == "torch"
         if of_torch and function_rule(user) is None:
             return True
-        if user.all_input_nodes == [node] and _meets_no_rule(user):
+        if user.all_input_nodes == [node] and _is_used_without_rule(user):
             return True
     return False
 
 
-def _attribute(
+def _label_attribute(
     module: nn.Module, node: fx.Node, context: RuleContext, at: dict[fx.Node, Any]
 ) -> Tensor:
     """Label a tensor that the code uses by itself."""
@@ -303,17 +309,17 @@ def _attribute(
         return torch.full(held.shape, CONSTANT)
     if not labels.has(name):
         return kept_whole(context, "the code makes a tensor of their size")
-    if len(long) > 1:  # at many positions: of channels where what it meets is
+    if len(long) > 1:  # channels are where those of an elementwise partner are
         long = [
             d
             for d in long
-            for x in _met(node, at)
+            for x in _elementwise_partners(node, at)
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
     if len(set(long)) != 1:
         why = f"{name!r} is used by itself"
         bare = layer_rule(locate_tensor(module, name)[0]) is None
-        if bare and isinstance(held, nn.Parameter) and _meets_no_rule(node):
+        if bare and isinstance(held, nn.Parameter) and _is_used_without_rule(node):
             labels.without_rule.setdefault(name, why)
         for d in range(held.ndim):
             whole = labels.fresh(held.shape[d])

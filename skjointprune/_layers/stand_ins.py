@@ -1,4 +1,4 @@
-"""Layers of torch that cannot lose channels, and those that stand in for them."""
+"""Stand-ins for layers of torch that cannot lose channels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,9 +23,8 @@ STAND_INS: dict[type[nn.Module], StandIn] = {
 STAND_INS_BY_NAME: dict[str, StandIn] = {
     "torchvision.models.convnext.LayerNorm2d": LayerNorm2d.of,
 }
-
-# They read the parameters of their parts.
-LOOK_INSIDE = (
+# Layers that read the parameters of their parts: these must stay as they are.
+READ_THEIR_PARTS = (
     nn.TransformerEncoder,
     nn.TransformerEncoderLayer,
     nn.TransformerDecoderLayer,
@@ -35,8 +34,8 @@ LOOK_INSIDE = (
 def with_prunable_layers(module: nn.Module) -> nn.Module:
     """Replace, in place, layers of torch by equivalent ones that can lose channels.
 
-    Not where these would do something else, where the layer has hooks, or within
-    layers of torch that look into it.
+    Layers with hooks stay, and so do layers with options that their stand-ins lack and
+    parts of layers that read the parameters of these.
     """
     made: dict[nn.Module, nn.Module] = {}  # a layer in several places stays one
 
@@ -48,7 +47,7 @@ def with_prunable_layers(module: nn.Module) -> nn.Module:
                 stand_in = _stand_in_for(child)
                 new = child if stand_in is None else stand_in(child)
                 made[child] = new
-                if not isinstance(new, LOOK_INSIDE):
+                if not isinstance(new, READ_THEIR_PARTS):
                     replace_within(new)
             parent._modules[name] = made[child]
 

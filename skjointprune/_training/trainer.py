@@ -17,7 +17,7 @@ from .._data.images import Images
 from .._data.prepare import Data, Scaling
 from .._graph.network import Network
 from .._layers.frame import Frame
-from .._layers.wrap import put_around
+from .._layers.wrap import wrap
 from .._pruning.gates import InputGates
 from .._pruning.schedules import Rise, Sweep
 from .._pruning.sparsifier import Prices, Sparsifier
@@ -260,7 +260,7 @@ class Trainer:
         network.module = fold_scaling(network, inputs, data.target_scaling, mask)
         if sparse.frame is not None:
             frame = sparse.frame.to(self.device)
-            network.module = put_around(network.module, "frame", frame)
+            network.module = wrap(network.module, "frame", frame)
         if net.compile:  # so is the loss; setting it makes that anew, and says so
             net.set_params(compile=False)
         net.module_ = network.module.eval()

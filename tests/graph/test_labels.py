@@ -68,7 +68,7 @@ def test_a_reason_is_that_of_all_that_is_tied(labels):
     labels.tie(a[0], a[1])
     labels.pin(a[1:2], "first")
     labels.pin([(a[:1],), {"x": a[1:2]}], "second")
-    assert labels.why() == {int(a[0]): "first"}
+    assert labels.reasons_of_roots() == {int(a[0]): "first"}
     assert labels.is_pinned(a[:1].expand(2, 3))
     assert not labels.is_pinned(a[:2])
     assert not labels.is_pinned(a[3:])

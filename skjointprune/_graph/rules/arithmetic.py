@@ -1,6 +1,6 @@
 """Rules of functions that compute: elementwise, over dimensions, within channels.
 
-See `_function_rules.py` for what a rule is.
+`functions.py` says what a rule is given, and returns.
 """
 
 from collections.abc import Iterable
@@ -13,19 +13,19 @@ from ..labels import CONSTANT, Counted, varies
 from .context import RuleContext
 
 
-def each_channel(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
-    """Whatever happens within a channel, over its positions."""
+def within_channels(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
+    """Return the labels of what is computed within each channel, over positions."""
     if x.ndim < 3 or context.shape[:2] != x.shape[:2]:
         return NotImplemented  # over the channels, or with indices
     return context.spread(context.channels(x))
 
 
-def same(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
+def unchanged(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     return x
 
 
-def together(context: RuleContext, *args, **kwargs) -> Any:
-    """Tie what is added, multiplied or compared elementwise."""
+def elementwise(context: RuleContext, *args, **kwargs) -> Any:
+    """Tie what is added, multiplied or compared number by number."""
     given = [*args, *kwargs.values()]
     parts = [a for a in given if isinstance(a, Tensor)]
     if parts[0].ndim > len(context.shape):
@@ -40,8 +40,8 @@ def together(context: RuleContext, *args, **kwargs) -> Any:
     return out
 
 
-def over(context: RuleContext, x: Tensor, dims: Iterable[int]) -> Tensor:
-    """Tie what is along dimensions; return labels with one place there."""
+def tie_along(context: RuleContext, x: Tensor, dims: Iterable[int]) -> Tensor:
+    """Tie labels along dimensions; return one label along each of these."""
     for d in dims:
         first = x.narrow(d, 0, 1)
         if varies(x, d):
@@ -57,7 +57,7 @@ def reduce(
     if dim is None or dim == ():
         dim = tuple(range(x.ndim))
     dims = (dim,) if isinstance(dim, int) else tuple(dim)
-    x = over(context, x, dims)
+    x = tie_along(context, x, dims)
     return x if x.ndim == len(context.shape) else x.squeeze(dims)
 
 
@@ -76,10 +76,10 @@ class Extremes(NamedTuple):
 
 def extreme(context: RuleContext, x: Tensor, dim=None, keepdim: bool = False) -> Any:
     if isinstance(dim, Tensor):
-        return together(context, x, dim)
+        return elementwise(context, x, dim)
     if dim is None:
         return reduce(context, x)
-    x = over(context, x, [dim])
+    x = tie_along(context, x, [dim])
     x = x if keepdim else x.squeeze(dim)
     return Extremes(x, x)
 
@@ -101,7 +101,7 @@ def normalised(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
 
 
 def by_channel(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
-    """Let each channel have numbers of its own: scale, shift, statistics."""
+    """Tie each channel with its own numbers: scale, shift, statistics."""
     held = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
     if sum(map(context.labels.is_produced, held)) < 2:
         return NotImplemented  # without a scale and a shift, zeros do not stay zero

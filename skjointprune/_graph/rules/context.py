@@ -30,7 +30,10 @@ class RuleContext:
         self.labels, self.node, self.shape = labels, node, shape
 
     def produce(self, tensor: str, dim: int, labels: Tensor | None = None) -> Tensor:
-        """Say that slots of a parameter make channels, new ones if not given."""
+        """Say that slots of a parameter make channels, new ones if not given.
+
+        The channels are returned. All of their slots are zero in a channel that goes.
+        """
         return self.labels.bind(tensor, dim, "produce", labels)
 
     def read(self, tensor: str, dim: int, x: Tensor, of: int = 1) -> Tensor:
@@ -38,7 +41,7 @@ class RuleContext:
         return self.labels.bind(tensor, dim, "read", self.channels(x, of), of)
 
     def carry(self, tensor: str, dim: int, labels: Tensor) -> None:
-        """Say that slots of a tensor come along with channels."""
+        """Say that slots of a tensor are removed with channels, and not zeroed."""
         self.labels.bind(tensor, dim, "carry", labels)
 
     def count(self, attribute: str, labels: Tensor) -> None:
@@ -56,12 +59,12 @@ class RuleContext:
     def channels(self, x: Tensor, dim: int = 1) -> Tensor:
         """Return the label of each index along a dimension, (x.shape[dim],).
 
-        What has one index is tied, wherever it is along the other dimensions.
+        All labels that share an index are tied.
         """
         return self.labels.channels(x, dim)
 
     def tie(self, a: Tensor, b: Tensor) -> None:
-        """Let channels live and die together, elementwise; constants are left out."""
+        """Let channels go together, number by number; constants are left out."""
         self.labels.tie(a, b)
 
     def pin(self, x: Any, why: str) -> None:

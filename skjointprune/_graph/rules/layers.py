@@ -1,8 +1,8 @@
-"""One small rule a kind of layer: how its channels hang together.
+"""Rules of layers, by class.
 
-A rule is given the layer, its name, the labels of what it is called on, and `Labels` to
-speak to; it returns the labels of what the layer returns. What has no rule is kept
-whole. Rules of functions are in `_function_rules.py`.
+A rule is given the layer, its name in the network, the labels of its input and a
+`RuleContext`. It returns labels of the layer's output, or NotImplemented. A layer
+without a rule is kept whole.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from ..._layers.attention import MultiheadAttention
 from ..._layers.norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
-from ..._layers.scatter_inputs import PutBack
-from .arithmetic import each_channel, glu
+from ..._layers.scatter_inputs import ScatterInputs
+from .arithmetic import glu, within_channels
 from .context import RuleContext, kept_whole
 from .shapes import (
     channel_shuffle,
@@ -43,9 +43,10 @@ def _dense(layer: nn.Linear, name: str, x: Tensor, context: RuleContext) -> Tens
 def multiply(
     context: RuleContext, x: Tensor, weight: str, bias: str | None, reads: int, of: int
 ) -> tuple[Tensor, Tensor]:
-    """Say that a weight, by a dimension that `reads`, multiplies a dimension `of` x.
+    """Say that a weight of two or more dimensions multiplies a dimension `of` x.
 
-    Returns the channels that are read and those that are made.
+    The weight's dimension `reads` reads channels, the other of its first two makes
+    them. Returns the channels that are read and those that are made.
     """
     ins = context.read(weight, reads, x, of=of)
     out = context.produce(weight, 1 - reads)
@@ -57,7 +58,7 @@ def multiply(
 def count_sizes(
     context: RuleContext, layer: nn.Module, name: str, ins: Tensor, out: Tensor
 ) -> None:
-    """Say that a layer tells how many channels it reads and makes, if it does."""
+    """Say which attributes of a layer count the channels that it reads and makes."""
     for kind, what in ((nn.Linear, "features"), (_ConvNd, "channels")):
         if isinstance(layer, kind):
             context.count(f"{name}.in_{what}", ins)
@@ -89,7 +90,7 @@ def _norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     v = context.channels(x)
     if isinstance(layer, nn.GroupNorm):
         if layer.num_groups == 1:
-            return _couples(layer, name, x, context)
+            return _keep_whole(layer, name, x, context)
         groups = v.view(layer.num_groups, -1)  # normalised, and gone, together
         context.tie(groups[:, 1:], groups[:, :1])
         context.count(f"{name}.num_groups", groups[:, 0])
@@ -109,7 +110,7 @@ def _norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
 
 def _mean_norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     if layer.weight is None and not isinstance(layer, RMSNorm):
-        return _couples(layer, name, x, context)  # a zero would leave as -mean/std
+        return _keep_whole(layer, name, x, context)  # a zero would leave as -mean/std
     dim = 1 if isinstance(layer, LayerNorm2d | GroupNorm) else -1
     v = context.average(f"{name}.width", x, dim)
     for tensor in ("weight", "bias"):
@@ -118,7 +119,7 @@ def _mean_norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     return x
 
 
-def _couples(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
+def _keep_whole(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     context.pin(x, f"{type(layer).__name__} {name!r} couples them")
     return x
 
@@ -136,7 +137,7 @@ def _elementwise(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
 
 
 def _spatial(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
-    return each_channel(context, x)
+    return within_channels(context, x)
 
 
 def _glu(layer: nn.GLU, name: str, x: Tensor, context: RuleContext) -> Tensor:
@@ -145,7 +146,7 @@ def _glu(layer: nn.GLU, name: str, x: Tensor, context: RuleContext) -> Tensor:
 
 def _softmax(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     if layer.dim is None or context.labels.vary(x, layer.dim):
-        return _couples(layer, name, x, context)
+        return _keep_whole(layer, name, x, context)
     return x
 
 
@@ -204,14 +205,16 @@ def _attention(
     return out.expand(*given[0].shape[:-1], -1), PinnedParts(label)
 
 
-def _put_back(layer: PutBack, name: str, x: Tensor, context: RuleContext) -> Tensor:
+def _scatter_inputs(
+    layer: ScatterInputs, name: str, x: Tensor, context: RuleContext
+) -> Tensor:
     v = context.read(f"{name}.weight", 0, x, of=-1)
     context.carry(f"{name}.places", 0, v)
     return kept_whole(context, "they meet the inputs at their places")
 
 
 class PinnedParts:
-    """What a layer returns in parts of any shape, all of it kept whole."""
+    """The output of a layer, of any parts and shapes, all of which is kept whole."""
 
     def __init__(self, label: Tensor):
         self.label = label
@@ -225,7 +228,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.Embedding: _embedding,
     nn.GLU: _glu,
     MultiheadAttention: _attention,
-    PutBack: _put_back,
+    ScatterInputs: _scatter_inputs,
     **dict.fromkeys(
         (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
          nn.ConvTranspose3d),
@@ -237,7 +240,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
         _norm,
     ),
     **dict.fromkeys((GroupNorm, LayerNorm, LayerNorm2d, RMSNorm), _mean_norm),
-    **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _couples),
+    **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _keep_whole),
     **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _recurrent),
     **dict.fromkeys(

@@ -1,6 +1,6 @@
-"""Rules of functions that move numbers, cut them up or put them together.
+"""Rules of functions that change shapes: they move, cut or join tensors.
 
-See `_function_rules.py` for what a rule is.
+`functions.py` says what a rule is given, and returns.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,14 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..labels import CONSTANT, Counted, varies
-from .arithmetic import each_channel, over
+from .arithmetic import tie_along, within_channels
 from .context import RuleContext, filled, kept_whole
 
 
-def _fixed(context: RuleContext, x: Tensor, sizes: Iterable[int]) -> list[int]:
-    """Return at which places sizes of what x becomes stay when channels go.
+def _fixed_sizes(context: RuleContext, x: Tensor, sizes: Iterable[int]) -> list[int]:
+    """Return the dimensions whose new sizes are written in the code.
 
-    Those that count channels are expected to count some of x.
+    These stay as they are when channels go. Sizes that count channels follow, but must
+    count channels of x.
     """
     fixed = []
     for d, n in enumerate(sizes):
@@ -47,7 +48,7 @@ def concatenate(
 
 
 def _tie_across(context: RuleContext, a: Tensor, b: Tensor, dim: int) -> None:
-    """Tie channels that two tensors, put together along another dimension, share."""
+    """Tie the channels of two tensors, joined along `dim`, along other dimensions."""
     one = a.narrow(dim, 0, 1)
     for x, y in ((a, b), (b, a)):
         across = [d for d in range(x.ndim) if d != dim % x.ndim and varies(x, d)]
@@ -70,10 +71,11 @@ def reshape(
     fixed: Sequence[int] = (),
     counted: Sequence[int] = (),
 ) -> Tensor:
-    """View in another shape, some dimensions of which are fixed, or counted.
+    """Return labels in another shape, of which some dimensions are fixed or counted.
 
-    A dimension of channels that is split is left to vary along one of its parts, the
-    one whose size follows when channels go: so what stays is regular.
+    Where a dimension of channels is split into several, channels may differ along one
+    of these alone, the one whose size follows when channels go. Along the others they
+    are tied, so that what is left can still be viewed in such a shape.
     """
     out = x.reshape(context.shape)
     for start, stop in _splits(tuple(x.shape), context.shape):
@@ -82,7 +84,7 @@ def reshape(
         follows = [d for d in varying if d in counted] or left or varying
         for d in varying:
             if d != follows[-1]:
-                out = over(context, out, [d]).expand(context.shape)
+                out = tie_along(context, out, [d]).expand(context.shape)
     _pin_fixed(context, out, fixed)
     return out
 
@@ -108,7 +110,7 @@ def view(context: RuleContext, x: Tensor, *shape) -> Any:
     if isinstance(sizes[0], torch.dtype):
         return NotImplemented
     counted = [d for d, n in enumerate(sizes) if isinstance(n, Counted)]
-    return reshape(context, x, _fixed(context, x, sizes), counted)
+    return reshape(context, x, _fixed_sizes(context, x, sizes), counted)
 
 
 def view_as(context: RuleContext, x: Tensor, other: Tensor) -> Tensor:
@@ -120,14 +122,15 @@ def view_as(context: RuleContext, x: Tensor, other: Tensor) -> Tensor:
 def unflatten(context: RuleContext, x: Tensor, dim, sizes) -> Any:
     if isinstance(dim, str):
         return NotImplemented
-    return reshape(context, x, [dim % x.ndim + i for i in _fixed(context, x, sizes)])
+    fixed = _fixed_sizes(context, x, sizes)
+    return reshape(context, x, [dim % x.ndim + d for d in fixed])
 
 
 def flatten(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     return reshape(context, x)
 
 
-def pieces(context: RuleContext, x: Tensor, chunks: int, dim: int = 0) -> Any:
+def chunk(context: RuleContext, x: Tensor, chunks: int, dim: int = 0) -> Any:
     parts = x.chunk(chunks, dim)
     if varies(x, dim):
         if len({part.shape[dim] for part in parts}) > 1:
@@ -144,8 +147,8 @@ def split(context: RuleContext, x: Tensor, split_size_or_sections, dim: int = 0)
     return x.split(split_size_or_sections, dim)
 
 
-def taken(function: Callable) -> Callable:
-    """Keep whole what is taken by its position along the first argument."""
+def take_by_position(function: Callable) -> Callable:
+    """Make the rule of a function that takes numbers by positions along `dim`."""
 
     def rule(context: RuleContext, x: Tensor, dim: int = 0, *args, **kwargs) -> Any:
         if context.labels.vary(x, dim):
@@ -168,9 +171,8 @@ def index(context: RuleContext, x: Tensor, key: Any) -> Tensor:
     for k in keys:
         if k is None:
             continue
-        if not (isinstance(k, slice) and k == slice(None)) and context.labels.vary(
-            x, dim
-        ):
+        takes_all = isinstance(k, slice) and k == slice(None)
+        if not takes_all and context.labels.vary(x, dim):
             context.pin(x, f"{context.node!r} takes them by their positions")
         dim += 1
     return x[key]
@@ -180,7 +182,7 @@ def pad(
     context: RuleContext, x: Tensor, pad, mode: str = "constant", value: Any = None
 ) -> Any:
     if x.ndim > 2 and context.shape[:2] == x.shape[:2]:
-        return each_channel(context, x)
+        return within_channels(context, x)
     if mode != "constant":
         return NotImplemented
     why = f"{context.node!r} pads them by a number written in the code"
@@ -218,7 +220,7 @@ def expand(context: RuleContext, x: Tensor, *shape) -> Tensor:
     sizes = shape[0] if isinstance(shape[0], tuple | list) else shape
     if (x == CONSTANT).all() and any(n > 1 for n in sizes):
         return filled(context, sizes)
-    fixed = _fixed(context, x, sizes)
+    fixed = _fixed_sizes(context, x, sizes)
     out = x.expand(context.shape)
     _pin_fixed(context, out, fixed)
     return out
@@ -231,7 +233,7 @@ def repeat(context: RuleContext, x: Tensor, *sizes) -> Tensor:
     return x.repeat(*sizes)
 
 
-def made(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
+def new_tensor(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     return filled(context, [*args, *kwargs.values()])
 
 
@@ -253,8 +255,8 @@ def channel_shuffle(context: RuleContext, x: Tensor, groups: int) -> Tensor:
     return context.spread(v.t().flatten())
 
 
-def native(function: Callable) -> Callable:
-    """Let what only moves numbers move labels."""
+def move_labels(function: Callable) -> Callable:
+    """Make the rule of a function that only moves numbers: it moves labels alike."""
 
     def rule(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
         return function(x, *args, **kwargs)

@@ -78,4 +78,4 @@ def test_what_the_code_makes_is_constant_where_it_fits_whatever_it_meets(
     made = filled(RuleContext(labels, "zeros", shape))
     assert made.shape == shape
     assert bool((made == CONSTANT).all()) == constant
-    assert ("the size of 'zeros'" in str(labels.why())) != constant
+    assert ("the size of 'zeros'" in str(labels.reasons_of_roots())) != constant
