@@ -51,14 +51,8 @@ REDUCTIONS = (
     "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "mean", "nanmean",
     "nansum", "prod", "std", "sum", "var",
 )  # fmt: skip
-FILLED = (
-    "empty",
-    "full",
-    "ones",
-    "rand",
-    "randn",
-    "zeros",
-)  # whose numbers follow no position
+# Functions that make tensors of some sizes, whose numbers follow no position.
+FILLED = ("empty", "full", "ones", "rand", "randn", "zeros")
 
 # A name means the same among functions of operator, torch and torch.nn.functional and
 # among methods of tensors.

@@ -52,7 +52,7 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     computed = given.get("bias") is not None and bias is None
     if weight is None or computed or given.get("groups", 1) != 1:
         return None
-    # what does not depend on rows is not counted as a product of each
+    # x must be computed from rows, not from parameters alone
     if not isinstance(x, fx.Node) or x.op == "get_attr" or _transposed(module, x):
         return None
     if (get_tensor(module, weight).ndim == 2) == name.startswith("conv"):

@@ -126,23 +126,23 @@ def register_rule(
     Parameters
     ----------
     layer_or_function : subclass of nn.Module, or function
-        Treated as one piece from now on: a layer with subclasses that inherit its
-        forward, a function as it is called in the code (`torch.cumsum`, or
-        `torch.Tensor.cumsum` for the method, or one of your own). A rule there was is
-        replaced.
+        A layer is treated as one piece from now on, with subclasses that inherit its
+        forward. So is a function: one of your own, of torch (`torch.cumsum`) or a
+        method of tensors (`torch.Tensor.cumsum`). A rule that it had is replaced.
     rule : callable
-        For a layer it is given the layer, its name in the network, the labels of its
-        input (int64, in the input's shape, batch first; a tuple of these where it is
-        called on several) and a context to say more in. For a function it is given
-        the context, and then the arguments of the function, with labels in place of
-        tensors. It returns the labels of the output; or NotImplemented, to keep
-        whole what is around.
+        The rule of a layer is called as ``rule(layer, name, x, context)``, with the
+        layer's name in the network, the labels of its input (int64, in the input's
+        shape, batch first; a tuple of these where it is called on several) and a
+        context, which has a call for each thing to be said of parameters. The rule of
+        a function is called as ``rule(context, *args, **kwargs)``, with the function's
+        arguments, and labels in place of tensors. It returns the labels of the output;
+        or NotImplemented, to keep whole what is around.
 
     Returns
     -------
     RuleHandle
-        Its `remove()` takes the rule back, so that the one before holds again; as a
-        context manager it does so at the end of the block.
+        Its `remove()` takes the rule back, and the one before holds again. As a context
+        manager it does so at the end of the block.
 
     Raises
     ------
