@@ -11,7 +11,7 @@ from ._estimators.regressor import JointPruneRegressor
 from ._estimators.selector import InputFeatureSelector
 from ._files.onnx import export_onnx
 from ._files.save_load import load, save
-from ._graph.rules.layers import register_rule
+from ._graph.rules.registry import register_rule
 from ._report.report import NetworkSize, PruningReport
 from ._stability.resample import stability_selection
 from ._stability.result import StabilitySelection

@@ -1,4 +1,4 @@
-"""Small networks by what lies between two layers, and what is expected of them."""
+"""Small networks with something between two layers, and their expected groups."""
 
 import sys
 
@@ -96,15 +96,15 @@ def made(case):
 def check(case, expected):
     """Assert that a network has the expected groups, and that cutting them is exact.
 
-    What is cut says so: a layer made anew from its `repr` has tensors of its shapes.
+    The `repr` of layers that were cut is right: one made from it has the same shapes.
     """
     assert_cuts_are_exact(lambda: made(case)[0], case[0])
     network = find_groups(*made(case))
     assert {c.name: c.pinned or c.size for c in network.channels} == expected
     for layer in compact(network, random_masks(network)).module.modules():
         if type(layer) in LAYER_RULES:
-            said = f"{type(layer).__name__}({layer.extra_repr()})"
+            made_by = f"{type(layer).__name__}({layer.extra_repr()})"
             home = vars(sys.modules[type(layer).__module__])
-            anew = eval(said, home | {"circular": "circular"})
+            anew = eval(made_by, home | {"circular": "circular"})
             shapes = {k: v.shape for k, v in anew.state_dict().items()}
             assert shapes == {k: v.shape for k, v in layer.state_dict().items()}

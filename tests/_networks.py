@@ -1,4 +1,4 @@
-"""Networks with weights that say something, cut at random."""
+"""Networks with weights drawn at random, and random cuts of their channels."""
 
 import torch
 from torch import nn
@@ -33,7 +33,7 @@ class Residual(nn.Module):
 
 
 def shaken(module):
-    """Make every parameter and running statistic non-trivial."""
+    """Draw every parameter and running statistic anew, so that none is 0 or 1."""
     with torch.no_grad():
         for name, t in module.state_dict().items():
             if t.is_floating_point():

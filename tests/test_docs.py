@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from _helpers import assert_prox_minimises
 from _networks import assert_cuts_are_exact
 from torch import nn
@@ -20,7 +21,7 @@ from skjointprune import (
     JointPruneRegressor,
 )
 from skjointprune._graph.groups import find_groups
-from skjointprune._graph.labels import Labels
+from skjointprune._graph.rules.context import RuleContext
 from skjointprune._layers.stand_ins import with_prunable_layers
 
 ROOT = Path(__file__).parents[1]
@@ -211,6 +212,28 @@ def test_tokens_of_the_page_lose_channels(layer_page):
     assert_cuts_are_exact(make, (6,))
 
 
+def test_function_of_the_page_is_pruned_exactly(layer_page):
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens, self.head = nn.Linear(6, 8), nn.Linear(8, 2)
+            self.weights = nn.Linear(6, 1)
+
+        def forward(self, x):
+            weights = self.weights(x)[..., 0].softmax(1)
+            return self.head(torch.einsum("nps,np->ns", self.tokens(x), weights))
+
+    assert "einsum" in find_groups(Mean(), (5, 6)).kept_whole["tokens"]
+    with layer_page["register_rule"](torch.einsum, layer_page["weighted_mean"]):
+        network = find_groups(Mean(), (5, 6))
+        assert {c.name: c.pinned or c.size for c in network.channels} == {
+            "inputs": 6,
+            "tokens": 8,
+            "weights": "they are weights",
+        }
+        assert_cuts_are_exact(Mean, (5, 6))
+
+
 def test_rule_of_the_page_is_about_ten_lines():
     text = (ROOT / "docs" / "add-a-layer.md").read_text()
     block = re.search(r"(def gated_linear.*?)```", text, flags=re.DOTALL).group(1)
@@ -222,7 +245,7 @@ def test_the_page_on_layers_tells_all_that_a_rule_can_say():
     told = re.findall(r"^\| `(\w+)\((.*?)\)`", text, flags=re.MULTILINE)
     assert len(told) == 9
     for name, said in told:
-        parameters = inspect.signature(getattr(Labels, name)).parameters
+        parameters = inspect.signature(getattr(RuleContext, name)).parameters
         named = [part.split("=")[0] for part in said.split(", ")]
         assert list(parameters)[1 : len(named) + 1] == named
 

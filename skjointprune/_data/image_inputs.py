@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from .._graph.compact import compact_
-from .._graph.network import Network
+from .._graph.network import INPUTS, Network
 from .._pruning.crop import crop_that_runs
 from .._pruning.gates import DEFAULT_KINDS, InputGates
 from .._utils.input_names import input_names
@@ -186,7 +186,7 @@ class ImageInputs(Inputs):
         support[kept] = gates.support().cpu()[kept]
         left = support.any(dim=2).any(dim=1)[kept]  # of the channels that are there
         if not left.all() and not network.inputs.pinned:
-            compact_(network, {"inputs": left.to(gates.device)})
+            compact_(network, {INPUTS: left.to(gates.device)})
             kept = kept[left]
             for images in data.parts:
                 images.keep_inputs(left.nonzero().flatten())

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from .._data.inputs import Inputs
 from .._data.targets import Targets
-from .._graph.compact import names_of_tensors
-from .._graph.labels import get_tensor, owner
+from .._graph.tensors import get_tensor, locate_tensor, names_of_tensors
 from .._layers.affine import Affine
 from .._layers.frame import Frame
-from .._layers.scatter_inputs import PutBack
-from .._layers.wrap import put_around
+from .._layers.scatter_inputs import ScatterInputs
+from .._layers.wrap import wrap
 from .._training.network import dense_module
 from .._training.problem import Fit
 from .._utils.seeds import seeded
@@ -107,7 +106,7 @@ def rebuild_network(
     _set_numbers_(module, description["numbers"])
     for place in description["scaled"]:
         own = {k: tensors[f"{place}.{k}"] for k in AROUND[place]}
-        module = put_around(module, place, _layer_of(inputs, own))
+        module = wrap(module, place, _layer_of(inputs, own))
     module.eval()
     expected = tensors["check"]
     with _blaming(params["module"]):
@@ -187,7 +186,9 @@ def _unwrap(module: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
     while isinstance(module, nn.Sequential):
         children = dict(module.named_children())
         around = [
-            n for n, c in children.items() if isinstance(c, Affine | Frame | PutBack)
+            n
+            for n, c in children.items()
+            if isinstance(c, Affine | Frame | ScatterInputs)
         ]
         if not around:
             break
@@ -202,7 +203,7 @@ def _layer_of(inputs: Inputs, tensors: dict[str, Tensor]) -> nn.Module:
         return Affine(**tensors)
     if "rows" in tensors:
         return Frame(**tensors)
-    layer = PutBack(inputs.shape[0])
+    layer = ScatterInputs(inputs.shape[0])
     layer.weight, layer.places = nn.Parameter(tensors["weight"]), tensors["places"]
     return layer
 
@@ -263,7 +264,7 @@ def _set_tensors_(
             trained = old is None or old.requires_grad
             tensor = nn.Parameter(tensor, requires_grad=trained)
         for name in group:
-            layer, attribute = owner(module, name)
+            layer, attribute = locate_tensor(module, name)
             setattr(layer, attribute, tensor)
 
 

@@ -1,8 +1,7 @@
-"""Trace back and compact: (network, masks) to a smaller network.
+"""Compaction: from a network and masks of its channels to a smaller network.
 
-Zeroing a group and removing it give the same outputs. A removed unit that still
-says something when zeroed (a sigmoid says 0.5) says a constant, which is folded
-into the bias of the layers that read it.
+Zeroing a group and removing it give the same outputs. Of a zeroed unit a constant may
+be left (0.5 after a sigmoid): it is folded into the bias of the layers that read it.
 """
 
 from collections.abc import Mapping
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .._utils.torch import full_precision
-from .labels import CONSTANT, get_tensor, owner
-from .network import Axis, Network
-from .probes import absorbs_constants, listen
+from .labels import CONSTANT
+from .network import INPUTS, Axis, Network
+from .probes import absorbs_constants, record_reads
+from .tensors import get_tensor, locate_tensor, names_of_tensors
 
 
 def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -39,8 +39,8 @@ def is_exact(network: Network, keep: Mapping[str, Tensor], rows: Tensor) -> bool
     zero_groups_(trial, keep)
     trial.module.eval()
     left = rows
-    if "inputs" in keep:
-        kept = keep["inputs"].nonzero().flatten().to(rows.device)
+    if INPUTS in keep:
+        kept = keep[INPUTS].nonzero().flatten().to(rows.device)
         left = rows.index_select(network.input_dim, kept)
     with full_precision(rows.device), torch.no_grad():
         # copies, as the code may change what it is given
@@ -81,7 +81,7 @@ def compact_(
                 of[axis.dim] = of[axis.dim] & kept if axis.dim in of else kept
             channels.size = int(mask.sum())
     _renumber_(network, keep, cuts)
-    if "inputs" in keep:
+    if INPUTS in keep:
         shape = list(network.input_shape)
         shape[network.input_dim - 1] = network.inputs.size
         network.input_shape = tuple(shape)
@@ -90,8 +90,8 @@ def compact_(
         if tensor in names:
             kept_slots = {dim: m.nonzero().flatten() for dim, m in masks.items()}
             _cut_(network.module, names[tensor], kept_slots, optimizer)
-        else:  # an attribute that says how many there are
-            layer, attribute = owner(network.module, tensor)
+        else:  # an attribute that counts channels
+            layer, attribute = locate_tensor(network.module, tensor)
             setattr(layer, attribute, int(masks[0].sum()))
 
 
@@ -100,7 +100,7 @@ def _renumber_(
     keep: Mapping[str, Tensor],
     cuts: Mapping[str, Mapping[int, Tensor]],
 ) -> None:
-    """Let axes say whose channel each slot is after the cut."""
+    """Set the channel of each slot of all axes as it is after the cut."""
     for channels in network.channels:
         for axes in (
             channels.produced_by,
@@ -119,22 +119,6 @@ def _renumber_(
                     mine = slots.clamp(min=0)
                     slots = torch.where(slots == CONSTANT, CONSTANT, number[mine])
                 axes[i] = replace(axis, slots=slots)
-
-
-def names_of_tensors(module: nn.Module) -> dict[str, list[str]]:
-    """Return all the names of each parameter and buffer: of one that is shared, many.
-
-    Modules that are used under several names are met once.
-    """
-    by_identity: dict[int, list[str]] = {}
-    for path, layer in module.named_modules():
-        held = [
-            *layer.named_parameters(path, recurse=False, remove_duplicate=False),
-            *layer.named_buffers(path, recurse=False, remove_duplicate=False),
-        ]
-        for name, tensor in held:
-            by_identity.setdefault(id(tensor), []).append(name)
-    return {name: names for names in by_identity.values() for name in names}
 
 
 def _check(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -159,21 +143,21 @@ def _check(network: Network, keep: Mapping[str, Tensor]) -> None:
 def _fold_constants_(
     network: Network, keep: Mapping[str, Tensor], optimizer: Optimizer | None
 ) -> None:
-    """Add what zeroed units still say to the bias of the layers that read them."""
+    """Add the constants that are left of zeroed units to the bias of their readers."""
     thinned = [channels for channels in network.hidden if channels.name in keep]
-    axes = [a for c in thinned for a in c.read_by if a in network.speaking]
+    axes = [a for c in thinned for a in c.read_by if a in network.reads_constants]
     if not axes:
         return
-    # Whatever row it is: what zeroed units say does not depend on the input.
+    # Any row will do: constants do not depend on the input.
     probe = deepcopy(network.module).eval()
-    heard = listen(probe, axes, torch.zeros(2, *network.input_shape))
+    read = record_reads(probe, axes, torch.zeros(2, *network.input_shape))
     for channels in thinned:
         for axis in channels.read_by:
-            layer, _ = owner(network.module, axis.tensor)
-            if axis not in heard or not absorbs_constants(layer):
-                continue  # those that do not absorb were found to hear nothing
+            layer, _ = locate_tensor(network.module, axis.tensor)
+            if axis not in read or not absorbs_constants(layer):
+                continue  # those that do not absorb were found to read zeros
             dead = axis.where(~keep[channels.name])
-            constant = heard[axis][0, dead].double()
+            constant = read[axis][0, dead].double()
             if not constant.any():
                 continue
             assert isinstance(layer.weight, Tensor)
@@ -209,7 +193,7 @@ def _cut_(
     cuts: Mapping[int, Tensor],
     optimizer: Optimizer | None,
 ) -> None:
-    """Replace a tensor, and the optimiser's moments of it, by the kept part."""
+    """Replace a tensor, and the optimiser's state of it, by the part that is kept."""
 
     def cut(full: Tensor) -> Tensor:
         layout = torch.contiguous_format
@@ -228,7 +212,7 @@ def _cut_(
         if optimizer is not None:
             _swap_(optimizer, old, new, cut)
     for name in names:
-        layer, attribute = owner(module, name)
+        layer, attribute = locate_tensor(module, name)
         setattr(layer, attribute, new)
 
 
@@ -239,7 +223,7 @@ def _swap_(optimizer: Optimizer, old: nn.Parameter, new: nn.Parameter, cut) -> N
         state = optimizer.state.pop(old)
         held = [v for v in state.values() if isinstance(v, Tensor) and v.ndim]
         if any(v.shape != old.shape for v in held):
-            return  # of rows and columns, as Adafactor has it: it begins anew
+            return  # state of rows and columns, as Adafactor has: it begins anew
         optimizer.state[new] = {
             key: cut(value)
             if isinstance(value, Tensor) and value.shape == old.shape

@@ -1,14 +1,14 @@
-"""What a network costs, and what would be saved of it, counted on its weights."""
+"""Costs of a network, and what a unit saves, counted on its weights."""
 
 import torch
 from torch import nn
 
-from .labels import get_tensor
 from .network import Channels, Network
+from .tensors import get_tensor
 
 
 def saved_by_a_unit(network: Network, channels: Channels, what: str) -> float:
-    """Return how many MACs, or parameters, go with one unit."""
+    """Return how many MACs, or parameters ("params"), one unit saves when it goes."""
     saved = 0.0
     for axis in channels.axes:
         tensor = get_tensor(network.module, axis.tensor)

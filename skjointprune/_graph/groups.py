@@ -1,7 +1,8 @@
-"""Module to groups: which parameters live and die together.
+"""Groups of a module: which parameters go together.
 
-The graph comes from `torch.fx`; `_rules` says how the channels of each kind of layer
-hang together, `_labels` keeps what they say.
+`trace.py` makes the graph, `propagate.py` sends labels through it by the rules of
+layers and functions, and `probes.py` runs the module. Here the labels are collected
+into channels.
 """
 
 from collections.abc import Iterable
@@ -9,18 +10,18 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, fx, nn
 
-from .._layers.scatter_inputs import PutBack
-from .._layers.wrap import put_around
+from .._layers.scatter_inputs import ScatterInputs
+from .._layers.wrap import wrap
 from .._utils.torch import kind_of_rows
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
-from .network import Axis, Channels, Network
+from .network import INPUTS, Axis, Channels, Network
 from .probes import (
+    find_constants_,
     gradients_tell_all,
-    note_what_speaks_,
     pin_what_has_no_gradient_,
 )
-from .propagate import walk
-from .trace import run_shapes, trace
+from .propagate import propagate_labels
+from .trace import note_shapes_, trace
 
 
 def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
@@ -42,9 +43,9 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
     there = set(vars(module))
     try:
         graph = trace(module, shape)
-        n_outputs = run_shapes(module, graph, shape)
+        n_outputs = note_shapes_(module, graph, shape)
         labels = Labels(module)
-        inputs, positions = walk(module, graph, labels, shape)
+        inputs, positions = propagate_labels(module, graph, labels, shape)
     finally:  # tracing leaves tensors that the code makes here
         for made in set(vars(module)) - there:
             delattr(module, made)
@@ -61,21 +62,21 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         without_rule=labels.without_rule,
         by_function=labels.by_function,
     )
-    note_what_speaks_(network)
+    find_constants_(network)
     pin_what_has_no_gradient_(network)
     return network
 
 
 def let_inputs_go(network: Network, rows: Tensor) -> Network:
-    """Return a network over a table that can lose inputs, which are pinned in this one.
+    """Return a network that can lose inputs, for one over a table whose are pinned.
 
-    It is the same behind a layer that puts inputs in place. Or it is the one given,
-    where gradients do not tell what inputs are worth to some rows, as of those that
-    are looked up.
+    A layer before the module scatters the inputs that are left. Where gradients do not
+    tell what inputs are worth, as where they are looked up, the network is returned as
+    it was given.
     """
     (width,) = network.input_shape
-    layer = PutBack(width).to(**kind_of_rows(network.module))
-    module = put_around(network.module, "places", layer)
+    layer = ScatterInputs(width).to(**kind_of_rows(network.module))
+    module = wrap(network.module, "places", layer)
     found = find_groups(module, network.input_shape)
     if found.inputs.pinned or not gradients_tell_all(network.module, rows):
         network.inputs.pinned = (
@@ -87,8 +88,8 @@ def let_inputs_go(network: Network, rows: Tensor) -> Network:
 
 
 def _name_as_within_(network: Network, prefix: str) -> None:
-    """Call layers what they are called in the module whose names have a prefix here."""
-    names: dict[str, int] = {}
+    """Take a prefix from the names of layers, as if the inner module were alone."""
+    names = {INPUTS: 1}
     for channels in network.hidden:
         path = channels.name.partition("#")[0]
         if f"{path}." == prefix:  # a parameter of the module itself
@@ -105,14 +106,14 @@ def _name_as_within_(network: Network, prefix: str) -> None:
 
 
 def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
-    """Gather groups that hang together alike into channels.
+    """Collect groups that the same tensors belong to into channels.
 
-    Returns the inputs, then the others in the order of their first layers; and the
-    dimension of a row that holds the inputs.
+    Returns the channels of the inputs, then the others in the order of their first
+    layers; and the dimension of a row that holds the inputs.
     """
     roles = (b for there in labels.bound.values() for b in there.values())
     bound = [(b, labels.roots(b.labels)) for b in roles]
-    why = labels.why()
+    why = labels.reasons_of_roots()
     roots = labels.roots(inputs.flatten()).view(inputs.shape)
     dims = [d for d in range(inputs.ndim) if varies(roots, d)]
     # the inputs of an image are its channels, whatever the code reads
@@ -127,7 +128,7 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
     for b, of in bound:
         if b.role == "average" and of_inputs.intersection(of.tolist()):
             pinned = pinned or f"{b.tensor.rpartition('.')[0]!r} takes means over them"
-    channels = [_channels("inputs", own if pinned is None else [], bound)]
+    channels = [_channels(INPUTS, own if pinned is None else [], bound)]
     channels[0].size, channels[0].pinned = len(own), pinned
 
     touched: dict[int, list[int]] = {}
@@ -138,7 +139,7 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
     for root in sorted(touched):
         if root not in of_inputs:
             alike.setdefault((*touched[root], why.get(root)), []).append(root)
-    names: dict[str, int] = {}
+    names = {INPUTS: 1}  # a layer may be called so
     for (*at, reason), members in alike.items():
         some = [bound[i] for i in at]
         made_by = [b.tensor for b, _ in some if b.role == "produce"]
@@ -161,7 +162,7 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
 def _channels(
     name: str, members: list[int], bound: list[tuple[Bound, Tensor]]
 ) -> Channels:
-    """Make channels of the groups that some roots stand for."""
+    """Make channels of groups, given the root of each."""
     found = Channels(name, len(members))
     number = {root: i for i, root in enumerate(members)}
     lists = {

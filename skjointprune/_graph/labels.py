@@ -1,9 +1,9 @@
-"""Labels: which channel every number in a network belongs to.
+"""Labels of channels: which channel every number in a network belongs to.
 
-Each channel that a layer makes gets a fresh label. A tensor of labels goes through the
-network in place of the tensor of numbers, so that whatever only moves numbers moves
-labels. What must live and die together is tied, by union-find; what cannot go is
-pinned, with the reason.
+Each channel that a layer makes gets a fresh label. Tensors of labels go through the
+network in place of tensors of numbers, so that a function that only moves numbers moves
+labels. Channels that must go together are tied, by union-find. Channels that cannot go
+are pinned, with the reason.
 """
 
 from dataclasses import dataclass, field
@@ -12,20 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .tensors import get_tensor
+
 OUTPUT = "they are the output"
-CONSTANT = -1  # the label of what is no channel: padding, a number in the code
-
-
-def owner(module: nn.Module, tensor: str) -> tuple[nn.Module, str]:
-    """Return the layer that holds a named tensor, and its name there."""
-    path, _, attribute = tensor.rpartition(".")
-    return module.get_submodule(path), attribute
-
-
-def get_tensor(module: nn.Module, tensor: str) -> Tensor:
-    """Return a parameter or buffer by its name in `state_dict`."""
-    layer, attribute = owner(module, tensor)
-    return getattr(layer, attribute)
+CONSTANT = -1  # the label of numbers of no channel: padding, or written in the code
 
 
 def varies(x: Tensor, dim: int) -> bool:
@@ -41,8 +31,8 @@ def all_differ(x: Tensor, dim: int) -> bool:
     return x.shape[dim] > 1 and len(first.unique()) == len(first)
 
 
-def _thin(x: Tensor) -> Tensor:
-    """Drop the repeats of an expanded tensor."""
+def _without_repeats(x: Tensor) -> Tensor:
+    """Return a tensor without the repeats that `expand` made."""
     for dim in range(x.ndim):
         if x.stride(dim) == 0 and x.shape[dim] > 1:
             x = x.narrow(dim, 0, 1)
@@ -52,8 +42,8 @@ def _thin(x: Tensor) -> Tensor:
 class Counted:
     """A number that the traced code computes from sizes.
 
-    `of` are labels, and along which of their dimensions there are as many; `computed`
-    is whether it is more than such a size itself.
+    `of` holds tensors of labels, each with the dimension whose size was used;
+    `computed` tells whether the number is computed from sizes, and not one itself.
     """
 
     of: list[tuple[Tensor, int]]
@@ -61,11 +51,11 @@ class Counted:
 
 
 class CountedInt(Counted, int):
-    """Such as a size."""
+    """A whole number, such as a size."""
 
 
 class CountedFloat(Counted, float):
-    """Such as the square root of a size."""
+    """A real number, such as the square root of a size."""
 
 
 @dataclass
@@ -76,24 +66,23 @@ class Bound:
     dim: int
     role: str  # "produce", "carry", "read", "count" or "average"
     labels: Tensor
-    of: int = 1  # of what reads or takes a mean: the dimension of what it is given
+    of: int = 1  # for "read" and "average": the dimension of the layer's input
 
 
 @dataclass
 class Labels:
-    """What rules use to say how a layer's channels hang together.
+    """The labels of a network: which are tied, which are pinned, and to what bound.
 
-    Rules get labels and return labels: int64 tensors of the shape that the numbers
-    have, batch first.
+    `bound` are the roles of the slots of each tensor, by its name and dimension.
+    `reasons` tell why labels are pinned, `without_rule` why the parameters of layers
+    are not pruned. `by_function` are the weights that functions in the code use.
     """
 
     module: nn.Module
-    shape: tuple[int, ...] = ()  # of the output of the node at work
-    node: str = ""
     bound: dict[tuple[str, int], dict[str, Bound]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
-    without_rule: dict[str, str] = field(default_factory=dict)  # layers, and why
-    by_function: set[str] = field(default_factory=set)  # weights that functions read
+    without_rule: dict[str, str] = field(default_factory=dict)
+    by_function: set[str] = field(default_factory=set)
     _outputs: list[int] = field(default_factory=list)
     _parent: list[int] = field(default_factory=list)
     _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
@@ -115,48 +104,14 @@ class Labels:
     def channels(self, x: Tensor, dim: int = 1) -> Tensor:
         """Return the label of each index along a dimension, (x.shape[dim],).
 
-        What has one index is tied, wherever it is along the other dimensions.
+        All labels that share an index are tied.
         """
-        rows = _thin(x.movedim(dim, 0).unsqueeze(-1)).flatten(1)
+        rows = _without_repeats(x.movedim(dim, 0).unsqueeze(-1)).flatten(1)
         if rows.shape[0] != x.shape[dim]:  # all alike
             rows = rows.expand(x.shape[dim], -1)
         if rows.shape[1] > 1:
             self.tie(rows[:, 1:], rows[:, :1])
         return rows[:, 0]
-
-    def spread(self, labels: Tensor, dim: int = 1) -> Tensor:
-        """Return labels of channels, (channels,), in the shape of the node's output."""
-        view = [1] * len(self.shape)
-        view[dim] = -1
-        return labels.view(view).expand(self.shape)
-
-    def produce(self, tensor: str, dim: int, labels: Tensor | None = None) -> Tensor:
-        """Say that slots of a parameter produce channels, new ones if not given."""
-        return self._bind(tensor, dim, "produce", labels)
-
-    def carry(self, tensor: str, dim: int, labels: Tensor) -> None:
-        """Say that slots of a tensor come along with channels."""
-        self._bind(tensor, dim, "carry", labels)
-
-    def read(self, tensor: str, dim: int, x: Tensor, of: int = 1) -> Tensor:
-        """Say that slots of a weight read a dimension `of` x; return its channels."""
-        labels = self.channels(x, of)
-        self._bind(tensor, dim, "read", labels, of)
-        return labels
-
-    def count(self, attribute: str, labels: Tensor) -> None:
-        """Say that an attribute of a layer is the number of channels."""
-        self._bind(attribute, 0, "count", labels)
-
-    def average(self, attribute: str, x: Tensor, of: int = -1) -> Tensor:
-        """Say that a layer takes means over a dimension `of` x; return its channels.
-
-        Those that go must be zero there, and the means be as with them. The attribute
-        is the number of channels that are left.
-        """
-        labels = self.channels(x, of)
-        self._bind(attribute, 0, "average", labels, of)
-        return labels
 
     def canonical(self, tensor: str) -> str:
         """Return the first name of a tensor that has several."""
@@ -166,12 +121,16 @@ class Labels:
         """Tell whether there is a parameter or buffer of this name."""
         return tensor in self._canonical
 
-    def _bind(
+    def bind(
         self, tensor: str, dim: int, role: str, labels: Tensor | None, of: int = 1
     ) -> Tensor:
+        """Give slots of a tensor a role for channels, new ones if not given.
+
+        Slots that have a role already are of the same channels: these are tied.
+        """
         tensor = self.canonical(tensor)
         there = self.bound.setdefault((tensor, dim), {})
-        for before in there.values():  # the same slots, the same channels
+        for before in there.values():
             if labels is not None:
                 self.tie(labels, before.labels)
             labels = before.labels
@@ -181,9 +140,9 @@ class Labels:
         return labels
 
     def tie(self, a: Tensor, b: Tensor) -> None:
-        """Let channels live and die together, elementwise; constants are left out."""
+        """Let channels go together, number by number; constants are left out."""
         a, b = torch.broadcast_tensors(a, b)
-        for dim in range(a.ndim):  # what is repeated in both is told once
+        for dim in range(a.ndim):  # repeats in both are compared once
             if a.shape[dim] > 1 and a.stride(dim) == 0 and b.stride(dim) == 0:
                 a, b = a.narrow(dim, 0, 1), b.narrow(dim, 0, 1)
         pairs = (a != b) & (a != CONSTANT) & (b != CONSTANT)
@@ -193,30 +152,31 @@ class Labels:
                 self._parent[max(i, j)] = min(i, j)
 
     def find(self, label: int) -> int:
-        """Return the label that stands for all that are tied to one."""
+        """Return the root of a label: the one that stands for all tied to it."""
         parent = self._parent
         while parent[label] != label:
             parent[label] = label = parent[parent[label]]
         return label
 
     def roots(self, labels: Tensor) -> Tensor:
-        """Return the label that stands for each; constants stay."""
+        """Return the root of each label; constants stay."""
         found = [i if i == CONSTANT else self.find(i) for i in labels.tolist()]
         return torch.tensor(found, dtype=torch.int64)
 
     def members(self, x: Tensor) -> list[int]:
         """Return the labels that are in a tensor, without constants."""
-        return [i for i in _thin(x).flatten().unique().tolist() if i != CONSTANT]
+        labels = _without_repeats(x).flatten().unique().tolist()
+        return [i for i in labels if i != CONSTANT]
 
     def vary(self, x: Tensor, dim: int) -> bool:
-        """Tell whether channels differ along a dimension, as far as is known now."""
+        """Tell whether channels differ along a dimension, by the ties so far."""
         if not varies(x, dim):
             return False
-        x = _thin(x)
+        x = _without_repeats(x)
         return varies(self.roots(x.flatten()).view(x.shape), dim)
 
     def pin(self, x: Any, why: str) -> None:
-        """Keep channels whole, and those that numbers count, and note why."""
+        """Keep channels whole, or those that a number counts, and note why."""
         if isinstance(x, Tensor):
             for label in self.members(x):
                 self.reasons.setdefault(label, why)
@@ -229,14 +189,14 @@ class Labels:
             self.pin(list(x.values()), why)
 
     def expect(self, number: Counted, x: Tensor, why: str) -> None:
-        """Keep whole what a number counts, and x, unless these are the same channels.
+        """Pin the channels that a number counts, and x, unless they are the same.
 
-        Which channels hang together shows when all of the network was seen.
+        This is decided at the end, when all ties are known.
         """
         self._expected.append((number, x, why))
 
     def _settle(self) -> None:
-        """Pin what was not as expected."""
+        """Pin the channels that were expected to be the same, and are not."""
         for number, x, why in self._expected:
             counted = [
                 i
@@ -244,63 +204,30 @@ class Labels:
                 if self.vary(at, dim)
                 for i in self.members(at)
             ]
-            own = {self.find(i) for i in self.members(x)}
-            if not own.issuperset(map(self.find, counted)):
+            expected = {self.find(i) for i in self.members(x)}
+            if not expected.issuperset(map(self.find, counted)):
                 self.pin([torch.tensor(counted), x], why)
 
     def is_pinned(self, x: Tensor) -> bool:
-        """Tell whether all is one channel that is kept whole."""
-        labels = _thin(x).flatten().unique().tolist()
+        """Tell whether all labels are of one channel, which is pinned."""
+        labels = _without_repeats(x).flatten().unique().tolist()
         if len(labels) != 1 or CONSTANT in labels:
             return False
         return self.find(*labels) in {self.find(label) for label in self.reasons}
 
     def is_produced(self, x: Tensor) -> bool:
-        """Tell whether these are the labels that a parameter was given to make."""
-        own = set(x.flatten().tolist())
+        """Tell whether these are the labels of a parameter that produces channels."""
+        given = set(x.flatten().tolist())
         roles = (b for there in self.bound.values() for b in there.values())
-        return any(b.role == "produce" and own == set(b.labels.tolist()) for b in roles)
+        made = (b.labels for b in roles if b.role == "produce")
+        return any(given == set(labels.tolist()) for labels in made)
 
-    def pinned(self, why: str) -> Tensor:
-        """Return labels, in the shape of the node's output, that are kept whole."""
-        label = self.fresh(1)
-        self.pin(label, why)
-        return label[0].expand(self.shape)
-
-    def leave(self, x: Tensor) -> None:
-        """Say that these are the outputs."""
+    def set_outputs(self, x: Tensor) -> None:
+        """Pin the labels of the outputs."""
         self._outputs = self.members(x)
 
-    def made(self, given: Any = (), alike: bool = True) -> Tensor:
-        """Return labels of what the code makes out of nothing, given sizes.
-
-        What is `alike` everywhere, and as long as there are channels because the code
-        asks for their number, is of these channels.
-        """
-        sizes: Any = ()
-        if alike:
-            sizes = next((s for s in (given, *given) if self._is_shape(s)), ())
-        counted = [
-            (d, *n.of[0])
-            for d, n in enumerate(sizes)
-            if isinstance(n, Counted) and len(n.of) == 1 and not n.computed
-        ]
-        if len(counted) == 1:
-            more = [] if sizes is given else [g for g in given if g is not sizes]
-            self.pin(more, f"their number is part of what {self.node!r} computes")
-            ((dim, x, along),) = counted
-            return self.spread(self.channels(x, along), dim)
-        self.pin(given, f"their number is a size at {self.node!r}")
-        per_row = self.shape[1:] or self.shape
-        if torch.Size(per_row).numel() == 1:  # it fits whatever it meets
-            return torch.full(self.shape, CONSTANT)
-        return self.pinned(f"the size of {self.node!r} does not follow them")
-
-    def _is_shape(self, sizes: Any) -> bool:
-        return isinstance(sizes, tuple | list) and tuple(sizes) == self.shape
-
-    def why(self) -> dict[int, str]:
-        """Return the reason of each root that is pinned."""
+    def reasons_of_roots(self) -> dict[int, str]:
+        """Return why each root is pinned that is."""
         self._settle()
         found = dict.fromkeys(map(self.find, self._outputs), OUTPUT)
         for label, reason in self.reasons.items():

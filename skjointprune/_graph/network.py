@@ -14,14 +14,16 @@ from torch import Tensor, nn
 
 from .labels import CONSTANT
 
+INPUTS = "inputs"  # the name of the channels that are the inputs
+
 
 @dataclass(frozen=True)
 class Axis:
     """One dimension of one parameter or buffer, named as in `state_dict`.
 
-    `slots`, (size of the dimension,), says whose channel each slot is, -1 for none of
-    these channels; None where slot i is channel i. What reads channels, or takes means
-    over them, does so along the dimension `of` what its layer is given.
+    `slots`, (size of the dimension,), is the channel of each slot, -1 for none of these
+    channels; None where slot i is channel i. A weight that reads channels, or a mean
+    over them, runs along the dimension `of` the layer's input.
     """
 
     tensor: str
@@ -55,13 +57,13 @@ class Axis:
 
 @dataclass
 class Channels:
-    """Channels that hang together alike: `size` groups of parameters.
+    """Channels that the same tensors belong to: `size` groups of parameters.
 
     `produced_by` are the parameters that must be zero for a channel to be zero,
-    `carried_by` what shrinks with it, `read_by` the weights that consume it. `pinned`
-    says why these channels must be kept whole. `counted_by` are attributes of layers
-    that say how many there are, `averaged_by` those of layers that take means over
-    them, where they must be zero to go.
+    `carried_by` the tensors that shrink with it, `read_by` the weights that read it.
+    `pinned` is the reason why these channels must be kept whole, None where they may
+    go. `counted_by` are attributes of layers that count the channels, `averaged_by`
+    those of layers that take means over them: there, a channel must be zero to go.
     """
 
     name: str
@@ -75,9 +77,9 @@ class Channels:
 
     @property
     def units_each(self) -> set[int]:
-        """Of how many units one channel is, in the layers that make it.
+        """How many units one channel has, in each layer that makes it.
 
-        1, or more, as a head of attention or a group of a grouped convolution is.
+        More than 1 for a head of attention, or a group of a grouped convolution.
         """
         mine = torch.ones(self.size, dtype=torch.bool)
         counts = (int(axis.where(mine).sum()) for axis in self.produced_by)
@@ -106,10 +108,10 @@ class Network:
     holds the inputs. `first_layers` are the linear layers that read a table's inputs as
     they come; empty where something else stands before. `last_layer` is the linear
     layer whose outputs leave as they are, None where something else comes after.
-    `positions` is how often each weight is used for one row. `speaking` are
-    the axes of weights that read a constant of units that are zero. `without_rule` are
-    layers whose own parameters no rule tells of, `by_function` weights that a function
-    in the code reads with, whatever their layer does.
+    `positions` is how often each weight is used for one row. `reads_constants` are the
+    axes of weights that read a constant other than zero of zeroed units.
+    `without_rule` are the layers whose own parameters have no rule, and why;
+    `by_function` the weights that functions in the code use, and not their layers.
     """
 
     module: nn.Module
@@ -120,7 +122,7 @@ class Network:
     first_layers: list[str] = field(default_factory=list)
     last_layer: str | None = None
     positions: dict[str, int] = field(default_factory=dict)
-    speaking: set[Axis] = field(default_factory=set)
+    reads_constants: set[Axis] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_function: set[str] = field(default_factory=set)
 
@@ -146,7 +148,7 @@ class Network:
         return replace(self, module=deepcopy(self.module), channels=channels)
 
     def zeroed(self, channels: Channels) -> list[Axis]:
-        """Return what is zero in a dead group: what makes a unit, or uses an input."""
+        """Return the axes that are zeroed where channels go."""
         if channels is self.inputs:
             return channels.produced_by + channels.read_by
         return channels.produced_by

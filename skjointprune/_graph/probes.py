@@ -1,4 +1,4 @@
-"""What shows of a network when a copy of it is run: what its channels say and learn."""
+"""Probes of a network: constants and gradients that show when a copy of it is run."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,17 +10,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .._utils.torch import kind_of_rows
-from .labels import get_tensor, owner
 from .network import Axis, Channels, Network
-
-
-def holders(module: nn.Module) -> dict[int, list[nn.Module]]:
-    """Return the layers that have a parameter, by its id: of a shared one, several."""
-    found: dict[int, list[nn.Module]] = {}
-    for layer in module.modules():
-        for p in layer.parameters(recurse=False):
-            found.setdefault(id(p), []).append(layer)
-    return found
+from .tensors import get_tensor, layers_by_parameter, locate_tensor
 
 
 def absorbs_constants(layer: nn.Module) -> bool:
@@ -34,27 +25,28 @@ def absorbs_constants(layer: nn.Module) -> bool:
     return True
 
 
-def note_what_speaks_(network: Network) -> None:
-    """Note what units say when they are zeroed.
+def find_constants_(network: Network) -> None:
+    """Note which weights read a constant of units that are zeroed.
 
-    Those that say what no bias can take up are kept whole. Statistics and parameters
-    are drawn anew, both larger and smaller, as a ReLU lets only one of these through.
+    A sigmoid of zero is 0.5, for example. Units are kept whole if no bias can take the
+    constant up. Statistics and parameters are drawn anew, both larger and smaller: a
+    ReLU lets only one of these through.
     """
-    silent = [c for c in network.hidden if not c.pinned]
+    zeroed = [c for c in network.hidden if not c.pinned]
     for sign in (1, -1):
         probe = deepcopy(network.module).eval()
         generator = torch.Generator().manual_seed(0)
         _redraw_(probe, sign, generator)
-        _silence_(probe, silent)
+        _zero_all_(probe, zeroed)
         rows = torch.rand(2, *network.input_shape, generator=generator)
-        axes = [a for c in silent for a in c.read_by + c.averaged_by]
-        heard = listen(probe, axes, rows)
-        if sign > 0 or all(said.isfinite().all() for said in heard.values()):
-            _note_(network, silent, heard, holders(network.module))
+        axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
+        read = record_reads(probe, axes, rows)
+        if sign > 0 or all(values.isfinite().all() for values in read.values()):
+            _note_constants_(network, zeroed, read)
 
 
 def _redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
-    """Change what a network has learnt: zeros, as some begin with, would silence it."""
+    """Draw anew what a network has learnt: initial zeros would hide constants."""
     with torch.no_grad():
         for name, statistic in module.named_buffers():
             if name.endswith(("running_mean", "running_var")):
@@ -65,38 +57,37 @@ def _redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
                 p.add_(sign * 0.1 * torch.rand(p.shape, generator=generator).to(p))
 
 
-def _silence_(module: nn.Module, silent: list[Channels]) -> None:
-    """Zero all of some channels."""
+def _zero_all_(module: nn.Module, zeroed: list[Channels]) -> None:
+    """Zero all that makes some channels."""
     with torch.no_grad():
-        for channels in silent:
+        for channels in zeroed:
             for axis in channels.produced_by:
                 t = get_tensor(module, axis.tensor)
-                all_dead = torch.ones(channels.size, dtype=torch.bool, device=t.device)
-                t.index_fill_(axis.dim, axis.where(all_dead).nonzero().flatten(), 0)
+                every = torch.ones(channels.size, dtype=torch.bool, device=t.device)
+                t.index_fill_(axis.dim, axis.where(every).nonzero().flatten(), 0)
 
 
-def _note_(
-    network: Network,
-    silent: list[Channels],
-    heard: dict[Axis, Tensor],
-    layers_of: dict[int, list[nn.Module]],
+def _note_constants_(
+    network: Network, zeroed: list[Channels], read: dict[Axis, Tensor]
 ) -> None:
-    """Note what was heard of channels that are zero."""
-    for channels in silent:
-        everywhere = torch.ones(channels.size, dtype=torch.bool)
+    """Note which of the values that were read of zeroed channels are not zero."""
+    layers_of = layers_by_parameter(network.module)
+    for channels in zeroed:
+        every = torch.ones(channels.size, dtype=torch.bool)
         for axis in channels.read_by:
-            if axis not in heard:
+            if axis not in read:
                 continue
-            said = heard[axis][:, axis.where(everywhere)]  # (positions, slots)
+            values = read[axis][:, axis.where(every)]  # (positions, slots)
             layers = layers_of[id(get_tensor(network.module, axis.tensor))]
-            constant = torch.allclose(said, said[:1]) and said[:1].isfinite().all()
-            if said.any():
-                network.speaking.add(axis)
+            one = values[:1]
+            constant = torch.allclose(values, one) and one.isfinite().all()
+            if values.any():
+                network.reads_constants.add(axis)
             if channels.pinned:
                 continue
             if not constant:
-                channels.pinned = "they are not silent when they are zero"
-            elif said.any() and not (
+                channels.pinned = "zeroed, they are still not constant"
+            elif values.any() and not (
                 len(layers) == 1
                 and absorbs_constants(layers[0])
                 and axis.tensor not in network.by_function
@@ -106,16 +97,16 @@ def _note_(
                     f"{axis.tensor.rpartition('.')[0] or axis.tensor!r} cannot take up"
                 )
         for axis in channels.averaged_by:
-            if axis in heard and heard[axis][:, axis.where(everywhere)].any():
+            if axis in read and read[axis][:, axis.where(every)].any():
                 layer = axis.tensor.rpartition(".")[0]
                 channels.pinned = f"zeroed, they still add to means of {layer!r}"
 
 
 def pin_what_has_no_gradient_(network: Network) -> None:
-    """Keep channels whole whose saliency would not be known.
+    """Keep channels whole where a weight that reads them has no gradient.
 
-    It comes of the gradients of the weights that read them, which have none where they
-    are frozen, or used under `torch.no_grad`.
+    Their saliency comes of such gradients. A weight that is frozen, or used under
+    `torch.no_grad`, has none.
 
     Raises
     ------
@@ -150,16 +141,16 @@ def pin_what_has_no_gradient_(network: Network) -> None:
                 )
 
 
-POINTS = 256  # on the way of inputs to zero
+POINTS = 256  # between the inputs and zero, where gradients are taken
 
 
 def gradients_tell_all(module: nn.Module, rows: Tensor) -> bool:
     """Tell whether gradients account for all that inputs do to the outputs for rows.
 
-    On the way of one half of a row to zero, and of the other, outputs change by the
-    integral of their gradient, unless they jump: where a number is compared with
-    another, rounded or looked up. To be told by gradients what inputs are worth, there
-    must be no jump; and zeros must do.
+    One half of the inputs is moved to zero, and then the other. The outputs change by
+    the integral of their gradient on the way, unless they jump: where a number is
+    compared with another, rounded or looked up. Gradients tell what inputs are worth
+    where there is no jump, and the module runs on zeros.
     """
     probe = deepcopy(module).cpu().eval()
     generator = torch.Generator().manual_seed(0)
@@ -177,7 +168,7 @@ def gradients_tell_all(module: nn.Module, rows: Tensor) -> bool:
             return out @ torch.rand(out.shape[1]).to(out)
 
     def slope(share: float) -> Tensor:
-        """Return how fast outputs change with the share that is left of what goes."""
+        """Return the derivative of the outputs by the share that is left, (rows,)."""
         X = (stay + share * go).requires_grad_()
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(outputs(X.clone()).sum(), X)
@@ -186,14 +177,14 @@ def gradients_tell_all(module: nn.Module, rows: Tensor) -> bool:
     try:
         with torch.no_grad():
             change = outputs(stay + go) - outputs(stay.clone())
-        told = sum(slope((i + 0.5) / POINTS) for i in range(POINTS)) / POINTS
-    except Exception:  # zeros do not run, or gradients do not: whatever is raised
+        integral = sum(slope((i + 0.5) / POINTS) for i in range(POINTS)) / POINTS
+    except Exception:  # the module does not run on zeros, or has no gradients
         return False
-    return bool((change - told).abs().max() <= 0.01 * change.abs().max() + 1e-6)
+    return bool((change - integral).abs().max() <= 0.01 * change.abs().max() + 1e-6)
 
 
 def _matters(module: nn.Module, tensor: str, rows: Tensor) -> bool:
-    """Tell whether anything comes of a weight."""
+    """Tell whether the outputs change with a weight."""
     weight = get_tensor(module, tensor)
     before = weight.detach().clone()
     generator = torch.Generator().manual_seed(0)
@@ -205,28 +196,30 @@ def _matters(module: nn.Module, tensor: str, rows: Tensor) -> bool:
     return changed
 
 
-def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, Tensor]:
-    """Run rows through a module; return what is read, or averaged, through some axes.
+def record_reads(
+    module: nn.Module, axes: Iterable[Axis], rows: Tensor
+) -> dict[Axis, Tensor]:
+    """Run rows through a module; return the values that some axes read or average.
 
-    A tensor (positions, channels) for each axis: of all rows and calls. It is what
-    functions multiply by the weight of the axis. Where none does, it is all that its
-    layers are given that is as long.
+    A tensor (positions, channels) for each axis: of all rows and calls. They are what
+    functions multiply by the weight of the axis. Where none does, they are all inputs
+    of its layers that are as long.
     """
     axes = list(dict.fromkeys(axes))  # one that several channels share, once
-    layers_of = holders(module)
-    given: dict[Axis, list[Tensor]] = {axis: [] for axis in axes}
+    layers_of = layers_by_parameter(module)
+    inputs: dict[Axis, list[Tensor]] = {axis: [] for axis in axes}
     weights: dict[Axis, Tensor] = {}
     sizes: dict[Axis, int] = {}
 
     def hook_of(axis: Axis):
         def hook(layer, args, kwargs):
-            given[axis] += [x for x in (*args, *kwargs.values()) if torch.is_tensor(x)]
+            inputs[axis] += [x for x in (*args, *kwargs.values()) if torch.is_tensor(x)]
 
         return hook
 
     hooks = []
     for axis in axes:
-        layer, attribute = owner(module, axis.tensor)
+        layer, attribute = locate_tensor(module, axis.tensor)
         held, layers = getattr(layer, attribute), [layer]
         if isinstance(held, Tensor):
             weights[axis], layers = held, layers_of[id(held)]
@@ -236,48 +229,48 @@ def listen(module: nn.Module, axes: Iterable[Axis], rows: Tensor) -> dict[Axis, 
             for layer in layers
         ]
     try:
-        with torch.no_grad(), listening(list(weights.values())) as multiplied:
+        with torch.no_grad(), recording_factors(list(weights.values())) as factors:
             module(rows.to(**kind_of_rows(module)))
     finally:
         for handle in hooks:
             handle.remove()
-    heard = {}
+    read = {}
     for axis, size in sizes.items():
-        by_function = multiplied[id(weights[axis])] if axis in weights else []
-        said = [
+        multiplied = factors[id(weights[axis])] if axis in weights else []
+        values = [
             x.movedim(axis.of, -1).reshape(-1, size)
-            for x in by_function or given[axis]
+            for x in multiplied or inputs[axis]
             if x.shape[axis.of :][:1] == (size,)
         ]
-        if said:
-            heard[axis] = torch.cat(said)
-    return heard
+        if values:
+            read[axis] = torch.cat(values)
+    return read
 
 
-class _Listening(TorchFunctionMode):
-    """Notes what comes first in functions that are given some weights second."""
+class _RecordFactors(TorchFunctionMode):
+    """Records the first argument of functions whose second one is a given weight."""
 
-    def __init__(self, weights: dict[int, list[Tensor]]):
+    def __init__(self, factors: dict[int, list[Tensor]]):
         super().__init__()
-        self.weights = weights
+        self.factors = factors
 
     def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
         kwargs = kwargs or {}
         x = args[0] if args else kwargs.get("input")
         weight = args[1] if len(args) > 1 else kwargs.get("weight")
         if isinstance(x, Tensor) and isinstance(weight, Tensor):
-            if weight._base is not None:  # turned
+            if weight._base is not None:  # transposed
                 weight = weight._base
-            self.weights.get(id(weight), []).append(x)
+            self.factors.get(id(weight), []).append(x)
         return func(*args, **kwargs)
 
 
 @contextmanager
-def listening(weights: list[Tensor]) -> Iterator[dict[int, list[Tensor]]]:
-    """Note, by the identity of each weight, what is multiplied by it."""
-    heard: dict[int, list[Tensor]] = {id(w): [] for w in weights}
-    with _Listening(heard):
-        yield heard
+def recording_factors(weights: list[Tensor]) -> Iterator[dict[int, list[Tensor]]]:
+    """Record, by the identity of each weight, what functions multiply by it."""
+    factors: dict[int, list[Tensor]] = {id(w): [] for w in weights}
+    with _RecordFactors(factors):
+        yield factors
 
 
 def check_outputs(module: nn.Module, rows: Tensor) -> None:

@@ -1,7 +1,9 @@
-"""Send labels through the graph of a module, by the rules of layers and functions."""
+"""Propagation of labels through a graph, by the rules of layers and functions."""
 
 import inspect
 import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,37 +16,38 @@ from .labels import (
     CountedInt,
     Labels,
     all_differ,
-    get_tensor,
-    owner,
     varies,
 )
-from .rules.arithmetic import together
-from .rules.functions import FILLED, function_name, function_rule
-from .rules.layers import PinnedParts, layer_rule
+from .rules.arithmetic import elementwise
+from .rules.context import RuleContext, filled, kept_whole
+from .rules.functions import FILLED, function_name
+from .rules.layers import PinnedParts
 from .rules.products import label_product, only_multiplies, product_at
+from .rules.registry import function_rule, layer_rule, registered_rule
+from .tensors import get_tensor, locate_tensor
 from .tracer import DECIDES
 
 
-def walk(
+def propagate_labels(
     module: nn.Module, graph: fx.Graph, labels: Labels, shape: tuple[int, ...]
 ) -> tuple[Tensor, dict[str, int]]:
     """Send labels through the graph.
 
-    Returns those of the inputs, and how often a row uses each weight.
+    Returns the labels of the inputs, and how often a row uses each weight.
     """
     at: dict[fx.Node, Any] = {}
     positions: dict[str, int] = {}
     inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
     rows, *_ = graph.find_nodes(op="placeholder")
 
-    def used(weight: str, times: int) -> None:
+    def count_uses(weight: str, times: int) -> None:
         weight = labels.canonical(weight)
         positions[weight] = positions.get(weight, 0) + times
 
     for node in graph.nodes:
-        labels.shape, labels.node = node.meta.get("shape", ()), node.name
+        context = _context_at(node, labels)
         product = product_at(module, node)
-        # with its first user, when more is known
+        # labelled with its first user, when more is known
         if node.op == "get_attr" or only_multiplies(module, node):
             continue
         if node is rows:
@@ -52,27 +55,22 @@ def walk(
         elif node.op == "placeholder":
             out = node.meta["value"]  # its default
         elif product is not None and isinstance(at[product.given], Tensor):
-            out = label_product(product, module, at[product.given], labels)
-            used(product.weight, out.numel() // 2 // out.shape[product.of])
+            out = label_product(product, module, at[product.given], context)
+            count_uses(product.weight, out.numel() // 2 // out.shape[product.of])
         else:
             args, kwargs = _given(module, node, labels, at)
             if node.op == "output":
-                labels.leave(args[0])
+                labels.set_outputs(args[0])
                 break
             if node.op == "call_module":
-                out = _call_layer(module, node, args, kwargs, labels)
+                out = _call_layer(module, node, args, kwargs, context)
                 for weight, times in _uses(module, node).items():
-                    used(weight, times)
+                    count_uses(weight, times)
             else:
-                out = _call(node, args, dict(kwargs), labels)
+                out = _call(node, args, dict(kwargs), context)
         if isinstance(out, PinnedParts) and "shape" in node.meta:
-            out = out.label[0].expand(labels.shape)
-        if isinstance(out, Tensor) and tuple(out.shape) != labels.shape:
-            raise ValueError(
-                f"The rule for {node.target} returned labels of shape "
-                f"{tuple(out.shape)} for an output of shape {labels.shape}. Let it "
-                "return one label for each number of the output."
-            )
+            out = out.label[0].expand(context.shape)
+        _check_labels(node, out, context.shape)
         at[node] = out
         if DECIDES in node.meta or node.target is torch._assert:
             why = f"the code decides by their number at {node.name!r}"
@@ -80,21 +78,45 @@ def walk(
     return inputs, positions
 
 
+def _context_at(node: fx.Node, labels: Labels) -> RuleContext:
+    return RuleContext(labels, node.name, node.meta.get("shape", ()))
+
+
+def _check_labels(node: fx.Node, out: Any, shape: tuple[int, ...]) -> None:
+    """Refuse what a rule returns if it is not one label for each number."""
+    if isinstance(out, Tensor):
+        if tuple(out.shape) == shape:
+            return
+        returned = f"labels of shape {tuple(out.shape)}"
+    elif "shape" in node.meta and node.op != "placeholder":
+        returned = type(out).__name__
+    else:
+        return
+    raise ValueError(
+        f"The rule for {_name_of(node)} returned {returned} for an output of shape "
+        f"{shape}. Let it return one label for each number of the output."
+    )
+
+
+def _name_of(node: fx.Node) -> str:
+    return str(getattr(node.target, "__name__", node.target))
+
+
 def _given(
     module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
 ) -> tuple[Any, Any]:
-    """Return what a node is given, labels for tensors; label those of the module."""
-    own = labels.shape, labels.node
+    """Return the arguments of a node, with labels for tensors.
+
+    Tensors of the module are labelled where they are met first.
+    """
     for held in node.all_input_nodes:
         if held.op == "get_attr" and held not in at:
-            labels.shape, labels.node = held.meta.get("shape", ()), held.name
-            at[held] = _attribute(module, held, labels, at)
-    labels.shape, labels.node = own
+            at[held] = _label_attribute(module, held, _context_at(held, labels), at)
     return fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
 
 
 def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
-    """Return at how many positions of a row a layer uses each of its weights."""
+    """Return how often a layer uses each of its weights for one row."""
     layer = module.get_submodule(str(node.target))
     weight = getattr(layer, "weight", None)
     if isinstance(layer, nn.Embedding) or not isinstance(weight, Tensor):
@@ -110,7 +132,7 @@ def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
 
 
 def _call_layer(
-    module: nn.Module, node: fx.Node, args: Any, kwargs: Any, labels: Labels
+    module: nn.Module, node: fx.Node, args: Any, kwargs: Any, context: RuleContext
 ) -> Any:
     """Apply the rule of a layer."""
     name = str(node.target)
@@ -119,27 +141,37 @@ def _call_layer(
         args, kwargs = tuple(kwargs.values()), {}
     plain = all(isinstance(a, Tensor) for a in args)
     plain &= not any(isinstance(a, Tensor | PinnedParts) for a in kwargs.values())
-    hooked = layer._forward_pre_hooks or layer._forward_hooks  # do what they like
+    hooked = layer._forward_pre_hooks or layer._forward_hooks  # may do anything
     rule = layer_rule(layer)
     if rule is not None and args and plain and not hooked:
-        try:
-            out = rule(layer, name, args[0] if len(args) == 1 else args, labels)
-        except Exception as error:
-            raise ValueError(
-                f"The rule for {type(layer).__name__} {name!r} raises "
-                f"{type(error).__name__}: {error}. Correct it (docs/add-a-layer.md "
-                "says what a rule may do), or register one that returns NotImplemented."
-            ) from error
+        x = args[0] if len(args) == 1 else args
+        with _blaming_the_rule_for(f"{type(layer).__name__} {name!r}"):
+            out = rule(layer, name, x, context)
         if out is not NotImplemented:
             return out
     what = f"{type(layer).__name__} {name!r}" + " with hooks" * bool(hooked)
     if any(True for _ in layer.parameters()):
-        labels.without_rule[name] = f"there is no rule for {what}"
-    return _no_rule(labels, [args, kwargs], what)
+        context.labels.without_rule[name] = f"there is no rule for {what}"
+    return _no_rule(context, [args, kwargs], what)
 
 
-def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> Any:
-    """Apply the rule of a function or method, or compute where no channel is met."""
+@contextmanager
+def _blaming_the_rule_for(what: str) -> Iterator[None]:
+    """Raise an error that names the layer or function whose rule fails."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"The rule for {what} raises {type(error).__name__}: {error}. Correct it "
+            "(docs/add-a-layer.md says what a rule may do), or register one that "
+            "returns NotImplemented."
+        ) from error
+
+
+def _call(
+    node: fx.Node, args: Any, kwargs: dict[str, Any], context: RuleContext
+) -> Any:
+    """Apply the rule of a function or method, or compute where it is given numbers."""
     if not args and "input" in kwargs:
         args = (kwargs.pop("input"),)
     flat: list[Any] = []
@@ -153,40 +185,48 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], labels: Labels) -> A
         numbers = [a for a in flat if isinstance(a, Counted)]
         if "shape" in node.meta:
             alike = function_name(node) in FILLED
-            return labels.made([*args, *kwargs.values()], alike)
+            return filled(context, [*args, *kwargs.values()], alike)
         of = [of for n in numbers for of in n.of]
         return _number(node.meta["value"], of, computed=True)
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])
     if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
         return _answer(x, args, kwargs, node)
-    rule = function_rule(node)
+    what = f"{_name_of(node)} at {node.name!r}"
     out = NotImplemented
-    if rule is not None and not any(isinstance(a, PinnedParts) for a in flat):
-        try:
-            inspect.signature(rule).bind(labels, *args, **kwargs)
-        except TypeError:
-            pass
+    if not any(isinstance(a, PinnedParts) for a in flat):
+        registered = registered_rule(node)
+        if registered is not None:
+            with _blaming_the_rule_for(what):
+                out = registered(context, *args, **kwargs)
         else:
-            out = rule(labels, *args, **kwargs)
-    if out is NotImplemented:
-        name = getattr(node.target, "__name__", node.target)
-        return _no_rule(labels, flat, f"{name} at {node.name!r}")
-    return out
+            out = _apply(function_rule(node), context, *args, **kwargs)
+    return _no_rule(context, flat, what) if out is NotImplemented else out
+
+
+def _apply(rule: Callable | None, *args: Any, **kwargs: Any) -> Any:
+    """Apply a rule, if there is one and it takes the arguments of the call."""
+    if rule is None:
+        return NotImplemented
+    try:
+        inspect.signature(rule).bind(*args, **kwargs)
+    except TypeError:
+        return NotImplemented
+    return rule(*args, **kwargs)
 
 
 def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
-    """Return the numbers of channels that a number, or an answer, comes of."""
+    """Return the numbers of channels that a number, or a decision, is computed from."""
     found, todo, seen = [], [node], set()
     while todo:
-        seen.add(of := todo.pop())
-        value = at.get(of)  # of all but what a product multiplies by
+        seen.add(source := todo.pop())
+        value = at.get(source)  # a transposed weight, for example, has none
         values = value if isinstance(value, tuple | list) else [value]
         numbers = [v for v in values if isinstance(v, Counted)]
         found += numbers
-        # a size that is taken from several comes of none of the others
-        if not numbers and of.target is not operator.getitem:
-            todo += [n for n in of.all_input_nodes if n not in seen]
+        # one size of a shape is computed from no other of its sizes
+        if not numbers and source.target is not operator.getitem:
+            todo += [n for n in source.all_input_nodes if n not in seen]
     return found
 
 
@@ -194,13 +234,13 @@ QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_dev
 
 
 def _is_question(node: fx.Node) -> bool:
-    """Tell whether a node asks for something other than numbers of a tensor."""
+    """Tell whether a node asks a tensor for its size, type or device."""
     asks = node.target is getattr or node.target in QUESTIONS
     return asks and "value" in node.meta
 
 
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
-    """Return a size, a type or a device, and mark what comes of how many there are."""
+    """Return a size, a type or a device; sizes are marked as numbers of channels."""
     value = node.meta["value"]
     along = [[(x, d)] if varies(x, d) else [] for d in range(x.ndim)]
     if isinstance(value, torch.Size):
@@ -213,7 +253,7 @@ def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
 
 
 def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) -> Any:
-    """Mark a number, or several, if it comes of how many channels there are."""
+    """Mark a number, or each of several, as computed from numbers of channels."""
     if not of or isinstance(value, bool | Counted):
         return value
     if isinstance(value, tuple):
@@ -226,66 +266,69 @@ def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) ->
     return number
 
 
-def _no_rule(labels: Labels, given: Any, what: str) -> PinnedParts:
+def _no_rule(context: RuleContext, given: Any, what: str) -> PinnedParts:
     why = f"there is no rule for {what}"
-    labels.pin(given, why)
-    label = labels.fresh(1)
-    labels.pin(label, why)
+    context.pin(given, why)
+    label = context.labels.fresh(1)
+    context.pin(label, why)
     return PinnedParts(label)
 
 
-def _met(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
-    """Return labels of what a tensor meets elementwise."""
-    users = [u for u in node.users if function_rule(u) is together]
+def _elementwise_partners(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
+    """Return labels of what a tensor is added to, multiplied by or compared with."""
+    users = [u for u in node.users if function_rule(u) is elementwise]
     found = [at.get(n) for user in users for n in user.all_input_nodes]
     return [x for x in found if isinstance(x, Tensor)]
 
 
-def _meets_no_rule(node: fx.Node) -> bool:
-    """Tell whether torch does with a tensor, or what comes of it, what has no rule."""
+def _is_used_without_rule(node: fx.Node) -> bool:
+    """Tell whether a function of torch without a rule uses a tensor.
+
+    Or uses what is computed from this tensor alone.
+    """
     for user in node.users:
         home = getattr(user.target, "__module__", None) or "torch"
         of_torch = user.op != "call_module" and home.partition(".")[0] == "torch"
         if of_torch and function_rule(user) is None:
             return True
-        if user.all_input_nodes == [node] and _meets_no_rule(user):
+        if user.all_input_nodes == [node] and _is_used_without_rule(user):
             return True
     return False
 
 
-def _attribute(
-    module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
+def _label_attribute(
+    module: nn.Module, node: fx.Node, context: RuleContext, at: dict[fx.Node, Any]
 ) -> Tensor:
     """Label a tensor that the code uses by itself."""
-    name = str(node.target)
+    name, labels = str(node.target), context.labels
     if all(_is_question(user) for user in node.users):
-        return labels.pinned(f"{name!r} is asked for its size or type")
+        return kept_whole(context, f"{name!r} is asked for its size or type")
     held = get_tensor(module, name)
     long = [d for d, n in enumerate(held.shape) if n > 1]
     if not long:
         return torch.full(held.shape, CONSTANT)
     if not labels.has(name):
-        return labels.pinned("the code makes a tensor of their size")
-    if len(long) > 1:  # at many positions: of channels where what it meets is
+        return kept_whole(context, "the code makes a tensor of their size")
+    if len(long) > 1:  # channels are where those of an elementwise partner are
         long = [
             d
             for d in long
-            for x in _met(node, at)
+            for x in _elementwise_partners(node, at)
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
     if len(set(long)) != 1:
         why = f"{name!r} is used by itself"
-        bare = layer_rule(owner(module, name)[0]) is None
-        if bare and isinstance(held, nn.Parameter) and _meets_no_rule(node):
+        bare = layer_rule(locate_tensor(module, name)[0]) is None
+        if bare and isinstance(held, nn.Parameter) and _is_used_without_rule(node):
             labels.without_rule.setdefault(name, why)
         for d in range(held.ndim):
             whole = labels.fresh(held.shape[d])
-            labels.pin(whole, why)
-            labels.carry(name, d, whole)
-        return labels.pinned(why)
+            context.pin(whole, why)
+            context.carry(name, d, whole)
+        return kept_whole(context, why)
     v = labels.fresh(held.shape[long[0]])
     if isinstance(held, nn.Parameter):
-        v = labels.produce(name, long[0], v)
+        v = context.produce(name, long[0], v)
     else:
-        labels.carry(name, long[0], v)
-    return labels.spread(v, long[0])
+        context.carry(name, long[0], v)
+    return context.spread(v, long[0])

@@ -1,4 +1,4 @@
-"""Trace a module: its graph, and the shape of all that it computes."""
+"""Graph of a module, with the shape of every tensor, and errors that explain."""
 
 import inspect
 from copy import deepcopy
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._utils.torch import kind_of_rows
-from .rules.layers import layer_rule
+from .rules.registry import layer_rule
 from .tracer import ROWS, Tracer
 
 
 def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
     """Return the graph of a module for rows of a shape.
 
-    Tensors that its code makes are left in it.
+    torch.fx adds tensors that the code makes to the module, and they are left there.
     """
     name = type(module).__name__
     tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
@@ -57,12 +57,12 @@ def _refuse_what_does_not_run(module: nn.Module, shape: tuple[int, ...]) -> None
 
 
 def _run(module: nn.Module, rows: Tensor) -> Any:
-    """Return what a copy of a module says of rows."""
+    """Return the outputs of a copy of a module for rows."""
     with torch.no_grad():
         return deepcopy(module).eval()(rows)
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
@@ -72,15 +72,15 @@ def _does_not_run(
     error: Exception,
     at: fx.Node | None = None,
 ) -> ValueError:
-    """Say what a module raises for rows of a shape, and at which node, if one tells."""
+    """Return an error that tells what a module raises, and at which node if known."""
     size = " x ".join(map(str, shape))
-    says = _said(error)
-    if "argument #1 'indices'" in says:
+    message = _first_line(error)
+    if "argument #1 'indices'" in message:
         remedy = (
             "Let it look up whole numbers, as `x.long()` are, and leave X as it is by "
             "`standardize=False`."
         )
-    elif "type" in says or "Double" in says:
+    elif "type" in message or "Double" in message:
         remedy = "Let it compute in float32, which it is made to have here."
     elif at is not None and _is_behind_a_layer(module, at):
         remedy = "Let its layers fit each other"
@@ -92,15 +92,15 @@ def _does_not_run(
         )
     else:
         remedy = "Let it take the shape of a row as a parameter `input_shape`."
-    where = "" if at is None else f", at {_called(module, at)}"
+    where = "" if at is None else f", at {_describe(module, at)}"
     return ValueError(
         f"`module` {type(module).__name__} does not run on {size} inputs{where} "
-        f"({says}). {remedy}"
+        f"({message}). {remedy}"
     )
 
 
 def _is_behind_a_layer(module: nn.Module, node: fx.Node) -> bool:
-    """Tell whether what a node is given comes of a layer with weights."""
+    """Tell whether the inputs of a node are computed by a layer with weights."""
     todo = list(node.all_input_nodes)
     for before in todo:
         if before.op == "call_module":
@@ -111,7 +111,7 @@ def _is_behind_a_layer(module: nn.Module, node: fx.Node) -> bool:
     return False
 
 
-def _called(module: nn.Module, node: fx.Node) -> str:
+def _describe(module: nn.Module, node: fx.Node) -> str:
     if node.op != "call_module":
         return repr(node.name)
     name = str(node.target)
@@ -119,7 +119,7 @@ def _called(module: nn.Module, node: fx.Node) -> str:
 
 
 class _Shapes(fx.Interpreter):
-    """Notes the shape of each tensor in the graph, and what is no tensor."""
+    """Notes the shape of each tensor in the graph, and the value of all else."""
 
     last: fx.Node | None = None
 
@@ -133,14 +133,14 @@ class _Shapes(fx.Interpreter):
         return out
 
 
-def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> int:
-    """Run two rows through a copy, so that a misfit shows before training.
+def note_shapes_(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> int:
+    """Note shapes in the graph by running two rows; return the number of outputs.
 
-    Notes the shapes in the graph; returns the number of outputs.
+    A copy of the module runs, so that layers that do not fit show before training.
     """
     rows = torch.zeros(ROWS, *shape, **kind_of_rows(module))
     copied = deepcopy(module).eval()
-    for name, made in vars(module).items():  # a traced module's copy lacks what is new
+    for name, made in vars(module).items():  # copies of a GraphModule lack new tensors
         vars(copied).setdefault(name, made)
     run = _Shapes(fx.GraphModule(copied, graph))
     try:
@@ -158,11 +158,11 @@ def run_shapes(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> in
 
 
 def _not_one_each(module: nn.Module, graph: fx.Graph, out: Tensor) -> ValueError:
-    """Say where on the way, seen from the outputs, rows stop to be one each."""
+    """Return an error that names the node from which outputs are not one a row."""
     (node,) = next(n for n in graph.nodes if n.op == "output").all_input_nodes
     while others := [n for n in node.all_input_nodes if _has_other_rows(n)]:
         node = others[0]
-    where = f" at {_called(module, node)}" if node.op.startswith("call") else ""
+    where = f" at {_describe(module, node)}" if node.op.startswith("call") else ""
     return ValueError(
         "`module` must map rows to a tensor of shape (rows, outputs). Got "
         f"{tuple(out.shape)} from {ROWS} rows, which change{where}; keep their "
@@ -181,12 +181,12 @@ def _refuse_what_takes_two_rows_alone(module: nn.Module, rows: Tensor) -> None:
     except Exception as error:
         raise ValueError(
             f"`module` {type(module).__name__} runs on {ROWS} rows, and not on "
-            f"{len(rows)} ({_said(error)}). Let it take any number of rows."
+            f"{len(rows)} ({_first_line(error)}). Let it take any number of rows."
         ) from error
 
 
 def _refuse_what_drops_one_row(module: nn.Module, row: Tensor, n: int) -> None:
-    """Refuse a head that drops the dimension of rows where there is one."""
+    """Refuse a module that drops the dimension of rows where there is one row."""
     try:
         out = _run(module, row)
     except Exception:  # normalisation may need more rows, and says so in predictions

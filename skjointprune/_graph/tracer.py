@@ -1,9 +1,8 @@
-"""Trace a module by `torch.fx`, whose code may decide by sizes.
+"""Tracing by torch.fx, of code that may branch and loop by sizes.
 
-The code is run on proxies, which have no numbers. But how many numbers a tensor has is
-known once rows have a shape. So where the code asks for a size, to branch or to loop,
-the graph so far is run on tensors that have a shape alone. The answer holds for this
-size: what it counts must stay as many.
+The code is run on proxies, which stand for tensors and sizes. Where it needs the value
+of a size, the graph so far is run on tensors that have a shape and no numbers. The
+graph then holds for this size alone, so the channels that were counted must be kept.
 """
 
 import operator
@@ -19,6 +18,7 @@ from torch.fx.proxy import Attribute, TraceError
 
 from .._utils.torch import kind_of_rows
 from .rules.functions import FILLED
+from .rules.registry import registered_functions
 
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
 ROWS = 2  # how many rows the graph is run on
@@ -26,7 +26,7 @@ OTHER_ROWS = (1, 1000)  # for which a branch must be the same
 
 
 class Tracer(fx.Tracer):
-    """Looks into all layers but those that `is_leaf` tells to be of one piece.
+    """Makes a graph of a module; looks into all layers but those of `is_leaf`.
 
     Where the code decides by numbers of a tensor, or branches by the number of rows,
     tracing ends in a `TraceError`.
@@ -35,9 +35,9 @@ class Tracer(fx.Tracer):
     ----------
     module : nn.Module
     shape : tuple of int
-        Of one row.
+        Shape of one row.
     is_leaf : callable
-        Given a layer.
+        Tells whether a layer is one node of the graph.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Tracer(fx.Tracer):
         The innermost layer that could not be traced.
     """
 
-    proxy_buffer_attributes = True  # or what comes of them is lost from the graph
+    proxy_buffer_attributes = True  # or the graph would lack what is computed of them
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Tracer(fx.Tracer):
         self.module, self.shape, self.is_leaf = module, shape, is_leaf
         self.runs: dict[int, _Run] = {}
         self.failed_in: str | None = None
-        self.running = False  # or what is run would be traced
+        self.running = False  # while the graph so far is run, nothing is traced
 
     def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Return the graph of a module."""
@@ -68,7 +68,7 @@ class Tracer(fx.Tracer):
             for held in (vars(layer), layer._buffers)
         ]
         try:
-            with _sizes_one_by_one():
+            with _sizes_one_by_one(), _registered_functions_whole(root):
                 graph = super().trace(root, concrete_args)
         finally:
             assigned = _restore_(layers)
@@ -92,7 +92,7 @@ class Tracer(fx.Tracer):
         for n_rows in OTHER_ROWS:
             try:
                 other = bool(self.value(obj.node, n_rows))
-            except Exception:  # does not run on so many: nor would it predict
+            except Exception:  # it does not run on so many rows at all
                 continue
             if other != answer:
                 raise TraceError(f"{obj.node.name!r} decides by the number of rows")
@@ -103,7 +103,7 @@ class Tracer(fx.Tracer):
         return (operator.getitem(obj, i) for i in range(self.length(obj.node)))
 
     def length(self, node: fx.Node) -> int:
-        """Return how many sizes or parts there are; it says nothing of channels."""
+        """Return how many sizes or parts there are: as many, whatever is pruned."""
         value = self.value(node)
         if not isinstance(value, tuple | list):
             raise TraceError(
@@ -113,7 +113,7 @@ class Tracer(fx.Tracer):
         return len(value)
 
     def decide(self, node: fx.Node) -> Any:
-        """Return the value of a node, if sizes tell it, and note that it mattered."""
+        """Return the value of a node, as sizes tell it, and note that it decides."""
         value = self.value(node)
         if isinstance(value, Tensor):
             raise TraceError(f"{node.name!r} decides by numbers of a tensor")
@@ -121,7 +121,7 @@ class Tracer(fx.Tracer):
         return value
 
     def value(self, node: fx.Node, n_rows: int = ROWS) -> Any:
-        """Return the value of a node for some rows; of tensors the shape alone."""
+        """Return the value of a node for a number of rows; tensors have no numbers."""
         from torch._subclasses.fake_tensor import (
             DataDependentOutputException,
             DynamicOutputShapeException,
@@ -140,7 +140,7 @@ class Tracer(fx.Tracer):
 
     @cached_property
     def copy(self) -> nn.Module:
-        """What layers are run of, in place of the module."""
+        """The copy whose layers are run in place of the module's."""
         return deepcopy(self.module).eval()
 
     def call_module(self, m: nn.Module, forward: Callable, args, kwargs) -> Any:
@@ -155,14 +155,14 @@ class Tracer(fx.Tracer):
             raise
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache) -> Any:
-        """Return a parameter as a node of the graph, or to run it as it is."""
+        """Return a parameter as a node of the graph, or itself while it is run."""
         if self.running:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 def _snapshot(held: dict[str, Any]) -> dict[str, Any]:
-    """Return what a layer holds, with copies of what can grow."""
+    """Return the attributes of a layer, with copies of lists, dicts and sets."""
     grows = (list, dict, set)
     return {k: copy(v) if isinstance(v, grows) else v for k, v in held.items()}
 
@@ -176,7 +176,7 @@ def _has_proxy(value: Any) -> bool:
 
 
 def _restore_(layers: list[tuple[str, dict, dict]]) -> list[tuple[str, str]]:
-    """Take proxies out of layers that the code left there; tell where they were."""
+    """Remove proxies that the code left in layers; return where they were."""
     found = []
     for layer, held, before in layers:
         own = [k for k in held if k not in ("_parameters", "_buffers", "_modules")]
@@ -189,17 +189,15 @@ def _restore_(layers: list[tuple[str, dict, dict]]) -> list[tuple[str, str]]:
 
 @contextmanager
 def _sizes_one_by_one() -> Iterator[None]:
-    """Let the code call `torch.zeros(x.shape[0], 3)`, or give it `x.shape`.
+    """Let the code call `torch.zeros(x.shape[0], 3)` and `torch.zeros(x.shape)`.
 
-    torch takes proxies for sizes in a tuple of several alone.
+    torch itself takes proxies only in a tuple of several sizes.
     """
 
     def packed(make: Callable) -> Callable:
         @wraps(make)
         def of_sizes(*sizes, **options):
-            flat: list[Any] = []
-            fx.node.map_aggregate(sizes, flat.append)
-            tracer = next((a.tracer for a in flat if isinstance(a, _Proxy)), None)
+            tracer = _tracer_of(sizes)
             if tracer is None:
                 return make(*sizes, **options)
             first = sizes[0]
@@ -220,10 +218,54 @@ def _sizes_one_by_one() -> Iterator[None]:
             setattr(torch, name, make)
 
 
-class _Run:
-    """Runs a graph, as far as it is traced, on rows of a shape that have no numbers.
+def _tracer_of(given: Any) -> "Tracer | None":
+    """Return the tracer of the proxies that a function is given, if there are any."""
+    flat: list[Any] = []
+    fx.node.map_aggregate(given, flat.append)
+    return next((a.tracer for a in flat if isinstance(a, _Proxy)), None)
 
-    With the layers of a copy of the module.
+
+@contextmanager
+def _registered_functions_whole(root: nn.Module) -> Iterator[None]:
+    """Let each function that has a registered rule be one node of the graph.
+
+    It is replaced where code finds it by a name: in its own module, and in those that
+    define the forward of a layer. Functions of torch stay whole by themselves.
+    """
+
+    def as_a_node(function: Callable) -> Callable:
+        @wraps(function)
+        def node_of(*args, **kwargs):
+            tracer = _tracer_of((args, kwargs))
+            if tracer is None:
+                return function(*args, **kwargs)
+            return tracer.create_proxy("call_function", function, args, kwargs)
+
+        return node_of
+
+    forwards = [getattr(type(layer), "forward", None) for layer in root.modules()]
+    scopes = [getattr(forward, "__globals__", {}) for forward in forwards]
+    functions = {id(f): f for f in registered_functions(scopes)}
+    scopes += [f.__globals__ for f in functions.values()]
+    found = [
+        (scope, name, value)
+        for scope in {id(scope): scope for scope in scopes}.values()
+        for name, value in scope.items()
+        if id(value) in functions
+    ]
+    try:
+        for scope, name, function in found:
+            scope[name] = as_a_node(function)
+        yield
+    finally:
+        for scope, name, function in found:
+            scope[name] = function
+
+
+class _Run:
+    """Runs a graph, as far as it is traced, on rows that have a shape and no numbers.
+
+    The layers of a copy of the module are run.
     """
 
     def __init__(self, module: nn.Module, copy: nn.Module, shape: tuple[int, ...]):
@@ -236,7 +278,7 @@ class _Run:
 
     def value(self, node: fx.Node) -> Any:
         with self.mode:
-            while node not in self.values:  # in order: some nodes change tensors
+            while node not in self.values:  # in order: some change tensors
                 first = next(iter(node.graph.nodes))
                 run = first if self.last is None else self.last.next
                 self.values[run] = self._value(run)
@@ -289,4 +331,4 @@ class _Proxy(fx.Proxy):
 
 
 class _Attribute(_Proxy, Attribute):
-    """An attribute of one, such as `shape`, or a method."""
+    """An attribute of a proxy, such as `shape`, or a method."""

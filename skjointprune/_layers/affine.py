@@ -4,9 +4,9 @@ from torch import Tensor, nn
 
 
 class Affine(nn.Module):
-    """Multiply by a scale and add a shift: to each column, or channel of an image.
+    """Multiply each column, or channel of an image, by a scale, and add a shift.
 
-    Stands before or after a layer that the two cannot be folded into.
+    Stands before or after a network whose layers cannot take the two up.
     """
 
     scale: Tensor
@@ -18,5 +18,5 @@ class Affine(nn.Module):
         self.register_buffer("shift", shift)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the rows on the other scale."""
+        """Return rows on the other scale."""
         return X * self.scale + self.shift

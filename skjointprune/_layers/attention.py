@@ -1,7 +1,7 @@
 """Multi-head attention that can lose heads.
 
-`torch.nn.MultiheadAttention` ties the number of heads to the width of what it reads;
-this one has the same parameters in other shapes, and gives the same outputs.
+`torch.nn.MultiheadAttention` ties the number of heads to the width of its input. This
+one has the same parameters in other shapes, and gives the same outputs.
 """
 
 import torch

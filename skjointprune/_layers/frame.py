@@ -1,17 +1,19 @@
-"""A layer that makes images as large as a network needs."""
+"""A layer that fills cropped images up to the size that a network needs."""
 
 from torch import Tensor, nn
 
 
 class Frame(nn.Module):
-    """Make images as large as the network needs, of what is retained of them.
+    """Fill cropped images up to the size that the network needs.
 
-    Stands before a mask that zeroes what is not, so it may be anything here.
+    What is not retained is filled with copies of what is: a mask after this layer
+    zeroes it.
 
     Parameters
     ----------
     channels, rows, columns : Tensor
-        Of each that the network needs, which one it is of those that are retained.
+        For each channel, row or column that the network needs, the index of the one to
+        take of those that are retained.
     """
 
     channels: Tensor
@@ -25,7 +27,7 @@ class Frame(nn.Module):
         self.register_buffer("columns", columns)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return the larger images."""
-        for dim, at in enumerate((self.channels, self.rows, self.columns), start=1):
-            X = X.index_select(dim, at)
+        """Return images of the size that the network needs."""
+        for dim, index in enumerate((self.channels, self.rows, self.columns), start=1):
+            X = X.index_select(dim, index)
         return X

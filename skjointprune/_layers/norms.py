@@ -1,8 +1,8 @@
 """Normalisation over channels, some of which can go.
 
-The mean over the channels that `torch.nn.LayerNorm` takes is another one when some go;
-but zeros add nothing to a sum. So these layers, with the parameters of torch's, know
-over how many numbers a mean is, and give the same outputs without zeroed channels.
+`torch.nn.LayerNorm` takes means over all channels it is given, and so gives other
+outputs when some are removed. These layers have the same parameters, and know how many
+channels there were: without zeroed channels they give the same outputs.
 """
 
 from typing import Any, Self
@@ -13,16 +13,16 @@ from torch.nn import functional as F
 
 
 class _Norm(nn.Module):
-    """What layers that normalise over a dimension of channels share.
+    """Base of layers that normalise over a dimension of channels.
 
     Parameters
     ----------
     width : int
-        How many channels there are.
+        Number of channels that are left.
     over : int
-        How many there were: those that are gone count as zeros.
+        Number of channels in the mean: those that are gone count as zeros.
     eps : float or None
-        Is added to the variance, or the mean square; None as in torch.
+        Added to the variance, or to the mean square; None as in torch.
     scale, shift : bool
         Whether each channel has a `weight` and a `bias`.
     """
@@ -49,7 +49,7 @@ class _Norm(nn.Module):
 
     @property
     def normalized_shape(self) -> tuple[int]:
-        """Sizes of what is normalised, as torch's layer says it."""
+        """Sizes of what is normalised: an attribute of torch's layer."""
         return (self.width,)
 
     def _scaled(self, X: Tensor, dim: int) -> Tensor:
@@ -59,7 +59,7 @@ class _Norm(nn.Module):
         return X if self.bias is None else X + self.bias.view(shape)
 
     def extra_repr(self) -> str:
-        """Say how many channels there are, and were."""
+        """Describe the layer as its class is called."""
         has = f"scale={self.weight is not None}, shift={self.bias is not None}"
         return f"{self.width}, over={self.over}, eps={self.eps}, {has}"
 
@@ -90,7 +90,7 @@ class GroupNorm(_Norm):
 
     @property
     def num_channels(self) -> int:
-        """How many channels there are, as torch's layer says it."""
+        """Number of channels: an attribute of torch's layer."""
         return self.width
 
     def forward(self, X: Tensor) -> Tensor:
@@ -116,14 +116,14 @@ class RMSNorm(_Norm):
 
 
 def _standardised(X: Tensor, dims: tuple[int, ...], share: float, eps: float) -> Tensor:
-    """Return X over dimensions, of which it is a share, and the rest zeros."""
+    """Return X normalised over dimensions, of which zeros are missing."""
     var, mean = torch.var_mean(X, dims, correction=0, keepdim=True)
     var = share * (var + (1 - share) * mean**2)
     return (X - share * mean) * torch.rsqrt(var + eps)
 
 
 def _as_torch(out: Tensor, X: Tensor) -> Tensor:
-    """Return outputs in the type of X; under autocast on a GPU, torch has float32."""
+    """Return outputs in the type that torch's layer gives: of X, or by autocast."""
     wide = X.is_cuda and torch.is_autocast_enabled("cuda")
     return out if wide else out.to(X.dtype)
 

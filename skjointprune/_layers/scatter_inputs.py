@@ -1,16 +1,15 @@
-"""A layer that lets any network lose inputs: it puts those that are left in place."""
+"""A layer that scatters the inputs that are left into a row of full width."""
 
 import torch
 from torch import Tensor, nn
 
 
-class PutBack(nn.Module):
-    """Put columns back where they were, with zeros for those that are gone.
+class ScatterInputs(nn.Module):
+    """Put columns where they were, with zeros for those that are gone.
 
-    Stands before a network that reads its inputs by their positions, as by a slice, or
-    that no rule tells of. That one stays as wide as it was, and works no less; but an
-    input that is zero to it for every row need not be there. Each input has a scale,
-    which is trained.
+    Stands before a network that reads inputs by their positions, as by a slice, or by
+    layers without a rule. The network stays as wide as it was; inputs that it sees as
+    zeros in every row can be left out. Each input has a scale, which is trained.
 
     Parameters
     ----------
@@ -27,11 +26,11 @@ class PutBack(nn.Module):
         self.register_buffer("places", torch.arange(width))
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return rows, (rows, width), for rows of what is left."""
+        """Return rows, (rows, width), for rows of the inputs that are left."""
         X = X * self.weight
         full = X.new_zeros(X.shape[0], self.width)
         return full.scatter(1, self.places.expand(X.shape), X)
 
     def extra_repr(self) -> str:
-        """Say how many columns there are, and were."""
+        """Describe how many columns are left, of how many."""
         return f"{len(self.places)} of {self.width}"

@@ -1,28 +1,30 @@
-"""Layers of torch that cannot lose channels, and those that stand in for them."""
+"""Stand-ins for layers of torch that cannot lose channels."""
 
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
-from torchvision.models.convnext import LayerNorm2d as TorchvisionLayerNorm2d
 
 from .attention import MultiheadAttention
 from .norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from .transformer import TransformerEncoder, TransformerEncoderLayer
 
-STAND_INS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+StandIn = Callable[[Any], nn.Module]
+
+STAND_INS: dict[type[nn.Module], StandIn] = {
     nn.MultiheadAttention: MultiheadAttention.of,
     nn.LayerNorm: LayerNorm.of,
     nn.RMSNorm: RMSNorm.of,
     nn.GroupNorm: GroupNorm.of,
-    TorchvisionLayerNorm2d: LayerNorm2d.of,
     nn.TransformerEncoderLayer: TransformerEncoderLayer,
     nn.TransformerEncoder: TransformerEncoder,
 }
-
-
-# They read the parameters of their parts.
-LOOK_INSIDE = (
+# Those of torchvision by their names: to import it for its classes costs seconds.
+STAND_INS_BY_NAME: dict[str, StandIn] = {
+    "torchvision.models.convnext.LayerNorm2d": LayerNorm2d.of,
+}
+# Layers that read the parameters of their parts: these must stay as they are.
+READ_THEIR_PARTS = (
     nn.TransformerEncoder,
     nn.TransformerEncoderLayer,
     nn.TransformerDecoderLayer,
@@ -32,8 +34,8 @@ LOOK_INSIDE = (
 def with_prunable_layers(module: nn.Module) -> nn.Module:
     """Replace, in place, layers of torch by equivalent ones that can lose channels.
 
-    Not where these would do something else, where the layer has hooks, or within
-    layers of torch that look into it.
+    Layers with hooks stay, and so do layers with options that their stand-ins lack and
+    parts of layers that read the parameters of these.
     """
     made: dict[nn.Module, nn.Module] = {}  # a layer in several places stays one
 
@@ -42,9 +44,10 @@ def with_prunable_layers(module: nn.Module) -> nn.Module:
             if child is None:
                 continue
             if child not in made:
-                new = STAND_INS[type(child)](child) if _has_stand_in(child) else child
+                stand_in = _stand_in_for(child)
+                new = child if stand_in is None else stand_in(child)
                 made[child] = new
-                if not isinstance(new, LOOK_INSIDE):
+                if not isinstance(new, READ_THEIR_PARTS):
                     replace_within(new)
             parent._modules[name] = made[child]
 
@@ -52,15 +55,23 @@ def with_prunable_layers(module: nn.Module) -> nn.Module:
     return module
 
 
-def _has_stand_in(layer: nn.Module) -> bool:
-    """Tell whether a layer is one of torch, as torch made it, that has a stand-in."""
+def _stand_in_for(layer: nn.Module) -> StandIn | None:
+    """Return what makes the stand-in for a layer, if it is as torch made it."""
+    kind = type(layer)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    stand_in = STAND_INS.get(kind, STAND_INS_BY_NAME.get(name))
+    return stand_in if _can_be_replaced(layer) else None
+
+
+def _can_be_replaced(layer: nn.Module) -> bool:
+    """Tell whether a layer has no hooks, and no options that its stand-in lacks."""
     hooks = (
         layer._forward_hooks,
         layer._forward_pre_hooks,
         layer._backward_hooks,
         layer._backward_pre_hooks,
     )
-    if type(layer) not in STAND_INS or any(hooks):
+    if any(hooks):
         return False
     if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
         return len(layer.normalized_shape) == 1

@@ -1,7 +1,7 @@
-"""Encoders of transformers that call their parts, so that these may be others.
+"""Encoders of transformers that call their parts, so that these can be replaced.
 
 `torch.nn.TransformerEncoder` and its layers read the parameters of their parts, for a
-fast path, and so can neither be traced nor lose heads, units or channels.
+fast path. So they can neither be traced nor lose heads, units or channels.
 """
 
 from torch import Tensor, nn
@@ -13,8 +13,7 @@ class TransformerEncoderLayer(nn.Module):
     Parameters
     ----------
     given : nn.TransformerEncoderLayer
-        The layer to stand in for. Its parts are taken over; it is called in the same
-        way.
+        The layer to stand in for. Its parts are taken over, and so is its signature.
     """
 
     def __init__(self, given: nn.TransformerEncoderLayer):
@@ -68,9 +67,9 @@ class TransformerEncoder(nn.Module):
     Parameters
     ----------
     given : nn.TransformerEncoder
-        The encoder to stand in for. Its parts are taken over; it is called in the same
-        way, on batches. At padded positions it says what torch's says in training; in
-        evaluation that one may say 0.
+        The encoder to stand in for. Its parts are taken over, and so is its signature,
+        for batches. At padded positions outputs are those of torch's in training; in
+        evaluation torch's may give 0 there.
     """
 
     def __init__(self, given: nn.TransformerEncoder):

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .._graph.labels import get_tensor
 from .._graph.network import Channels, Network
+from .._graph.tensors import get_tensor
 from .gates import InputGates
 
 GATE_INTERVAL = 4  # one step in so many takes the gradients of gates, after

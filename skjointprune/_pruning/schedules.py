@@ -30,8 +30,9 @@ class Rise:
     the beginning. After the last event the network has time to settle.
     """
 
-    start, stop = 0.1, 0.8
-    n_events = 100
+    start: ClassVar[float] = 0.1
+    stop: ClassVar[float] = 0.8
+    n_events: ClassVar[int] = 100
 
     alpha: float
     n_inputs: int | None = None
@@ -62,7 +63,8 @@ class Sweep:
         The threshold of the last event.
     """
 
-    start, stop = 0.15, 1.0
+    start: ClassVar[float] = 0.15
+    stop: ClassVar[float] = 1.0
     EVENTS_PER_POINT = 5
 
     def __init__(self, alphas, n_points: int):

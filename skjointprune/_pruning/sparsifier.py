@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._graph.compact import compact_, is_exact
-from .._graph.labels import get_tensor
 from .._graph.network import Channels, Network
+from .._graph.tensors import get_tensor
 from .._utils.warn import warn_caller
 from .gates import InputGates
 from .prices import Prices

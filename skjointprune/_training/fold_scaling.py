@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .._data.prepare import Scaling
 from .._graph.network import Network
 from .._layers.affine import Affine
-from .._layers.wrap import put_around
+from .._layers.wrap import wrap
 from .._utils.torch import kind_of_rows
 
 # Above this many standard deviations between a column and zero, a folded layer
@@ -59,7 +59,7 @@ def fold_scaling(
         if mask is not None:
             scale, shift = scale * mask, shift * mask
         affine = Affine(scale.to(kind["dtype"]), shift.to(kind["dtype"]))
-        wrapped = put_around(module, "inputs", affine)
+        wrapped = wrap(module, "inputs", affine)
         # Around an image a convolution pads with zeros, after standardisation.
         module = _folded(module, network.first_layers, _fold_before_, wrapped, rows)
         within = "network." if module is wrapped else ""
@@ -67,7 +67,7 @@ def fold_scaling(
         scale = targets.scale.to(kind["device"])
         shift = targets.mean.to(kind["device"])
         affine = Affine(scale.to(kind["dtype"]), shift.to(kind["dtype"]))
-        wrapped = put_around(module, "targets", affine)
+        wrapped = wrap(module, "targets", affine)
         last = [] if network.last_layer is None else [within + network.last_layer]
         module = _folded(module, last, _fold_after_, wrapped, rows)
     return module

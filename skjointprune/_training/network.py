@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from .._data.inputs import Inputs
-from .._graph.rules.layers import layer_rule
+from .._graph.rules.registry import layer_rule
 from .._layers.stand_ins import with_prunable_layers
 from ..modules._build import build_module
 

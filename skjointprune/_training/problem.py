@@ -15,7 +15,7 @@ from .._data.prepare import Data, Scaling
 from .._data.targets import Targets
 from .._graph.groups import find_groups
 from .._graph.network import Network
-from .._layers.wrap import put_around
+from .._layers.wrap import wrap
 from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Sweep
 from .._report.report import NetworkSize, PruningReport
@@ -258,5 +258,5 @@ class Problem:
             scaling = Scaling(scaling.mean[kept], scaling.scale[kept])
         module = fold_scaling(network, scaling, data.target_scaling, traced.mask)
         if traced.frame is not None:
-            module = put_around(module, "frame", traced.frame.to(self.device))
+            module = wrap(module, "frame", traced.frame.to(self.device))
         return replace(network, module=module)

@@ -1,4 +1,4 @@
-"""Make the network to train from what is passed as `module`."""
+"""Building of the network to train, from what is passed as `module`."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -24,8 +24,8 @@ def build_module(
     Parameters
     ----------
     module : str, class, callable or nn.Module
-        A name out of `NAMED_MODULES`. A callable is given `params`, and of `sizes`
-        those that it takes parameters of the name for. An instance is copied.
+        A name in `NAMED_MODULES`. A callable is given `params`, and each of `sizes`
+        that it has a parameter for. An instance is copied.
     sizes : dict
         From the data: `n_features_in`, `n_outputs` and `input_shape`.
     params : dict
@@ -34,7 +34,7 @@ def build_module(
     Raises
     ------
     ValueError
-        If the callable has no parameter of a given name, or `params` meet an
+        If the callable has no parameter of a given name, or `params` are given with an
         instance; or if the module is a wrapper, or cannot be copied.
     TypeError
         If the callable needs more than it is given, or does not return an `nn.Module`.
@@ -72,7 +72,7 @@ def build_module(
 
 
 def _learn_sizes_(module: nn.Module, shape: Sequence[int]) -> None:
-    """Let lazy layers see two rows."""
+    """Run two rows, so that lazy layers learn their sizes."""
     try:
         with evaluating(module), torch.no_grad():
             module.float()(torch.zeros(2, *shape))

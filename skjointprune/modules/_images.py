@@ -1,4 +1,7 @@
-"""Networks for images: torchvision's, with a width and a fit to small images."""
+"""Networks for images: torchvision's, with a width and a fit to small images.
+
+torchvision is imported within functions: it costs seconds.
+"""
 
 import os
 from collections import OrderedDict
@@ -9,8 +12,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock
-from torchvision.models.vgg import cfgs
 
 # Five halvings take 224 rows to 7, and fewer than this to one or two: too few for
 # ResNet's coarse stem, and for VGG's head, which would see each of them many times.
@@ -77,6 +78,8 @@ def vgg16(
         raise ValueError(
             f"`dropout` must be at least 0 and below 1. Got {dropout!r}; 0.5 is usual."
         )
+    from torchvision.models.vgg import cfgs
+
     features: list[nn.Module] = []
     channels = input_shape[0]
     for size in cfgs["D"]:
@@ -214,6 +217,8 @@ Linear(in_features=128, out_features=10, bias=True))
 
 def _two_blocks(n_in: int, n_out: int, stride: int) -> nn.Sequential:
     """Two residual blocks, of which the first may have a convolution as shortcut."""
+    from torchvision.models.resnet import BasicBlock
+
     shortcut = None
     if stride != 1:
         shortcut = nn.Sequential(

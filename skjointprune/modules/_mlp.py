@@ -1,4 +1,4 @@
-"""`MLP`: the network for tables."""
+"""The network for tables: a multi-layer perceptron."""
 
 from collections import OrderedDict
 from collections.abc import Sequence

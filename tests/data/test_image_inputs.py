@@ -14,6 +14,8 @@ from torchvision.transforms.functional import to_tensor
 from skjointprune import ImageInput, JointPruneClassifier
 from skjointprune._data import image_inputs
 
+ROWS = ImageInput(groups="row")
+
 
 class Entries(Pictures):
     def __getitem__(self, i):
@@ -137,8 +139,8 @@ class Squeezed(SmallConvNet):
         ({"images": ImageInput(groups=("row", "feature"))}, "'feature' is each number"),
         ({"images": ImageInput(groups=())}, "`images__groups`"),
         ({"n_features_to_select": 3}, "needs one kind of group"),
-        ({"n_features_to_select": 9, "images": ImageInput(groups="row")}, "at most the 8 groups"),
-        ({"n_features_to_select": 3, "images": ImageInput(groups="row"), "prune": "none"}, "prune"),
+        ({"n_features_to_select": 9, "images": ROWS}, "at most the 8 groups"),
+        ({"n_features_to_select": 3, "images": ROWS, "prune": "none"}, "prune"),
         ({"feature_costs": [1.0] * 3}, "`feature_costs` is for tables"),
         ({"feature_groups": [0, 0, 1]}, "`feature_groups` is for tables"),
         ({"module": "vgg16", "module__weights": {}}, "`weights`"),

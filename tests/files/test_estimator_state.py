@@ -20,6 +20,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skjointprune import (
+    ImageInput,
     InputFeatureSelector,
     JointPruneClassifier,
     JointPruneRegressor,

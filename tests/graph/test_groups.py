@@ -320,3 +320,10 @@ def test_outputs_that_nothing_trained_comes_to_are_refused():
     module = Net(lambda m, X: m.a(X).detach(), a=nn.Linear(4, 2))
     with pytest.raises(ValueError, match="do not depend on any parameter"):
         find_groups(module, (4,))
+
+
+def test_a_layer_may_be_called_inputs():
+    layers = {"inputs": nn.Linear(4, 5), "head": nn.Linear(5, 2)}
+    network = find_groups(Net(lambda m, x: m.head(m.inputs(x).relu()), **layers), (4,))
+    assert [c.name for c in network.channels] == ["inputs", "inputs#2"]
+    assert network.hidden[0].size == 5

@@ -7,7 +7,7 @@ from skjointprune._graph.labels import CONSTANT, Labels, varies
 
 @pytest.fixture
 def labels():
-    return Labels(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), shape=(2, 3))
+    return Labels(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)))
 
 
 def test_new_labels_are_all_different(labels):
@@ -38,16 +38,6 @@ def test_constants_are_tied_to_nothing(labels):
     assert labels.roots(torch.tensor([CONSTANT])).tolist() == [CONSTANT]
 
 
-def test_channels_of_a_spread_are_the_labels_of_before(labels):
-    a = labels.fresh(5)
-    for dim, shape in ((1, (2, 5, 4)), (-1, (2, 4, 5)), (2, (2, 4, 5))):
-        labels.shape = shape
-        spread = labels.spread(a, dim)
-        assert spread.shape == shape
-        assert labels.channels(spread, dim).equal(a)
-    assert labels.roots(a).equal(a)  # nothing was tied
-
-
 def test_channels_tie_what_is_along_other_dimensions(labels):
     x = labels.fresh(12).view(1, 3, 4).expand(2, 3, 4)
     of_rows = labels.channels(x, 1)
@@ -57,21 +47,13 @@ def test_channels_tie_what_is_along_other_dimensions(labels):
     assert len(set(roots[:, 0].tolist())) == 3
 
 
-def test_slots_that_are_used_twice_are_of_the_same_channels(labels):
-    first = labels.produce("0.weight", 0)
-    again = labels.produce("0.weight", 0, labels.fresh(3))
-    assert again.equal(first)
-    x, y = labels.fresh(4), labels.fresh(4)
-    labels.read("0.weight", 1, x, of=0)
-    labels.read("0.weight", 1, y, of=0)
-    assert labels.roots(x).equal(labels.roots(y))
-
-
 def test_tied_parameters_are_known_under_their_first_name():
     one, other = nn.Linear(3, 3), nn.Linear(3, 3)
     other.weight = one.weight
     labels = Labels(nn.Sequential(one, other))
-    assert labels.produce("1.weight", 0).equal(labels.produce("0.weight", 0))
+    assert labels.bind("1.weight", 0, "produce", None).equal(
+        labels.bind("0.weight", 0, "produce", None)
+    )
     assert [tensor for tensor, _ in labels.bound] == ["0.weight"]
 
 
@@ -86,24 +68,10 @@ def test_a_reason_is_that_of_all_that_is_tied(labels):
     labels.tie(a[0], a[1])
     labels.pin(a[1:2], "first")
     labels.pin([(a[:1],), {"x": a[1:2]}], "second")
-    assert labels.why() == {int(a[0]): "first"}
+    assert labels.reasons_of_roots() == {int(a[0]): "first"}
     assert labels.is_pinned(a[:1].expand(2, 3))
     assert not labels.is_pinned(a[:2])
     assert not labels.is_pinned(a[3:])
-
-
-@pytest.mark.parametrize(
-    ("shape", "constant"),
-    [((), True), ((1,), True), ((3,), False), ((2, 1, 1), True), ((2, 3), False)],
-)
-def test_what_the_code_makes_is_constant_where_it_fits_whatever_it_meets(
-    labels, shape, constant
-):
-    labels.shape, labels.node = shape, "zeros"
-    made = labels.made()
-    assert made.shape == shape
-    assert bool((made == CONSTANT).all()) == constant
-    assert ("the size of 'zeros'" in str(labels.why())) != constant
 
 
 def test_repeats_do_not_vary():

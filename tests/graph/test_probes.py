@@ -17,7 +17,7 @@ from _cases import (
 from torch import nn
 from torch.nn import functional as F
 
-from skjointprune._graph.probes import check_outputs, listening
+from skjointprune._graph.probes import check_outputs, recording_factors
 from skjointprune._layers.norms import LayerNorm
 
 
@@ -30,14 +30,14 @@ from skjointprune._layers.norms import LayerNorm
         (lambda x, w: torch.einsum("ni,io->no", x, w), 0),
     ],
 )
-def test_what_is_multiplied_by_a_weight_is_heard(read, n_times):
+def test_what_is_multiplied_by_a_weight_is_recorded(read, n_times):
     weight, other = nn.Parameter(torch.ones(3, 2)), nn.Parameter(torch.ones(3, 2))
     x = torch.rand(4, 3)
-    with listening([weight, other]) as heard:
+    with recording_factors([weight, other]) as factors:
         read(x, weight)
-    assert heard[id(other)] == []
-    assert len(heard[id(weight)]) == n_times
-    assert all(given is x for given in heard[id(weight)])
+    assert factors[id(other)] == []
+    assert len(factors[id(weight)]) == n_times
+    assert all(given is x for given in factors[id(weight)])
 
 
 def test_what_fails_on_rows_of_x_or_gives_no_numbers_is_refused():
@@ -94,7 +94,7 @@ KEPT = {
     ),
     "sigmoid, padded before": (
         image(lambda m, x: F.pad(x.sigmoid(), (1, 1, 1, 1))),
-        whole("they are not silent when they are zero", 4),
+        whole("zeroed, they are still not constant", 4),
     ),
     "sigmoid, transposed": (
         image(lambda m, x: x.sigmoid(), b=lambda: nn.ConvTranspose2d(8, 2, 3)),
@@ -112,7 +112,7 @@ KEPT = {
             lambda m, x: m.b(m.a(x).sigmoid()) + m.b(m.a(x).tanh()),
             {"a": linear(6, 8), "b": linear(8, 2)},
         ),
-        whole("they are not silent when they are zero"),
+        whole("zeroed, they are still not constant"),
     ),
     "LayerNorm after sigmoid": (
         row(lambda m, x: m.l(x.sigmoid()), l=lambda: LayerNorm(8, 8, 1e-5, True, True)),

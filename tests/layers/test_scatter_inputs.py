@@ -16,7 +16,7 @@ from skjointprune import (
     save,
 )
 from skjointprune._graph.groups import find_groups, let_inputs_go
-from skjointprune._layers.scatter_inputs import PutBack
+from skjointprune._layers.scatter_inputs import ScatterInputs
 
 MATTER = [1, 4]
 
@@ -114,12 +114,12 @@ def fitted(request, table):
 
 
 def test_columns_that_are_left_get_to_their_places():
-    layer = PutBack(4)
+    layer = ScatterInputs(4)
     layer.places = torch.tensor([1, 3])
     layer.weight = nn.Parameter(torch.tensor([2.0, 10.0]))
     X = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     assert layer(X).tolist() == [[0, 2, 0, 20], [0, 6, 0, 40]]
-    assert repr(layer) == "PutBack(2 of 4)"
+    assert repr(layer) == "ScatterInputs(2 of 4)"
 
 
 def by_slices(m, x):
@@ -191,10 +191,10 @@ def test_nothing_stands_before_what_loses_no_inputs(table):
     X, y = table
     for prune in ("weights", "none"):
         clf = JointPruneClassifier(module=Own, prune=prune, **QUICK).fit(X, y)
-        assert not any(isinstance(m, PutBack) for m in clf.module_.modules())
+        assert not any(isinstance(m, ScatterInputs) for m in clf.module_.modules())
         assert clf.get_support().all()
     plain = JointPruneClassifier((8,), **QUICK).fit(X, y)
-    assert not any(isinstance(m, PutBack) for m in plain.module_.modules())
+    assert not any(isinstance(m, ScatterInputs) for m in plain.module_.modules())
 
 
 def test_what_is_looked_up_is_never_taken_for_useless(table):

@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from skjointprune._layers.wrap import put_around
+from skjointprune._layers.wrap import wrap
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from skjointprune._layers.wrap import put_around
 )
 def test_targets_come_after_the_network_and_all_else_before_it(place, order):
     network, layer = nn.Linear(2, 2), nn.ReLU()
-    module = put_around(network, place, layer)
+    module = wrap(network, place, layer)
     assert [name for name, _ in module.named_children()] == order
     assert module.network is network
     assert module.get_submodule(place) is layer

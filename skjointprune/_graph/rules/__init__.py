@@ -1,5 +1,5 @@
-"""What each kind of layer and function does to the labels of channels.
+"""Rules: what each kind of layer and function does to the labels of channels.
 
-In go labels of what a layer or function is given; out come labels of what it returns,
-and what it said of its parameters on the way.
+In go labels of a layer's or function's input; out come labels of its output, and what
+the rule told its context of parameters on the way.
 """

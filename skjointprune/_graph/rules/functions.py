@@ -1,7 +1,7 @@
-"""Functions and methods of tensors, by name, and their rules: what they do to labels.
+"""Rules of functions and methods of tensors, by name.
 
-A rule is given `Labels` to speak to and the function's own arguments, with labels in
-place of tensors; it returns labels of the function's output.
+A rule is given a `RuleContext` and the function's own arguments, with labels in place
+of tensors. It returns labels of the function's output, or NotImplemented.
 """
 
 from collections.abc import Callable
@@ -51,31 +51,27 @@ REDUCTIONS = (
     "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "mean", "nanmean",
     "nansum", "prod", "std", "sum", "var",
 )  # fmt: skip
-FILLED = (
-    "empty",
-    "full",
-    "ones",
-    "rand",
-    "randn",
-    "zeros",
-)  # whose numbers follow no position
+# Functions that make tensors of some sizes, whose numbers follow no position.
+FILLED = ("empty", "full", "ones", "rand", "randn", "zeros")
 
-# Rules by the name of a function (of operator, torch or torch.nn.functional) or of a
-# tensor's method: in all of these places a name means the same.
+# A name means the same among functions of operator, torch and torch.nn.functional and
+# among methods of tensors.
 FUNCTION_RULES: dict[str, Callable] = {
-    **dict.fromkeys(ELEMENTWISE, compute.together),
-    **dict.fromkeys(SAME, compute.same),
-    **dict.fromkeys(POOLS, compute.each_channel),
+    **dict.fromkeys(ELEMENTWISE, compute.elementwise),
+    **dict.fromkeys(SAME, compute.unchanged),
+    **dict.fromkeys(POOLS, compute.within_channels),
     **dict.fromkeys(REDUCTIONS, compute.reduce),
     **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
     **dict.fromkeys(("max", "median", "min"), compute.extreme),
     **dict.fromkeys(("layer_norm", "rms_norm"), compute.normalised),
     **dict.fromkeys(("cat", "concat", "concatenate"), shape.concatenate),
     **dict.fromkeys(("view", "reshape"), shape.view),
-    **dict.fromkeys(("new_empty", "new_full", "new_ones", "new_zeros"), shape.made),
-    **{name: shape.native(getattr(Tensor, name)) for name in MOVES},
+    **dict.fromkeys(
+        ("new_empty", "new_full", "new_ones", "new_zeros"), shape.new_tensor
+    ),
+    **{name: shape.move_labels(getattr(Tensor, name)) for name in MOVES},
     **{
-        name: shape.taken(getattr(Tensor, name))
+        name: shape.take_by_position(getattr(Tensor, name))
         for name in ("narrow", "select", "unbind")
     },
     **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
@@ -85,7 +81,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     "stack": shape.stack,
     "flatten": shape.flatten,
     "unflatten": shape.unflatten,
-    "chunk": shape.pieces,
+    "chunk": shape.chunk,
     "glu": compute.glu,
     "split": shape.split,
     "getitem": shape.index,
@@ -100,19 +96,11 @@ FUNCTION_RULES: dict[str, Callable] = {
 }
 
 
-def function_rule(node: fx.Node) -> Callable | None:
-    """Return the rule of a function or method in a traced graph, if there is one."""
-    name = function_name(node)
-    if name is None:
-        return None
-    return FUNCTION_RULES.get(name.removesuffix("_"))  # in place or not
-
-
 def function_name(node: fx.Node) -> str | None:
     """Return the name of a method, or of a function of Python, torch or torchvision.
 
-    That of "conv2d.default" is its first part: so overloads, which `torch.export`
-    calls, have the rules of functions. Operators that others register have none.
+    The name of an overload such as "conv2d.default", which `torch.export` calls, is its
+    first part: so it has the rule of the function. Operators of others have no name.
     """
     if node.op == "call_method":
         return str(node.target)

@@ -1,8 +1,8 @@
-"""One small rule a kind of layer: how its channels hang together.
+"""Rules of layers, by class.
 
-A rule is given the layer, its name, the labels of what it is called on, and `Labels` to
-speak to; it returns the labels of what the layer returns. What has no rule is kept
-whole. Rules of functions are in `_function_rules.py`.
+A rule is given the layer, its name in the network, the labels of its input and a
+`RuleContext`. It returns labels of the layer's output, or NotImplemented. A layer
+without a rule is kept whole.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.utils.parametrize import is_parametrized
-from torchvision.ops import StochasticDepth
 
 from ..._layers.attention import MultiheadAttention
 from ..._layers.norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
-from ..._layers.scatter_inputs import PutBack
-from ..labels import Labels
-from .arithmetic import each_channel, glu
+from ..._layers.scatter_inputs import ScatterInputs
+from .arithmetic import glu, within_channels
+from .context import RuleContext, kept_whole
 from .shapes import (
     channel_shuffle,
     pixel_shuffle,
@@ -27,187 +25,196 @@ from .shapes import (
     unflatten,
 )
 
-LayerRule = Callable[[Any, str, Tensor, Labels], Any]
+LayerRule = Callable[[Any, str, Any, RuleContext], Any]
 
 
-def _linear(layer: nn.Linear, name: str, x: Tensor, labels: Labels) -> Tensor:
-    return labels.spread(_dense(layer, name, x, labels), -1)
+def _linear(layer: nn.Linear, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    return context.spread(_dense(layer, name, x, context), -1)
 
 
-def _dense(layer: nn.Linear, name: str, x: Tensor, labels: Labels) -> Tensor:
+def _dense(layer: nn.Linear, name: str, x: Tensor, context: RuleContext) -> Tensor:
     """Return the channels that a linear layer makes, (out,)."""
     bias = None if layer.bias is None else f"{name}.bias"
-    ins, out = multiply(labels, x, f"{name}.weight", bias, reads=1, of=-1)
-    count_sizes(labels, layer, name, ins, out)
+    ins, out = multiply(context, x, f"{name}.weight", bias, reads=1, of=-1)
+    count_sizes(context, layer, name, ins, out)
     return out
 
 
 def multiply(
-    labels: Labels, x: Tensor, weight: str, bias: str | None, reads: int, of: int
+    context: RuleContext, x: Tensor, weight: str, bias: str | None, reads: int, of: int
 ) -> tuple[Tensor, Tensor]:
-    """Say that a weight, by a dimension that `reads`, multiplies a dimension `of` x.
+    """Say that a weight of two or more dimensions multiplies a dimension `of` x.
 
-    Returns the channels that are read and those that are made.
+    The weight's dimension `reads` reads channels, the other of its first two makes
+    them. Returns the channels that are read and those that are made.
     """
-    ins = labels.read(weight, reads, x, of=of)
-    out = labels.produce(weight, 1 - reads)
+    ins = context.read(weight, reads, x, of=of)
+    out = context.produce(weight, 1 - reads)
     if bias is not None:
-        labels.produce(bias, 0, out)
+        context.produce(bias, 0, out)
     return ins, out
 
 
 def count_sizes(
-    labels: Labels, layer: nn.Module, name: str, ins: Tensor, out: Tensor
+    context: RuleContext, layer: nn.Module, name: str, ins: Tensor, out: Tensor
 ) -> None:
-    """Say that a layer tells how many channels it reads and makes, if it does."""
+    """Say which attributes of a layer count the channels that it reads and makes."""
     for kind, what in ((nn.Linear, "features"), (_ConvNd, "channels")):
         if isinstance(layer, kind):
-            labels.count(f"{name}.in_{what}", ins)
-            labels.count(f"{name}.out_{what}", out)
+            context.count(f"{name}.in_{what}", ins)
+            context.count(f"{name}.out_{what}", out)
 
 
-def _conv(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
+def _conv(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     transposed = isinstance(layer, _ConvTransposeNd)
     ins = 0 if transposed else 1  # the dimension of the weight that reads
-    v = labels.channels(x)
+    v = context.channels(x)
     bias = None if layer.bias is None else f"{name}.bias"
     if layer.groups == 1:
-        _, out = multiply(labels, x, f"{name}.weight", bias, reads=ins, of=1)
+        _, out = multiply(context, x, f"{name}.weight", bias, reads=ins, of=1)
     else:
         # A group goes whole, with what it reads and what it makes: its slots are those
         # of the weight's first dimension, of outputs or, transposed, of inputs.
-        out = labels.fresh(layer.out_channels)
-        labels.produce(f"{name}.weight", 0, v if transposed else out)
+        out = context.labels.fresh(layer.out_channels)
+        context.produce(f"{name}.weight", 0, v if transposed else out)
         members = torch.cat([v.view(layer.groups, -1), out.view(layer.groups, -1)], 1)
-        labels.tie(members[:, 1:], members[:, :1])
-        labels.count(f"{name}.groups", members[:, 0])
+        context.tie(members[:, 1:], members[:, :1])
+        context.count(f"{name}.groups", members[:, 0])
         if bias is not None:
-            labels.produce(bias, 0, out)
-    count_sizes(labels, layer, name, v, out)
-    return labels.spread(out)
+            context.produce(bias, 0, out)
+    count_sizes(context, layer, name, v, out)
+    return context.spread(out)
 
 
-def _norm(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    v = labels.channels(x)
+def _norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    v = context.channels(x)
     if isinstance(layer, nn.GroupNorm):
         if layer.num_groups == 1:
-            return _couples(layer, name, x, labels)
+            return _keep_whole(layer, name, x, context)
         groups = v.view(layer.num_groups, -1)  # normalised, and gone, together
-        labels.tie(groups[:, 1:], groups[:, :1])
-        labels.count(f"{name}.num_groups", groups[:, 0])
-        labels.count(f"{name}.num_channels", v)
+        context.tie(groups[:, 1:], groups[:, :1])
+        context.count(f"{name}.num_groups", groups[:, 0])
+        context.count(f"{name}.num_channels", v)
     else:
-        labels.count(f"{name}.num_features", v)
+        context.count(f"{name}.num_features", v)
     for tensor in ("weight", "bias"):
         # Without scale and shift a zeroed unit leaves as -mean/std, a constant that
         # compaction folds into the next layer.
-        if labels.has(f"{name}.{tensor}"):
-            labels.produce(f"{name}.{tensor}", 0, v)
+        if context.labels.has(f"{name}.{tensor}"):
+            context.produce(f"{name}.{tensor}", 0, v)
     for tensor in ("running_mean", "running_var"):
-        if labels.has(f"{name}.{tensor}"):
-            labels.carry(f"{name}.{tensor}", 0, v)
+        if context.labels.has(f"{name}.{tensor}"):
+            context.carry(f"{name}.{tensor}", 0, v)
     return x
 
 
-def _mean_norm(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
+def _mean_norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     if layer.weight is None and not isinstance(layer, RMSNorm):
-        return _couples(layer, name, x, labels)  # a zero would leave as -mean/std
+        return _keep_whole(layer, name, x, context)  # a zero would leave as -mean/std
     dim = 1 if isinstance(layer, LayerNorm2d | GroupNorm) else -1
-    v = labels.average(f"{name}.width", x, dim)
+    v = context.average(f"{name}.width", x, dim)
     for tensor in ("weight", "bias"):
-        if labels.has(f"{name}.{tensor}"):
-            labels.produce(f"{name}.{tensor}", 0, v)
+        if context.labels.has(f"{name}.{tensor}"):
+            context.produce(f"{name}.{tensor}", 0, v)
     return x
 
 
-def _couples(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    labels.pin(x, f"{type(layer).__name__} {name!r} couples them")
+def _keep_whole(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    context.pin(x, f"{type(layer).__name__} {name!r} couples them")
     return x
 
 
-def _prelu(layer: nn.PReLU, name: str, x: Tensor, labels: Labels) -> Tensor:
+def _prelu(layer: nn.PReLU, name: str, x: Tensor, context: RuleContext) -> Tensor:
     if layer.num_parameters > 1:
-        v = labels.channels(x)
-        labels.carry(f"{name}.weight", 0, v)
-        labels.count(f"{name}.num_parameters", v)
+        v = context.channels(x)
+        context.carry(f"{name}.weight", 0, v)
+        context.count(f"{name}.num_parameters", v)
     return x
 
 
-def _elementwise(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
+def _elementwise(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     return x
 
 
-def _spatial(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    return each_channel(labels, x)
+def _spatial(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    return within_channels(context, x)
 
 
-def _glu(layer: nn.GLU, name: str, x: Tensor, labels: Labels) -> Tensor:
-    return glu(labels, x, layer.dim)
+def _glu(layer: nn.GLU, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    return glu(context, x, layer.dim)
 
 
-def _softmax(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
-    if layer.dim is None or labels.vary(x, layer.dim):
-        return _couples(layer, name, x, labels)
+def _softmax(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    if layer.dim is None or context.labels.vary(x, layer.dim):
+        return _keep_whole(layer, name, x, context)
     return x
 
 
-def _flatten(layer: nn.Flatten, name: str, x: Tensor, labels: Labels) -> Tensor:
-    return reshape(labels, x)
+def _flatten(layer: nn.Flatten, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    return reshape(context, x)
 
 
-def _unflatten(layer: nn.Unflatten, name: str, x: Tensor, labels: Labels) -> Tensor:
-    return unflatten(labels, x, layer.dim, layer.unflattened_size)
+def _unflatten(
+    layer: nn.Unflatten, name: str, x: Tensor, context: RuleContext
+) -> Tensor:
+    return unflatten(context, x, layer.dim, layer.unflattened_size)
 
 
-def _shuffle(layer, name: str, x: Tensor, labels: Labels) -> Tensor:
+def _shuffle(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     if isinstance(layer, nn.PixelShuffle):
-        return pixel_shuffle(labels, x, layer.upscale_factor)
+        return pixel_shuffle(context, x, layer.upscale_factor)
     if isinstance(layer, nn.PixelUnshuffle):
-        return pixel_unshuffle(labels, x, layer.downscale_factor)
-    return channel_shuffle(labels, x, layer.groups)
+        return pixel_unshuffle(context, x, layer.downscale_factor)
+    return channel_shuffle(context, x, layer.groups)
 
 
-def _embedding(layer: nn.Embedding, name: str, x: Tensor, labels: Labels) -> Tensor:
-    labels.pin(x, f"Embedding {name!r} looks them up")
-    out = labels.produce(f"{name}.weight", 1)
-    labels.count(f"{name}.embedding_dim", out)
-    return labels.spread(out, -1)
+def _embedding(
+    layer: nn.Embedding, name: str, x: Tensor, context: RuleContext
+) -> Tensor:
+    context.pin(x, f"Embedding {name!r} looks them up")
+    out = context.produce(f"{name}.weight", 1)
+    context.count(f"{name}.embedding_dim", out)
+    return context.spread(out, -1)
 
 
-def _recurrent(layer: nn.RNNBase, name: str, x: Any, labels: Labels) -> Any:
+def _recurrent(layer: nn.RNNBase, name: str, x: Any, context: RuleContext) -> Any:
     if isinstance(x, tuple):  # a state is given
         return NotImplemented
     for direction in ("", "_reverse") if layer.bidirectional else ("",):
-        v = labels.read(f"{name}.weight_ih_l0{direction}", 1, x, of=-1)
-    labels.count(f"{name}.input_size", v)
-    state = labels.produce(f"{name}.weight_hh_l0", 1)
-    labels.tie(state, state[:1])
-    labels.pin(state, f"{type(layer).__name__} {name!r} keeps its state whole")
+        v = context.read(f"{name}.weight_ih_l0{direction}", 1, x, of=-1)
+    context.count(f"{name}.input_size", v)
+    state = context.produce(f"{name}.weight_hh_l0", 1)
+    context.tie(state, state[:1])
+    context.pin(state, f"{type(layer).__name__} {name!r} keeps its state whole")
     return PinnedParts(state[:1])
 
 
-def _attention(layer: MultiheadAttention, name: str, x: Any, labels: Labels) -> Any:
+def _attention(
+    layer: MultiheadAttention, name: str, x: Any, context: RuleContext
+) -> Any:
     given = x[:3] if isinstance(x, tuple) else (x, x, x)
     made = [
-        _dense(getattr(layer, part), f"{name}.{part}", read, labels)
+        _dense(getattr(layer, part), f"{name}.{part}", read, context)
         for part, read in zip(("query", "key", "value"), given, strict=True)
     ]
     heads = torch.cat([m.view(-1, layer.head_dim) for m in made], dim=1)
-    labels.tie(heads, heads[:, :1])  # a head goes whole
-    out = _dense(layer.out_proj, f"{name}.out_proj", made[2], labels)
-    label = labels.fresh(1)
-    labels.pin(label, f"they are weights of attention of {name!r}")
+    context.tie(heads, heads[:, :1])  # a head goes whole
+    out = _dense(layer.out_proj, f"{name}.out_proj", made[2], context)
+    label = context.labels.fresh(1)
+    context.pin(label, f"they are weights of attention of {name!r}")
     return out.expand(*given[0].shape[:-1], -1), PinnedParts(label)
 
 
-def _put_back(layer: PutBack, name: str, x: Tensor, labels: Labels) -> Tensor:
-    v = labels.read(f"{name}.weight", 0, x, of=-1)
-    labels.carry(f"{name}.places", 0, v)
-    return labels.pinned("they meet the inputs at their places")
+def _scatter_inputs(
+    layer: ScatterInputs, name: str, x: Tensor, context: RuleContext
+) -> Tensor:
+    v = context.read(f"{name}.weight", 0, x, of=-1)
+    context.carry(f"{name}.places", 0, v)
+    return kept_whole(context, "they meet the inputs at their places")
 
 
 class PinnedParts:
-    """What a layer returns in parts of any shape, all of it kept whole."""
+    """The output of a layer, of any parts and shapes, all of which is kept whole."""
 
     def __init__(self, label: Tensor):
         self.label = label
@@ -221,7 +228,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.Embedding: _embedding,
     nn.GLU: _glu,
     MultiheadAttention: _attention,
-    PutBack: _put_back,
+    ScatterInputs: _scatter_inputs,
     **dict.fromkeys(
         (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
          nn.ConvTranspose3d),
@@ -233,7 +240,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
         _norm,
     ),
     **dict.fromkeys((GroupNorm, LayerNorm, LayerNorm2d, RMSNorm), _mean_norm),
-    **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _couples),
+    **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _keep_whole),
     **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _recurrent),
     **dict.fromkeys(
@@ -242,7 +249,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign,
          nn.Tanh, nn.Tanhshrink, nn.Threshold, nn.AlphaDropout, nn.Dropout,
          nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDropout,
-         nn.Identity, StochasticDepth),
+         nn.Identity),
         _elementwise,
     ),
     **dict.fromkeys(
@@ -257,75 +264,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     ),
     **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), _shuffle),
 }  # fmt: skip
-
-
-# The attribute of a class that holds its registered rule: where the class is pickled by
-# value, as those of a notebook are for joblib's processes, the rule is pickled with it.
-REGISTERED = "_skjointprune_rule"
-
-
-def layer_rule(layer: nn.Module) -> LayerRule | None:
-    """Return the rule of a layer, its own or of the class whose forward it inherits."""
-    if is_parametrized(layer):  # its weight is computed anew each time
-        return None
-    for kind in type(layer).__mro__:
-        rule: LayerRule | None = vars(kind).get(REGISTERED, LAYER_RULES.get(kind))
-        if rule is not None:
-            inherits = getattr(kind, "forward", None) is type(layer).forward
-            return rule if inherits else None
-    return None
-
-
-def register_rule(layer: type[nn.Module], rule: LayerRule) -> None:
-    """Tell how the channels of a kind of layer hang together.
-
-    Parameters
-    ----------
-    layer : subclass of nn.Module
-        Treated as one piece from now on, with subclasses that inherit its forward; a
-        rule there was is replaced.
-    rule : callable
-        Given a layer, its name in the network, the labels of its input (int64, in
-        the input's shape, batch first; a tuple of these where it is called on
-        several) and the `Labels` to speak to, returns the labels of its output; or
-        NotImplemented, to keep whole what is around.
-
-    Raises
-    ------
-    TypeError
-        If `layer` is not a class of module, or `rule` cannot be called.
-
-    Notes
-    -----
-    Other processes (``n_jobs=2``) know the rule of a class that a notebook, or the
-    script that runs, defines. That of a class that they import is to be registered
-    where they import it.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch import nn
-    >>> from skjointprune import register_rule
-    >>> class Scale(nn.Module):
-    ...     def __init__(self, n):
-    ...         super().__init__()
-    ...         self.factor = nn.Parameter(torch.ones(n))
-    ...
-    ...     def forward(self, x):
-    ...         return x * self.factor
-    >>> def rule(layer, name, x, labels):
-    ...     labels.produce(f"{name}.factor", 0, labels.channels(x, -1))
-    ...     return x
-    >>> register_rule(Scale, rule)
-    """
-    if not (isinstance(layer, type) and issubclass(layer, nn.Module)):
-        raise TypeError(
-            f"`layer` must be a class of torch.nn.Module. Got {layer!r}; pass the "
-            "class, not an instance."
-        )
-    if not callable(rule):
-        raise TypeError(
-            f"`rule` must be a function of (layer, name, x, labels). Got {rule!r}; "
-            "see docs/add-a-layer.md."
-        )
-    setattr(layer, REGISTERED, rule)
+# Those of torchvision by their names: to import it for its classes costs seconds.
+LAYER_RULES_BY_NAME: dict[str, LayerRule] = {
+    "torchvision.ops.stochastic_depth.StochasticDepth": _elementwise,
+}

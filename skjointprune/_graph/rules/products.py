@@ -1,17 +1,19 @@
-"""Functions that multiply by a parameter: `F.linear(x, self.weight)`, `x @ self.W`.
+"""Rules of functions that multiply by a parameter, as `F.linear(x, self.weight)` does.
 
-They do what a layer does, and have the rule of one.
+They do what a layer does, and have its rule.
 """
 
 from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
 
-from ..labels import Labels, get_tensor, owner
+from ..tensors import get_tensor, locate_tensor
+from .context import RuleContext
 from .functions import function_name
 from .layers import count_sizes, multiply
+from .registry import registered_rule
 
-# The dimension of a weight that reads, and that of what is read.
+# By function: the dimension of the weight that reads, and the one of x that is read.
 READS = {
     "linear": (1, -1),
     "matmul": (0, -1),
@@ -20,8 +22,8 @@ READS = {
     "conv2d": (1, 1),
     "conv3d": (1, 1),
 }
-# What swaps the dimensions of one that has two.
-TURNS = ("t", "T", "mT", "transpose", "swapaxes", "swapdims")
+# Functions, methods and attributes that transpose a matrix.
+TRANSPOSES = ("t", "T", "mT", "transpose", "swapaxes", "swapdims")
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
@@ -38,34 +40,34 @@ class Product(NamedTuple):
 def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     """Return the product that a node is, if it is one by parameters of the module."""
     name = function_name(node)
-    if name not in READS:
+    if name not in READS or registered_rule(node) is not None:
         return None
     given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
     others = ("other", "mat2")
     given |= {"weight" if k in others else k: v for k, v in node.kwargs.items()}
     x = given.get("input")
-    turned = _turned(module, given.get("weight"))
-    weight = turned or _parameter(module, given.get("weight"))
+    transposed = _transposed(module, given.get("weight"))
+    weight = transposed or _parameter(module, given.get("weight"))
     bias = _parameter(module, given.get("bias"))
     computed = given.get("bias") is not None and bias is None
     if weight is None or computed or given.get("groups", 1) != 1:
         return None
-    # what is the same for all rows is no product by rows
-    if not isinstance(x, fx.Node) or x.op == "get_attr" or _turned(module, x):
+    # x must be computed from rows, not from parameters alone
+    if not isinstance(x, fx.Node) or x.op == "get_attr" or _transposed(module, x):
         return None
     if (get_tensor(module, weight).ndim == 2) == name.startswith("conv"):
         return None
     reads, of = READS[name]
-    return Product(x, weight, bias, 1 - reads if turned else reads, of)
+    return Product(x, weight, bias, 1 - reads if transposed else reads, of)
 
 
-def _turned(module: nn.Module, node: Any) -> str | None:
-    """Return the name of the parameter of two dimensions that a node turns, if any."""
+def _transposed(module: nn.Module, node: Any) -> str | None:
+    """Return the name of the matrix, a parameter, that a node transposes, if any."""
     if not isinstance(node, fx.Node) or not node.args:
         return None
     name: Any = node.args[1] if node.target is getattr else function_name(node)
     swapped = [d % 2 for d in node.args[1:] if isinstance(d, int)]
-    if name not in TURNS or sorted(swapped) not in ([], [0, 1]):
+    if name not in TRANSPOSES or sorted(swapped) not in ([], [0, 1]):
         return None
     weight = _parameter(module, node.args[0])
     if weight is None or get_tensor(module, weight).ndim != 2:
@@ -74,15 +76,15 @@ def _turned(module: nn.Module, node: Any) -> str | None:
 
 
 def only_multiplies(module: nn.Module, node: fx.Node) -> bool:
-    """Tell whether a node is a turned parameter, met by nothing but products by it."""
-    if not _turned(module, node):
+    """Tell whether a node transposes a parameter, and only products use the result."""
+    if not _transposed(module, node):
         return False
     products = [product_at(module, user) for user in node.users]
     return all(p is not None and p.given is not node for p in products)
 
 
 def _parameter(module: nn.Module, node: Any) -> str | None:
-    """Return the name of the parameter that a node gets, if it gets one."""
+    """Return the name of the parameter that a node stands for, if it does."""
     if not isinstance(node, fx.Node) or node.op != "get_attr":
         return None
     name = str(node.target)
@@ -90,13 +92,13 @@ def _parameter(module: nn.Module, node: Any) -> str | None:
 
 
 def label_product(
-    product: Product, module: nn.Module, x: Tensor, labels: Labels
+    product: Product, module: nn.Module, x: Tensor, context: RuleContext
 ) -> Tensor:
-    """Do as the rule of a layer does; return the labels of what is made."""
+    """Apply the rule of a layer that multiplies; return labels of the output."""
     _, weight, bias, reads, of = product
-    ins, out = multiply(labels, x, weight, bias, reads, of)
-    labels.by_function.add(labels.canonical(weight))
-    layer, _ = owner(module, weight)
+    ins, out = multiply(context, x, weight, bias, reads, of)
+    context.labels.by_function.add(context.labels.canonical(weight))
+    layer, _ = locate_tensor(module, weight)
     sizes = (ins, out) if reads else (out, ins)  # a layer reads with the second
-    count_sizes(labels, layer, weight.rpartition(".")[0], *sizes)
-    return labels.spread(out, of)
+    count_sizes(context, layer, weight.rpartition(".")[0], *sizes)
+    return context.spread(out, of)

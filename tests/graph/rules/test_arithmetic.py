@@ -135,7 +135,7 @@ KEPT = {
     ),
     "division": (
         two(lambda x, y: x / y),
-        whole("they are not silent when they are zero"),
+        whole("zeroed, they are still not constant"),
     ),
     "spatial attention": (
         image(lambda m, x: x * m.l(x).sigmoid(), l=conv(8, 1, 3, padding=1)),
