@@ -1,8 +1,6 @@
 """`JointPruneCV`: how much to prune, chosen by cross-validation along paths."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from numbers import Integral, Real
 
 import numpy as np
@@ -31,6 +29,7 @@ from .._utils.sklearn import (
 )
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
+from .delegate import attribute_of_estimator, method_of_estimator
 from .folds import (
     choose,
     collect_results,
@@ -41,26 +40,6 @@ from .folds import (
 from .follow_path import check_alphas, follow_path
 from .for_target import default_estimator
 from .rollback import all_or_nothing
-
-
-def _of_estimator(name: str) -> property:
-    """Return a property that reads an attribute of the fitted estimator."""
-
-    def read(self):
-        return getattr(self.estimator_, name)
-
-    return property(read, doc=f"`{name}` of `estimator_`.")
-
-
-def _delegated(method: Callable) -> Callable:
-    """Return a method that asks the fitted estimator, and is documented as there."""
-
-    @wraps(method)
-    def ask(self, *args, **kwargs):
-        check_is_fitted(self)
-        return getattr(self.estimator_, method.__name__)(*args, **kwargs)
-
-    return ask
 
 
 def _may_predict_proba(cv) -> bool:
@@ -309,13 +288,15 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
             )
         )
 
-    predict = _delegated(JointPruneClassifier.predict)
+    predict = method_of_estimator(JointPruneClassifier.predict)
     predict_proba = available_if(_may_predict_proba)(
-        _delegated(JointPruneClassifier.predict_proba)
+        method_of_estimator(JointPruneClassifier.predict_proba)
     )
-    get_support = _delegated(JointPruneClassifier.get_support)
-    get_group_support = _delegated(JointPruneClassifier.get_group_support)
-    get_feature_names_out = _delegated(JointPruneClassifier.get_feature_names_out)
+    get_support = method_of_estimator(JointPruneClassifier.get_support)
+    get_group_support = method_of_estimator(JointPruneClassifier.get_group_support)
+    get_feature_names_out = method_of_estimator(
+        JointPruneClassifier.get_feature_names_out
+    )
 
     def score(self, X, y, sample_weight=None):
         """Score the chosen network as the estimator does: by accuracy, or R².
@@ -341,18 +322,18 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.score(X, y, sample_weight)
 
-    support_ = _of_estimator("support_")
-    feature_importances_ = _of_estimator("feature_importances_")
-    feature_groups_ = _of_estimator("feature_groups_")
-    module_ = _of_estimator("module_")
-    net_ = _of_estimator("net_")
-    history_ = _of_estimator("history_")
-    n_iter_ = _of_estimator("n_iter_")
-    report_ = _of_estimator("report_")
-    classes_ = _of_estimator("classes_")
-    input_shape_ = _of_estimator("input_shape_")
-    n_features_in_ = _of_estimator("n_features_in_")
-    feature_names_in_ = _of_estimator("feature_names_in_")
+    support_ = attribute_of_estimator("support_")
+    feature_importances_ = attribute_of_estimator("feature_importances_")
+    feature_groups_ = attribute_of_estimator("feature_groups_")
+    module_ = attribute_of_estimator("module_")
+    net_ = attribute_of_estimator("net_")
+    history_ = attribute_of_estimator("history_")
+    n_iter_ = attribute_of_estimator("n_iter_")
+    report_ = attribute_of_estimator("report_")
+    classes_ = attribute_of_estimator("classes_")
+    input_shape_ = attribute_of_estimator("input_shape_")
+    n_features_in_ = attribute_of_estimator("n_features_in_")
+    feature_names_in_ = attribute_of_estimator("feature_names_in_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

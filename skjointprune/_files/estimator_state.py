@@ -2,8 +2,7 @@
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,28 +11,19 @@ import skorch
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from skorch.history import History
 from torch import Tensor
 
-from .._data.image_inputs import ImageInputs
 from .._data.image_options import ImageInput
-from .._data.inputs import Inputs
-from .._data.table_inputs import TableInputs
-from .._data.targets import Classes, LabelSets, Numbers, Targets
 from .._estimators.base import JointPruneEstimator
 from .._estimators.classifier import JointPruneClassifier
 from .._estimators.cross_validation import JointPruneCV
 from .._estimators.fitted import adopt, fit_of
 from .._estimators.regressor import JointPruneRegressor
 from .._estimators.selector import InputFeatureSelector
-from .._report.report import NetworkSize, PruningReport
-from .._training.net import build_net, finish_
-from .._training.problem import Fit
-from .._training.settings import OPTIMIZERS
-from .._utils.torch import choose_device
 from .._version import __version__
+from .fit_state import describe_fit, restore_fit
 from .json_values import from_json, to_json
-from .network_state import describe_network, is_custom, rebuild_network
+from .network_state import is_custom
 
 ESTIMATORS: dict[str, type[BaseEstimator]] = {
     kind.__name__: kind
@@ -44,7 +34,6 @@ ESTIMATORS: dict[str, type[BaseEstimator]] = {
         JointPruneRegressor,
     )
 }
-TARGETS = {kind.__name__: kind for kind in (Classes, LabelSets, Numbers)}
 # A fitted estimator does not need them: they may be of any type, and are left out.
 TRAINING_ONLY = {
     "callbacks",
@@ -108,6 +97,7 @@ class Description:
         said: dict[str, Any] = {"class": type(estimator).__name__}
         params = estimator.get_params(deep=False)
         if isinstance(estimator, JointPruneEstimator):
+            params_of_network = dict(params)
             if is_custom(params["module"]):
                 self.module = params.pop("module")
                 said["module"] = _name(self.module)
@@ -116,7 +106,10 @@ class Description:
                 said["images"] = self._params(images.get_params(), "images__")
             said["params"] = self._params(params)
             if fitted:
-                said["fit"] = self._describe_fit(estimator, prefix)
+                said["fit"], tensors = describe_fit(
+                    fit_of(estimator), params_of_network
+                )
+                self.tensors |= {prefix + name: t for name, t in tensors.items()}
             return said
         inner = params.pop("estimator")
         said["params"] = self._params(params)
@@ -158,20 +151,6 @@ class Description:
             for name in [n for n in written if n.startswith("optimizer__")]:
                 del written[name]
         return written
-
-    def _describe_fit(self, estimator, prefix: str) -> dict[str, Any]:
-        fit = fit_of(estimator)
-        network, tensors = describe_network(fit, estimator.get_params(deep=False))
-        self.tensors |= {prefix + name: t for name, t in tensors.items()}
-        return {
-            "inputs": _inputs_to_json(fit.inputs),
-            "targets": _targets_to_json(fit.targets),
-            "support": to_json(fit.support),
-            "importances": to_json(fit.importances),
-            "history": _history_to_json(fit.history),
-            "report": to_json(asdict(fit.report)),
-            "network": to_json(network),
-        }
 
 
 # What cross-validation leaves beside the fitted estimator.
@@ -222,7 +201,12 @@ def restore(
         params["images"] = ImageInput(**options)
     estimator = kind(**params)
     if "fit" in model:
-        adopt(estimator, _restore_fit(estimator, model["fit"], tensors, prefix))
+        own = {
+            name.removeprefix(prefix): t
+            for name, t in tensors.items()
+            if name.startswith(prefix)
+        }
+        adopt(estimator, restore_fit(estimator, model["fit"], own))
     return estimator
 
 
@@ -254,87 +238,6 @@ def _restore_around(
     return outer
 
 
-def _restore_fit(
-    estimator: Any, said: dict[str, Any], tensors: dict[str, Tensor], prefix: str
-) -> Fit:
-    inputs = _inputs_from_json(said["inputs"], estimator.images)
-    targets = _targets_from_json(said["targets"])
-    support = from_json(said["support"])
-    report = from_json(said["report"])
-    dense, pruned = (NetworkSize(**report.pop(name)) for name in ("dense", "pruned"))
-    own = {
-        name.removeprefix(prefix): t
-        for name, t in tensors.items()
-        if name.startswith(prefix)
-    }
-    params = estimator.get_params(deep=False)
-    description = from_json(said["network"])
-    network = rebuild_network(inputs, targets, support, params, description, own)
-    net = build_net(
-        network,
-        estimator._task(targets),
-        optimizer=OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
-        lr=estimator.lr,
-        batch_size_to_score=inputs.batch_size_to_score,
-        train_split=None,
-        device=_device_here(estimator.device),
-        verbose=0,
-    )
-    finish_(net, net.module_)
-    return Fit(
-        inputs,
-        targets,
-        net,
-        support,
-        from_json(said["importances"]),
-        _history_from_json(said["history"]),
-        PruningReport(dense, pruned, **report),
-    )
-
-
-def _device_here(device: Any) -> torch.device:
-    try:
-        return choose_device(device)
-    except ValueError:  # of another machine
-        return torch.device("cpu")
-
-
-def _inputs_to_json(inputs: Inputs) -> dict[str, Any]:
-    said: dict[str, Any] = {"kind": type(inputs).__name__, "shape": list(inputs.shape)}
-    if isinstance(inputs, TableInputs):
-        said["names"] = to_json(inputs.names)
-        said["groups"] = [columns.tolist() for columns in inputs.groups]
-        said["costs"] = to_json(inputs.costs)
-    elif isinstance(inputs, ImageInputs):
-        said["kinds"] = list(inputs.kinds)
-    return said
-
-
-def _inputs_from_json(said: dict[str, Any], images: ImageInput | None) -> Inputs:
-    shape = tuple(said["shape"])
-    if said["kind"] == ImageInputs.__name__:
-        return ImageInputs(shape, tuple(said["kinds"]), images or ImageInput())
-    groups = [np.array(columns) for columns in said["groups"]]
-    names, costs = from_json(said["names"]), from_json(said["costs"])
-    return TableInputs(shape, names, groups, costs)
-
-
-def _targets_to_json(targets: Targets) -> dict[str, Any]:
-    try:
-        values = {name: to_json(value) for name, value in vars(targets).items()}
-    except TypeError as error:
-        raise TypeError(
-            f"`classes_` cannot be saved: {error}. Fit with labels that are numbers or "
-            "text, or save with joblib."
-        ) from error
-    return {"kind": type(targets).__name__} | values
-
-
-def _targets_from_json(said: dict[str, Any]) -> Targets:
-    values = {name: from_json(v) for name, v in said.items() if name != "kind"}
-    return TARGETS[said["kind"]](**values)
-
-
 def _is_of_training(name: str, params: dict[str, Any]) -> bool:
     """Tell whether a finished network does without a parameter."""
     if name == "module__weights":  # to start from; unless `module` is the user's own
@@ -345,35 +248,6 @@ def _is_of_training(name: str, params: dict[str, Any]) -> bool:
 def _name(module: Any) -> str:
     named = module if hasattr(module, "__qualname__") else type(module)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def _history_to_json(history: History) -> list[dict[str, Any]]:
-    """Return the rows, neighbours of the same columns together, without batches."""
-    plain = []
-    for row in history:
-        told = {}
-        for name, value in row.items():
-            if name != "batches":
-                number = value.item() if isinstance(value, np.generic) else value
-                try:
-                    told[name] = to_json(number)
-                except TypeError:
-                    continue  # what a callback of the user's recorded
-        plain.append(told)
-    return [
-        {"columns": list(columns), "rows": [list(row.values()) for row in rows]}
-        for columns, rows in groupby(plain, key=tuple)
-    ]
-
-
-def _history_from_json(blocks: list[dict[str, Any]]) -> History:
-    history = History()
-    for block in blocks:
-        for row in block["rows"]:
-            values = [from_json(v) for v in row]
-            named = zip(block["columns"], values, strict=True)
-            history.append({"batches": [], **dict(named)})
-    return history
 
 
 def dumps(model: dict[str, Any]) -> bytes:

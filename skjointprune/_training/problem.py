@@ -16,13 +16,14 @@ from .._data.targets import Targets
 from .._graph.groups import find_groups
 from .._graph.network import Network
 from .._layers.wrap import wrap
+from .._pruning.points import Point
 from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Sweep
 from .._report.report import NetworkSize, PruningReport
 from .._utils.seeds import seeded
 from .fold_scaling import fold_scaling
 from .net import PruningNet, finish_
-from .trainer import Sparsified, Trainer
+from .trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Start:
 class Sparse:
     """A sparse network on data of its inputs, with the history of its training."""
 
-    point: Sparsified
+    point: Point
     data: Data
     dense: NetworkSize
     history: History

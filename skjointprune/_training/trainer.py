@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from .._data.prepare import Data
 from .._data.rows import ROWS_TO_CHECK, n_batches
 from .._graph.network import Network
-from .._pruning.gates import InputGates
+from .._pruning.points import Point, Scores
 from .._pruning.prices import Prices
 from .._pruning.saliency import FisherSaliency
 from .._pruning.schedules import Rise, Schedule, Sweep
@@ -35,25 +35,7 @@ RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
-Scores = dict[str, float | None]
 NamedCallbacks = list[tuple[str, Callback]]
-
-
-@dataclass
-class Sparsified:
-    """A network at the end of sparsifying, or at a point on the way.
-
-    `kept`, (retained,), are the positions of its inputs among all, `importances`,
-    (inputs,), the saliencies of all, 0 for those that went; `scores` are those before
-    and after pruning. Rows are behind `gates`.
-    """
-
-    network: Network
-    alpha: float
-    kept: Tensor
-    importances: Tensor
-    scores: Scores
-    gates: InputGates
 
 
 @dataclass(frozen=True)
@@ -104,7 +86,7 @@ class Trainer:
         prices: Prices,
         schedule: Rise,
         history: History,
-    ) -> Sparsified:
+    ) -> Point:
         """Train while groups go; inputs of the data go with those of the network."""
         sparsifier, scores = self._sparsify(
             network, data, epochs, prices, schedule, history
@@ -116,7 +98,7 @@ class Trainer:
                 f"`alpha`={schedule.alpha:g} is so large that none of the channels "
                 f"{names} would survive; the most salient are kept. Lower `alpha`."
             )
-        return self._sparsified(sparsifier, schedule.alpha, data, scores)
+        return self._point(sparsifier, schedule.alpha, data, scores)
 
     def sweep(
         self,
@@ -126,13 +108,13 @@ class Trainer:
         prices: Prices,
         schedule: Sweep,
         history: History,
-    ) -> list[Sparsified]:
+    ) -> list[Point]:
         """Train while groups go until all are gone; copy the network at each point."""
-        points: list[Sparsified] = []
+        points: list[Point] = []
 
         def note(event: int, sparsifier: Sparsifier, scores: Scores) -> None:
             if schedule.point_at(event) is not None:
-                point = self._sparsified(sparsifier, schedule.alpha, data, scores)
+                point = self._point(sparsifier, schedule.alpha, data, scores)
                 point.network = network.copy()
                 point.gates = deepcopy(data.gates)
                 points.append(point)
@@ -193,13 +175,13 @@ class Trainer:
         self._run(net, network, data, epochs, "sparsify", history)
         return pruning.sparsifier_, scores
 
-    def _sparsified(
+    def _point(
         self, sparsifier: Sparsifier, alpha: float, data: Data, scores: Scores
-    ) -> Sparsified:
+    ) -> Point:
         network = sparsifier.network
         with evaluating(network.module):
             scores = scores | {"after pruning": self.score(network, data)}
-        return Sparsified(
+        return Point(
             network,
             alpha,
             sparsifier.support,

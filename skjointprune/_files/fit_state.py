@@ -1,0 +1,158 @@
+"""State of a fit: JSON and tensors, and the fit made from these."""
+
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.history import History
+from torch import Tensor
+
+from .._data.image_inputs import ImageInputs
+from .._data.image_options import ImageInput
+from .._data.inputs import Inputs
+from .._data.table_inputs import TableInputs
+from .._data.targets import Classes, LabelSets, Numbers, Targets
+from .._report.report import NetworkSize, PruningReport
+from .._training.net import build_net, finish_
+from .._training.problem import Fit
+from .._training.settings import OPTIMIZERS
+from .._utils.torch import choose_device
+from .json_values import from_json, to_json
+from .network_state import describe_network, rebuild_network
+
+TARGETS = {kind.__name__: kind for kind in (Classes, LabelSets, Numbers)}
+
+
+def describe_fit(
+    fit: Fit, params: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what goes into JSON, and the tensors of the network.
+
+    `params` are those of the estimator, from which the dense network is made.
+
+    Raises
+    ------
+    TypeError
+        If labels are of a type that cannot be expressed.
+    ValueError
+        If the network cannot be described.
+    """
+    network, tensors = describe_network(fit, params)
+    said = {
+        "inputs": _inputs_to_json(fit.inputs),
+        "targets": _targets_to_json(fit.targets),
+        "support": to_json(fit.support),
+        "importances": to_json(fit.importances),
+        "history": _history_to_json(fit.history),
+        "report": to_json(asdict(fit.report)),
+        "network": to_json(network),
+    }
+    return said, tensors
+
+
+def restore_fit(
+    estimator: Any, said: dict[str, Any], tensors: dict[str, Tensor]
+) -> Fit:
+    """Return the fit that was described, for an estimator of the same parameters."""
+    inputs = _inputs_from_json(said["inputs"], estimator.images)
+    targets = _targets_from_json(said["targets"])
+    support = from_json(said["support"])
+    report = from_json(said["report"])
+    dense, pruned = (NetworkSize(**report.pop(name)) for name in ("dense", "pruned"))
+    params = estimator.get_params(deep=False)
+    description = from_json(said["network"])
+    network = rebuild_network(inputs, targets, support, params, description, tensors)
+    net = build_net(
+        network,
+        estimator._task(targets),
+        optimizer=OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
+        lr=estimator.lr,
+        batch_size_to_score=inputs.batch_size_to_score,
+        train_split=None,
+        device=_device_here(estimator.device),
+        verbose=0,
+    )
+    finish_(net, net.module_)
+    return Fit(
+        inputs,
+        targets,
+        net,
+        support,
+        from_json(said["importances"]),
+        _history_from_json(said["history"]),
+        PruningReport(dense, pruned, **report),
+    )
+
+
+def _device_here(device: Any) -> torch.device:
+    try:
+        return choose_device(device)
+    except ValueError:  # of another machine
+        return torch.device("cpu")
+
+
+def _inputs_to_json(inputs: Inputs) -> dict[str, Any]:
+    said: dict[str, Any] = {"kind": type(inputs).__name__, "shape": list(inputs.shape)}
+    if isinstance(inputs, TableInputs):
+        said["names"] = to_json(inputs.names)
+        said["groups"] = [columns.tolist() for columns in inputs.groups]
+        said["costs"] = to_json(inputs.costs)
+    elif isinstance(inputs, ImageInputs):
+        said["kinds"] = list(inputs.kinds)
+    return said
+
+
+def _inputs_from_json(said: dict[str, Any], images: ImageInput | None) -> Inputs:
+    shape = tuple(said["shape"])
+    if said["kind"] == ImageInputs.__name__:
+        return ImageInputs(shape, tuple(said["kinds"]), images or ImageInput())
+    groups = [np.array(columns) for columns in said["groups"]]
+    names, costs = from_json(said["names"]), from_json(said["costs"])
+    return TableInputs(shape, names, groups, costs)
+
+
+def _targets_to_json(targets: Targets) -> dict[str, Any]:
+    try:
+        values = {name: to_json(value) for name, value in vars(targets).items()}
+    except TypeError as error:
+        raise TypeError(
+            f"`classes_` cannot be saved: {error}. Fit with labels that are numbers or "
+            "text, or save with joblib."
+        ) from error
+    return {"kind": type(targets).__name__} | values
+
+
+def _targets_from_json(said: dict[str, Any]) -> Targets:
+    values = {name: from_json(v) for name, v in said.items() if name != "kind"}
+    return TARGETS[said["kind"]](**values)
+
+
+def _history_to_json(history: History) -> list[dict[str, Any]]:
+    """Return the rows, neighbours of the same columns together, without batches."""
+    plain = []
+    for row in history:
+        told = {}
+        for name, value in row.items():
+            if name != "batches":
+                number = value.item() if isinstance(value, np.generic) else value
+                try:
+                    told[name] = to_json(number)
+                except TypeError:
+                    continue  # what a callback of the user's recorded
+        plain.append(told)
+    return [
+        {"columns": list(columns), "rows": [list(row.values()) for row in rows]}
+        for columns, rows in groupby(plain, key=tuple)
+    ]
+
+
+def _history_from_json(blocks: list[dict[str, Any]]) -> History:
+    history = History()
+    for block in blocks:
+        for row in block["rows"]:
+            values = [from_json(v) for v in row]
+            named = zip(block["columns"], values, strict=True)
+            history.append({"batches": [], **dict(named)})
+    return history

@@ -1,0 +1,27 @@
+"""Points of sparsifying: networks at its end, or on the way."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .._graph.network import Network
+from .gates import InputGates
+
+Scores = dict[str, float | None]
+
+
+@dataclass
+class Point:
+    """A network at the end of sparsifying, or at a point on the way.
+
+    `kept`, (retained,), are the positions of its inputs among all, `importances`,
+    (inputs,), the saliencies of all, 0 for those that went; `scores` are those before
+    and after pruning. Rows are behind `gates`.
+    """
+
+    network: Network
+    alpha: float
+    kept: Tensor
+    importances: Tensor
+    scores: Scores
+    gates: InputGates
