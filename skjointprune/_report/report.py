@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from .._graph.network import Network
 from .._utils.optional import import_optional
@@ -53,7 +52,7 @@ class NetworkSize:
         """Measure a network; of its inputs all are read unless said otherwise."""
         module = network.module
         with evaluating(module):
-            two, three = (_flops(module, n, network.input_shape) for n in (2, 3))
+            two, three = (_count_flops(module, n, network.input_shape) for n in (2, 3))
         return cls(
             inputs=math.prod(network.input_shape) if inputs is None else inputs,
             units={c.name: c.size for c in network.hidden},
@@ -63,8 +62,11 @@ class NetworkSize:
         )
 
 
-def _flops(module: nn.Module, n_rows: int, shape: tuple[int, ...]) -> int:
+def _count_flops(module: nn.Module, n_rows: int, shape: tuple[int, ...]) -> int:
     """Count the floating-point operations for some rows."""
+    # Imported here as it imports triton, where there is one.
+    from torch.utils.flop_counter import FlopCounterMode
+
     rows = torch.zeros(n_rows, *shape, **kind_of_rows(module))
     # Not within `no_grad`, where the counter fails on layers that read an expanded
     # parameter.
@@ -73,21 +75,24 @@ def _flops(module: nn.Module, n_rows: int, shape: tuple[int, ...]) -> int:
     return counter.get_total_flops()
 
 
-def _of_attention(query, key, value, *args, **kwargs) -> int:
+def _flops_of_attention(query, key, value, *args, **kwargs) -> int:
+    from torch.utils.flop_counter import sdpa_flop_count
+
     return sdpa_flop_count(query, key, value)
 
 
-def _of_recurrence(rows, weights) -> int:
+def _flops_of_recurrence(rows, weights) -> int:
     """Count for `rows`, (steps, rows, inputs), through weights; all given as shapes."""
     steps, n, _ = rows
     return 2 * steps * n * sum(math.prod(w) for w in weights if len(w) == 2)
 
 
-# torch counts attention on a GPU only, and no recurrent layer that is fused
+# torch counts attention on a GPU only, and no recurrent layer that is fused.
+aten = torch.ops.aten
 MORE_FLOPS = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _of_attention,
-    torch.ops.aten.mkldnn_rnn_layer: lambda rows, *w, **_: _of_recurrence(rows, w[:2]),
-    torch.ops.aten._cudnn_rnn: lambda rows, ws, *_, **__: _of_recurrence(rows, ws),
+    aten._scaled_dot_product_flash_attention_for_cpu: _flops_of_attention,
+    aten.mkldnn_rnn_layer: lambda rows, *w, **_: _flops_of_recurrence(rows, w[:2]),
+    aten._cudnn_rnn: lambda rows, ws, *_, **__: _flops_of_recurrence(rows, ws),
 }
 
 
