@@ -1,5 +1,5 @@
-"""Pictures of supports, paths and reports.
+"""Pictures of supports, paths and reports, in the manner of scikit-learn's displays.
 
-In goes something fitted; out comes a display whose `plot` draws with matplotlib, which
-is imported on the first drawing.
+In goes a fitted estimator, a path or a report; out comes a display whose `plot` draws
+with matplotlib, which is imported on the first drawing.
 """

@@ -1,4 +1,4 @@
-"""Pictures of paths, in the manner of scikit-learn's displays."""
+"""Picture of a path: scores against sizes of the network."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from .._estimators.cross_validation import JointPruneCV
 from .._estimators.folds import choose, standard_errors
 from .._estimators.path import PruningPath
-from .._utils.unwrap import fitted_end_of
+from .._utils.unwrap import find_final_estimator
 from .style import CHOSEN, make_axes
 
 SIZE_LABELS = {"inputs": "inputs", "parameters": "parameters", "macs": "MACs"}
@@ -105,10 +105,10 @@ class PathDisplay:
         Raises
         ------
         ValueError
-            If `path` is something else, or has no scores or no point `chosen`, or
-            `rule` is another.
+            If `path` is no PruningPath, has no scores or no point `chosen`, or if
+            `rule` is none of these.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
         if not isinstance(path, PruningPath):
             raise ValueError(
@@ -122,8 +122,8 @@ class PathDisplay:
                 "The path has no scores, as no rows were held out. Give the "
                 "`estimator` of `joint_prune_path` a `validation_fraction`."
             )
-        number = isinstance(rule, int | float) and not isinstance(rule, bool)
-        if not (rule is None or rule == "best" or (number and rule >= 0)):
+        is_number = isinstance(rule, int | float) and not isinstance(rule, bool)
+        if not (rule is None or rule == "best" or (is_number and rule >= 0)):
             raise ValueError(
                 "`rule` must be 'best', a number that is not negative, or None. Got "
                 f"{rule!r}; a path has no folds, so no standard errors."
@@ -164,27 +164,29 @@ class PathDisplay:
         ValueError
             If it does not cross-validate along paths.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
-        estimator = fitted_end_of(estimator)
+        estimator = find_final_estimator(estimator)
         if not isinstance(estimator, JointPruneCV):
             raise ValueError(
                 "`estimator` must be a JointPruneCV. Got "
                 f"{type(estimator).__name__}; `from_path` takes what "
                 "`joint_prune_path` returns."
             )
-        results, n = estimator.cv_results_, estimator.n_splits_
-        of_folds = np.array([results[f"split{i}_test_score"] for i in range(n)])
+        results, n_folds = estimator.cv_results_, estimator.n_splits_
+        fold_scores = np.array(
+            [results[f"split{i}_test_score"] for i in range(n_folds)]
+        )
         name = estimator.scoring or estimator.report_.score_name
         display = cls(
             {name: results[f"mean_{name}"] for name in SIZE_LABELS},
             results["mean_test_score"],
-            errors=standard_errors(of_folds),
+            errors=standard_errors(fold_scores),
             alphas=estimator.alphas_,
             chosen=estimator.best_index_,
             score_name=name if isinstance(name, str) else "score",
         )
-        kwargs.setdefault("label", f"mean of {n} folds ± standard error")
+        kwargs.setdefault("label", f"mean of {n_folds} folds ± standard error")
         return display.plot(ax, x=x, **kwargs)
 
     def plot(self, ax=None, *, x=None, **kwargs):
@@ -207,11 +209,12 @@ class PathDisplay:
         Raises
         ------
         ValueError
-            If `x` names no size, or as many axes are not given.
+            If `x` names no size, or `ax` does not hold one axes for each of `x`.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
-        single = isinstance(x, str) or (x is None and ax is not None and not _many(ax))
+        one_axes_given = ax is not None and not isinstance(ax, Sequence | np.ndarray)
+        single = isinstance(x, str) or (x is None and one_axes_given)
         names = [x] if isinstance(x, str) else list(x or ("inputs", "macs"))
         if single:
             names = names[:1]
@@ -224,7 +227,11 @@ class PathDisplay:
         if ax is None:
             figsize = (6.4, 4.8) if single else (1 + 4 * len(names), 3.8)
             ax = make_axes(
-                None, "PathDisplay", 1, len(names), sharey=True, figsize=figsize
+                None,
+                "PathDisplay",
+                n_columns=len(names),
+                sharey=True,
+                figsize=figsize,
             )
         axes = np.array(ax, dtype=object).ravel()
         if len(axes) != len(names):
@@ -232,10 +239,9 @@ class PathDisplay:
                 f"`ax` must hold one axes for each of `x`={names}. Got {len(axes)}; "
                 "pass as many."
             )
-        for position, (name, one) in enumerate(zip(names, axes, strict=True)):
-            self._draw(one, name, kwargs)
-            if position == 0:
-                one.set_ylabel(self.score_name)
+        for name, panel in zip(names, axes, strict=True):
+            self._draw(panel, name, kwargs)
+        axes[0].set_ylabel(self.score_name)
         if axes[-1].get_legend_handles_labels()[0]:
             axes[-1].legend(loc="lower right")
         self.ax_ = axes[0] if single else axes
@@ -243,17 +249,17 @@ class PathDisplay:
         return self
 
     def _draw(self, ax, name: str, kwargs: dict) -> None:
+        """Draw scores against one kind of size."""
         sizes, scores = np.asarray(self.sizes[name]), np.asarray(self.scores)
         style = {"fmt": "o-", "markersize": 4, "capsize": 2, "elinewidth": 1} | kwargs
         ax.errorbar(sizes, scores, self.errors, **style)
         if self.chosen is not None:
-            at = self.chosen
             label = "chosen"
             if self.alphas is not None:
-                label = f"chosen: alpha={np.asarray(self.alphas)[at]:.3g}"
+                label = f"chosen: alpha={np.asarray(self.alphas)[self.chosen]:.3g}"
             ax.plot(
-                sizes[at],
-                scores[at],
+                sizes[self.chosen],
+                scores[self.chosen],
                 "*",
                 color=CHOSEN,
                 markersize=15,
@@ -262,10 +268,6 @@ class PathDisplay:
             )
         ax.set_xlabel(SIZE_LABELS.get(name, name))
         _use_log_scale(ax)
-
-
-def _many(ax) -> bool:
-    return isinstance(ax, Sequence | np.ndarray)
 
 
 def _use_log_scale(ax) -> None:

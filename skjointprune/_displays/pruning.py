@@ -1,14 +1,14 @@
-"""A picture of a network's layers before and after pruning."""
+"""Picture of a report: units of each layer before and after pruning."""
 
 import numpy as np
 
 from .._report.report import PruningReport
-from .._utils.unwrap import fitted_end_of, holder_of
-from .style import DROPPED, RETAINED, label_rows, make_axes
+from .._utils.unwrap import find_estimator_with, find_final_estimator
+from .style import DROPPED, RETAINED, label_bars, make_axes
 
 
 class PruningDisplay:
-    """Units of each layer before and after pruning, and inputs.
+    """Units of each layer, and inputs, before and after pruning.
 
     Make one with `from_estimator`; the parameter is an attribute.
 
@@ -60,9 +60,10 @@ class PruningDisplay:
         ValueError
             If it has no report.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
-        report = holder_of(fitted_end_of(estimator), "report_").report_
+        estimator = find_final_estimator(estimator)
+        report = find_estimator_with("report_", estimator).report_
         return cls(report).plot(ax, normalize=normalize)
 
     def plot(self, ax=None, *, normalize=True):
@@ -75,7 +76,7 @@ class PruningDisplay:
             ``layout="constrained"``.
         normalize : bool, default=True
             Whether bars are shares of what was there before. Otherwise they are
-            counts of units, without the inputs, which may be of another order.
+            counts of units, without the inputs, of which there may be many more.
 
         Returns
         -------
@@ -84,25 +85,24 @@ class PruningDisplay:
         Raises
         ------
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
         dense, pruned = self.report.dense, self.report.pruned
-        rows = [(name, size, pruned.units[name]) for name, size in dense.units.items()]
+        sizes = [(name, k, pruned.units[name]) for name, k in dense.units.items()]
         if normalize:
-            rows.insert(0, ("inputs", dense.inputs, pruned.inputs))
-        figsize = (6.4, min(max(1.4 + 0.3 * len(rows), 2.4), 12))
+            sizes.insert(0, ("inputs", dense.inputs, pruned.inputs))
+        figsize = (6.4, min(max(1.4 + 0.3 * len(sizes), 2.4), 12))
         ax = make_axes(ax, "PruningDisplay", figsize=figsize)
-        names = [name for name, *_ in rows]
-        before, after = np.array([sizes for _, *sizes in rows]).reshape(-1, 2).T
-        at = np.arange(len(rows))
+        before, after = np.array([counts for _, *counts in sizes]).reshape(-1, 2).T
+        positions = np.arange(len(sizes))
         scale = before if normalize else 1
-        ax.barh(at, before / scale, color=DROPPED, label="before pruning")
-        ax.barh(at, after / scale, color=RETAINED, label="after pruning")
-        labels = label_rows(ax, names)
-        for y, (name, k, left) in enumerate(rows):
+        ax.barh(positions, before / scale, color=DROPPED, label="before pruning")
+        ax.barh(positions, after / scale, color=RETAINED, label="after pruning")
+        labels = label_bars(ax, [name for name, *_ in sizes])
+        for y, (name, n_before, n_after) in enumerate(sizes):
             whole = " (kept whole)" if name in self.report.kept_whole else ""
             ax.annotate(
-                f"{left:,} of {k:,}{whole}",
+                f"{n_after:,} of {n_before:,}{whole}",
                 (1, y),
                 xycoords=ax.get_yaxis_transform(),
                 xytext=(5, 0),

@@ -1,13 +1,17 @@
-"""A picture of which inputs a network keeps: pixels of an image, or ranked bars."""
+"""Picture of a support: inputs as pixels of an image, or as ranked bars."""
 
 import math
 
 import numpy as np
 
 from .._utils.input_names import input_names
-from .._utils.unwrap import fitted_end_of, holder_of, inner_of
+from .._utils.unwrap import (
+    find_estimator_with,
+    find_final_estimator,
+    find_inner_estimator,
+)
 from .pixels import draw_pixels, figure_size
-from .style import RETAINED, label_rows, make_axes
+from .style import RETAINED, label_bars, make_axes
 
 
 class SupportDisplay:
@@ -25,7 +29,7 @@ class SupportDisplay:
         Names of columns; None is x0, x1, …, or x0_1_2 of an image.
     image_shape : tuple of int or None, default=None
         (height, width) or (channels, height, width), where the columns of a table are
-        numbers of an image. None is the shape of `support`, if it has three
+        the numbers of an image. None is the shape of `support`, if it has three
         dimensions.
 
     Attributes
@@ -50,7 +54,7 @@ class SupportDisplay:
         self, support, *, importances=None, feature_names=None, image_shape=None
     ):
         support = np.asarray(support, dtype=bool)
-        own_shape = support.shape  # columns of a table have names of columns
+        shape_of_names = support.shape  # a table's, even if it is shown as an image
         if image_shape is None and support.ndim == 3:
             image_shape = support.shape
         self.image_shape = None
@@ -68,7 +72,7 @@ class SupportDisplay:
                 )
             self.importances = importances.reshape(support.shape)
         self.feature_names = feature_names
-        self._names = input_names(own_shape, feature_names)
+        self._names = input_names(shape_of_names, feature_names)
         if len(self._names) != support.size:
             raise ValueError(
                 f"`feature_names` must hold one name for each of the {support.size} "
@@ -99,7 +103,7 @@ class SupportDisplay:
             Pipeline the last step.
         image_shape : tuple of int or None, default=None
             (height, width) or (channels, height, width), where the columns of a table
-            are numbers of an image. An estimator of images knows it.
+            are the numbers of an image. An estimator of images knows it.
         feature_names : array-like of shape (n_features,) or None, default=None
             Names of columns. None takes `feature_names_in_`, or x0, x1, ….
         ax, kind, values, n_top, cmap, colorbar
@@ -117,15 +121,15 @@ class SupportDisplay:
             If it selects no inputs, `image_shape` does not fit its number of inputs,
             and as in `plot`.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
-        estimator = fitted_end_of(estimator)
-        support = holder_of(estimator, "get_support").get_support()
+        estimator = find_final_estimator(estimator)
+        support = find_estimator_with("get_support", estimator).get_support()
         if feature_names is None:
             feature_names = getattr(estimator, "feature_names_in_", None)
         display = cls(
             support,
-            importances=_importances(estimator, support.size),
+            importances=_find_importances(estimator, support.size),
             feature_names=feature_names,
             image_shape=image_shape,
         )
@@ -151,13 +155,13 @@ class SupportDisplay:
             Where to draw. None makes a figure. Long names find room in a figure with
             ``layout="constrained"``.
         kind : {"image", "bar"} or None, default=None
-            Pixels, side by side for each channel; or bars for the most important
-            inputs, or, without importances, for the first that are retained.
+            An image of each channel, side by side; or bars of the most important
+            inputs, or, without importances, of the first that are retained.
             None is "image" where there is an `image_shape`.
         values : {"importances", "support"}, array-like or None, default=None
-            What an image shows of retained inputs: their importances; that they are
-            retained; or an image, or one channel for all, of which only these numbers
-            are shown. None is the first where there are importances, or the second.
+            What an image shows of the retained inputs: their importances; that they
+            are retained; or their numbers in an image that is given, of all channels
+            or of one for all. None is importances where there are any, else support.
         n_top : int or None, default=20
             How many bars; None is one for each input.
         cmap : str, matplotlib Colormap or None, default=None
@@ -176,15 +180,22 @@ class SupportDisplay:
             If there is no `image_shape` to draw an image, `values` has another shape,
             or `n_top` is no whole number of at least 1.
         ImportError
-            Without matplotlib.
+            If matplotlib is not installed.
         """
         if kind is None:
             kind = "bar" if self.image_shape is None else "image"
         if kind == "image":
-            shown = self._values(values)
+            shown, kind_of_values = self._choose_values(values)
             size = figure_size(*self.support.shape)
             self.ax_ = make_axes(ax, "SupportDisplay", figsize=size)
-            self.im_ = draw_pixels(self.ax_, self.support, *shown, cmap, colorbar)
+            self.im_ = draw_pixels(
+                self.ax_,
+                self.support,
+                shown,
+                kind_of_values,
+                cmap=cmap,
+                colorbar=colorbar,
+            )
         elif kind == "bar":
             self._draw_bars(ax, n_top)
         else:
@@ -194,8 +205,8 @@ class SupportDisplay:
         self.figure_ = self.ax_.figure
         return self
 
-    def _values(self, values) -> tuple[np.ndarray, str]:
-        """Return what to show of each number, and of what kind it is."""
+    def _choose_values(self, values) -> tuple[np.ndarray, str]:
+        """Return the values of an image of the support, and their kind."""
         if self.image_shape is None:
             raise ValueError(
                 "An image needs its shape. Got `image_shape`=None; pass (height, "
@@ -222,6 +233,7 @@ class SupportDisplay:
         return image.reshape(self.image_shape), "image"
 
     def _draw_bars(self, ax, n_top: int | None) -> None:
+        """Draw a bar for each of the first inputs, the most important first."""
         if n_top is not None and not (
             isinstance(n_top, int | np.integer) and n_top >= 1
         ):
@@ -230,36 +242,38 @@ class SupportDisplay:
                 f"Got {n_top!r}; change it."
             )
         support = self.support.ravel()
-        ranked = self.importances is not None
-        importances = self.importances.ravel() if ranked else support.astype(float)
+        has_importances = self.importances is not None
+        importances = support.astype(float)
+        if has_importances:
+            importances = self.importances.ravel()
         # Among equals, retained ones come first, then in the order of columns.
         order = np.lexsort((~support, -importances))[:n_top]
         kept = support[order]
-        at = np.arange(len(order))
+        positions = np.arange(len(order))
         figsize = (6.4, min(max(1.3 + 0.22 * len(order), 2.4), 24))
         ax = make_axes(ax, "SupportDisplay", figsize=figsize)
         total = support.sum()
         label = f"retained ({total:,} of {len(support):,})"
-        ax.barh(at[kept], importances[order][kept], color=RETAINED, label=label)
+        ax.barh(positions[kept], importances[order][kept], color=RETAINED, label=label)
         if not kept.all():
             # A dropped input has an importance of 0, and a bar of it no length.
             from matplotlib.transforms import offset_copy
 
             ax.plot(
                 importances[order][~kept],
-                at[~kept],
+                positions[~kept],
                 "x",
                 color="0.5",
                 markersize=5,
                 transform=offset_copy(ax.transData, ax.figure, x=6, units="points"),
                 label=f"dropped ({len(support) - total:,})",
             )
-        labels = label_rows(ax, self._names[order].tolist())
+        labels = label_bars(ax, self._names[order].tolist())
         for label, retained in zip(labels, kept, strict=True):
             if not retained:
                 label.set_color("0.5")
         ax.set_xlim(left=0)
-        if ranked:
+        if has_importances:
             ax.set_xlabel("importance")
         else:
             ax.set_xticks([])  # the length of a bar says nothing
@@ -283,10 +297,13 @@ def _check_image_shape(image_shape, n_inputs: int) -> tuple[int, ...]:
     return (1, *shape) if len(shape) == 2 else shape
 
 
-def _importances(estimator, n_inputs: int):
-    """Return the importances of all inputs, if an estimator or its own one has them."""
-    for owner in (estimator, inner_of(estimator)):
-        found = getattr(owner, "feature_importances_", None)
-        if found is not None and np.size(found) == n_inputs:
-            return found
+def _find_importances(estimator, n_inputs: int):
+    """Return the importances of an estimator, or of the one within a selector.
+
+    None if neither has one for each input.
+    """
+    for candidate in (estimator, find_inner_estimator(estimator)):
+        importances = getattr(candidate, "feature_importances_", None)
+        if importances is not None and np.size(importances) == n_inputs:
+            return importances
     return None

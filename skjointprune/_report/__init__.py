@@ -1,4 +1,4 @@
-"""What a network costs and scores before and after pruning, as text and HTML.
+"""Sizes and scores of a network before and after pruning, as text, table and HTML.
 
 In go networks and scores; out come `NetworkSize` and `PruningReport`.
 """

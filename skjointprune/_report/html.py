@@ -1,13 +1,14 @@
-"""HTML for notebooks: reports, paths, and a report below an estimator's diagram.
+"""HTML of reports and paths, for notebooks.
 
-Text takes the colour of the page, lines and bars a grey that shows on light and dark.
+Text takes the colour of the page; lines and bars are a grey that shows on light and on
+dark pages.
 """
 
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from .._utils.unwrap import inner_of
+from .._utils.unwrap import find_inner_estimator
 
 STYLE = """<style>
 .skjointprune { color: inherit; font-size: 0.9em; margin: 0.7em 0; max-width: 44em; }
@@ -44,20 +45,20 @@ STYLE = """<style>
 .skjointprune ul { margin: 0.2em 0; padding-left: 1.4em; overflow-wrap: anywhere; }
 .skjointprune p { margin: 0.2em 0; }
 </style>"""
-SHOWN_LAYERS = 4  # more are folded away
+MOST_LAYERS_SHOWN = 4  # more are folded away
 
 
 def report_html(report: Any) -> str:
     """Return a `PruningReport` as HTML: sizes and scores before and after."""
-    rows = report._rows()
-    layers = [row for row in rows if row[0].startswith("units of ")]
-    folded = len(layers) > SHOWN_LAYERS
+    sizes = report._sizes()
+    layers = [size for size in sizes if size[0].startswith("units of ")]
+    folded = len(layers) > MOST_LAYERS_SHOWN
     if folded:
         before = sum(k for _, k, _ in layers)
         after = sum(k for _, _, k in layers)
         total = (f"units of {len(layers)} layers", before, after)
-        rows = [rows[0], total, *(row for row in rows[1:] if row not in layers)]
-    body = [_size_row(*row) for row in rows]
+        sizes = [sizes[0], total, *(size for size in sizes[1:] if size not in layers)]
+    body = [_size_cells(*size) for size in sizes]
     scores = {when: s for when, s in report.scores.items() if s is not None}
     if scores:
         before, after = (
@@ -76,19 +77,19 @@ def report_html(report: Any) -> str:
             f"<p>inputs of two folds: Jaccard overlap {report.jaccard:.2f}</p>"
         )
     if folded:
-        of_layers = _table(header, [_size_row(*row) for row in layers])
-        parts.append(_details("layer by layer", of_layers))
+        table = _table(header, [_size_cells(*size) for size in layers])
+        parts.append(_details("layer by layer", table))
     if report.kept_whole:
         items = "".join(
-            f"<li>{escape(name)}: {escape(why)}</li>"
-            for name, why in report.kept_whole.items()
+            f"<li>{escape(name)}: {escape(reason)}</li>"
+            for name, reason in report.kept_whole.items()
         )
         parts.append(_details("kept whole", f"<ul>{items}</ul>"))
     return _page(parts)
 
 
 def path_html(path: Any) -> str:
-    """Return a `PruningPath` as HTML: a row a point."""
+    """Return a `PruningPath` as HTML: a table with a line for each point."""
     header = ["alpha", "inputs", "units", "parameters", "MACs", path.score_name]
     body = [
         [
@@ -104,7 +105,8 @@ def path_html(path: Any) -> str:
     return _page([_table(header, body)])
 
 
-def _size_row(name: str, before: int, after: int) -> list[str]:
+def _size_cells(name: str, before: int, after: int) -> list[str]:
+    """Return the cells of one size: before, after, the share kept, and its bar."""
     share = after / before
     width = min(share, 1)
     bar = f'<span class="bar"><span style="width:{width:.1%}"></span></span>'
@@ -112,16 +114,19 @@ def _size_row(name: str, before: int, after: int) -> list[str]:
 
 
 def _table(header: Sequence[str], body: Iterable[Sequence[str]], caption="") -> str:
-    """Write a table. Cells but the first of a row are HTML, so not a user's text."""
+    """Return a table. The first cell of a line is text, the others are HTML.
+
+    So a user's text may stand in the first cell alone.
+    """
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
-    rows = "".join(
+    lines = "".join(
         f'<tr><th scope="row">{escape(first)}</th>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
         + "</tr>"
         for first, *cells in body
     )
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
 
 
 def _details(summary: str, content: str) -> str:
@@ -147,9 +152,9 @@ class ReportBelowDiagram:
         return bundle
 
     def _report_html(self) -> str:
-        """Return the report of this estimator, or of the one that selects for it."""
-        owner: Any
-        for owner in (self, inner_of(self)):
-            if hasattr(owner, "report_"):
-                return report_html(owner.report_)
+        """Return the report of this estimator, or of the one within a selector."""
+        estimator: Any
+        for estimator in (self, find_inner_estimator(self)):
+            if hasattr(estimator, "report_"):
+                return report_html(estimator.report_)
         return ""

@@ -1,11 +1,10 @@
-"""What a network costs before and after pruning, and what it scores."""
+"""Size and scores of a network before and after pruning."""
 
 import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from .._graph.network import Network
 from .._utils.optional import import_optional
@@ -50,21 +49,25 @@ class NetworkSize:
 
     @classmethod
     def of(cls, network: Network, inputs: int | None = None) -> "NetworkSize":
-        """Measure a network; of its inputs all are read unless said otherwise."""
+        """Measure a network; `inputs` is how many it reads, None for all."""
         module = network.module
         with evaluating(module):
-            two, three = (_flops(module, n, network.input_shape) for n in (2, 3))
+            shape = network.input_shape
+            two, three = (_count_flops(module, n_rows, shape) for n_rows in (2, 3))
         return cls(
             inputs=math.prod(network.input_shape) if inputs is None else inputs,
             units={c.name: c.size for c in network.hidden},
             parameters=sum(p.numel() for p in module.parameters()),
-            # one row, and what does not depend on rows
+            # Of one row, with what does not depend on rows: products of weights.
             macs=(2 * two - three) // 2,
         )
 
 
-def _flops(module: nn.Module, n_rows: int, shape: tuple[int, ...]) -> int:
+def _count_flops(module: nn.Module, n_rows: int, shape: tuple[int, ...]) -> int:
     """Count the floating-point operations for some rows."""
+    # Imported here as it imports triton, where there is one.
+    from torch.utils.flop_counter import FlopCounterMode
+
     rows = torch.zeros(n_rows, *shape, **kind_of_rows(module))
     # Not within `no_grad`, where the counter fails on layers that read an expanded
     # parameter.
@@ -73,21 +76,24 @@ def _flops(module: nn.Module, n_rows: int, shape: tuple[int, ...]) -> int:
     return counter.get_total_flops()
 
 
-def _of_attention(query, key, value, *args, **kwargs) -> int:
+def _flops_of_attention(query, key, value, *args, **kwargs) -> int:
+    from torch.utils.flop_counter import sdpa_flop_count
+
     return sdpa_flop_count(query, key, value)
 
 
-def _of_recurrence(rows, weights) -> int:
+def _flops_of_recurrence(rows, weights) -> int:
     """Count for `rows`, (steps, rows, inputs), through weights; all given as shapes."""
     steps, n, _ = rows
     return 2 * steps * n * sum(math.prod(w) for w in weights if len(w) == 2)
 
 
-# torch counts attention on a GPU only, and no recurrent layer that is fused
+# torch counts attention on a GPU only, and no recurrent layer that is fused.
+aten = torch.ops.aten
 MORE_FLOPS = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _of_attention,
-    torch.ops.aten.mkldnn_rnn_layer: lambda rows, *w, **_: _of_recurrence(rows, w[:2]),
-    torch.ops.aten._cudnn_rnn: lambda rows, ws, *_, **__: _of_recurrence(rows, ws),
+    aten._scaled_dot_product_flash_attention_for_cpu: _flops_of_attention,
+    aten.mkldnn_rnn_layer: lambda rows, *w, **_: _flops_of_recurrence(rows, w[:2]),
+    aten._cudnn_rnn: lambda rows, ws, *_, **__: _flops_of_recurrence(rows, ws),
 }
 
 
@@ -145,7 +151,8 @@ class PruningReport:
         """Retained share of the MACs, and so of the FLOPs."""
         return self.pruned.macs / self.dense.macs
 
-    def _rows(self) -> list[tuple[str, int, int]]:
+    def _sizes(self) -> list[tuple[str, int, int]]:
+        """Return the name of each size, and its values before and after pruning."""
         dense, pruned = self.dense, self.pruned
         units = [(f"units of {n}", k, pruned.units[n]) for n, k in dense.units.items()]
         return [
@@ -164,16 +171,16 @@ class PruningReport:
         pandas.DataFrame
             Rows "dense" and "pruned"; columns "inputs", "units of …" for each layer,
             "parameters", "MACs", "FLOPs (2 x MACs)", and the score, by its name:
-            before pruning, and of the finished network. `jaccard` is of neither, and
-            not there.
+            before pruning, and of the finished network. `jaccard` belongs to neither,
+            and is left out.
 
         Raises
         ------
         ImportError
-            Without pandas.
+            If pandas is not installed.
         """
         pandas = import_optional("pandas", "PruningReport.to_frame", "pandas")
-        columns: dict[str, list] = {name: sizes for name, *sizes in self._rows()}
+        columns: dict[str, list] = {name: sizes for name, *sizes in self._sizes()}
         moments = ("before pruning", "after retraining")
         columns[self.score_name] = [self.scores.get(when) for when in moments]
         frame = pandas.DataFrame(columns, index=["dense", "pruned"])
@@ -183,24 +190,24 @@ class PruningReport:
         return report_html(self)
 
     def __repr__(self) -> str:
-        rows = [
+        table = [
             (name, f"{before:,}", f"{after:,}", f"{after / before:.1%}")
-            for name, before, after in self._rows()
+            for name, before, after in self._sizes()
         ]
-        rows.insert(0, ("", "dense", "pruned", "kept"))
+        table.insert(0, ("", "dense", "pruned", "kept"))
         least = (22, 12, 12, 9)  # characters of each column
         widths = [
             max(width, 1 + max(map(len, cells)))
-            for width, cells in zip(least, zip(*rows, strict=True), strict=True)
+            for width, cells in zip(least, zip(*table, strict=True), strict=True)
         ]
         lines = [
             name.ljust(widths[0])
             + "".join(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))
-            for name, *cells in rows
+            for name, *cells in table
         ]
-        said = [f"{s:.4f} {when}" for when, s in self.scores.items() if s is not None]
+        scores = [f"{s:.4f} {when}" for when, s in self.scores.items() if s is not None]
         lines.append(
-            f"held-out {self.score_name}: " + (", ".join(said) or "no rows held out")
+            f"held-out {self.score_name}: " + (", ".join(scores) or "no rows held out")
         )
         if self.jaccard is not None:
             lines.append(f"inputs of two folds: Jaccard overlap {self.jaccard:.2f}")

@@ -1,5 +1,5 @@
-"""Small tools that every wing may use; they know nothing of pruning.
+"""Small tools for every wing: devices, seeds, warnings, names, optional packages.
 
-In go modules, devices, seeds and estimators; out come small answers. scikit-learn's
-private names are imported in `sklearn.py` alone.
+In go modules, seeds and estimators; out come small answers. Nothing here knows of
+pruning, and only `sklearn.py` imports private names of scikit-learn.
 """

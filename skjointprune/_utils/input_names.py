@@ -1,12 +1,16 @@
-"""Names of inputs: those of columns, or x0, x1, …, or x0_1_2 of an image."""
+"""Names of inputs: x0, x1, … of a table, x0_1_2 of an image, or a user's own."""
 
 import numpy as np
 
 
 def input_names(shape: tuple[int, ...], names=None) -> np.ndarray:
-    """Return a name for each input of a row, or image, of a shape, in flat order."""
+    """Return the name of each input of one sample, in flat order.
+
+    `shape` is that of the sample; `names`, where there are any, are taken as they are.
+    """
     if names is not None:
         return np.asarray(names, dtype=object).ravel()
     return np.array(
-        ["x" + "_".join(map(str, at)) for at in np.ndindex(*shape)], dtype=object
+        ["x" + "_".join(map(str, position)) for position in np.ndindex(*shape)],
+        dtype=object,
     )

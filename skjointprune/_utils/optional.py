@@ -1,25 +1,25 @@
-"""Packages that are not required: imported when asked for, or missed clearly."""
+"""Optional packages: imported where they are used, or an error names the extra."""
 
 from importlib import import_module
 from typing import Any
 
 
 def import_optional(name: str, asked_for: str, install: str) -> Any:
-    """Return a module of a package that is not required.
+    """Return a module of an optional package.
 
     Parameters
     ----------
     name : str
-        Of the module.
+        Name of the module.
     asked_for : str
-        What needs it.
+        What needs it, as the error says.
     install : str
         What to give to `pip install`.
 
     Raises
     ------
     ImportError
-        Without the package.
+        If the package is not installed.
     """
     try:
         return import_module(name)

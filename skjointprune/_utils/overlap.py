@@ -1,4 +1,4 @@
-"""How much sets of inputs overlap."""
+"""Overlap of sets of inputs."""
 
 import math
 from itertools import combinations
@@ -9,7 +9,7 @@ import numpy as np
 def mean_jaccard(supports) -> float:
     """Return the mean overlap of pairs of sets of inputs; NaN if there is one set.
 
-    The overlap of two is how many inputs both have, over how many either has.
+    The overlap of two sets is the number of inputs in both, over the number in either.
     `supports` are masks, (n_sets, n_features).
     """
     pairs = list(combinations(np.asarray(supports, dtype=bool), 2))

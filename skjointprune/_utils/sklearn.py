@@ -1,4 +1,4 @@
-"""The only home of what scikit-learn does not promise to keep where it is."""
+"""Private names of scikit-learn; no other file imports any."""
 
 from sklearn.base import _fit_context
 from sklearn.utils import _safe_indexing

@@ -1,4 +1,4 @@
-"""What torch is asked in several places: devices, types, modes, precision."""
+"""Devices, types of numbers, modes of layers and precision, for torch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def kind_of_rows(module: nn.Module) -> dict[str, Any]:
-    """Return the device and the type of numbers of rows for a module.
+    """Return the device and the type of the rows that a module takes.
 
     The type is that of its first parameter of real numbers.
     """
@@ -39,7 +39,7 @@ def kind_of_rows(module: nn.Module) -> dict[str, Any]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode for a while, and each layer back."""
+    """Put a module into evaluation mode for a while, then each layer as it was."""
     modes = [(layer, layer.training) for layer in module.modules()]
     module.eval()
     try:
@@ -51,9 +51,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Multiply numbers of float32 as such for a while, where a GPU would round them.
+    """Multiply float32 numbers in full for a while, where a GPU would round them.
 
-    Convolutions there run in TF32 unless they are told not to: 10 bits of mantissa.
+    By default a GPU rounds them to TF32 in convolutions: 10 bits of mantissa.
     """
     if device.type != "cuda":
         yield

@@ -1,4 +1,4 @@
-"""Find the estimator that holds what is to be shown."""
+"""The estimator within: in a search, at the end of a Pipeline, or in a selector."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 
-def inner_of(estimator: Any) -> Any:
+def find_inner_estimator(selector: Any) -> Any:
     """Return the estimator that a selector fitted, or was given fitted; or None."""
-    if getattr(estimator, "prefit", False) is True:
-        return getattr(estimator, "estimator", None)
-    return getattr(estimator, "estimator_", None)
+    if getattr(selector, "prefit", False) is True:
+        return getattr(selector, "estimator", None)
+    return getattr(selector, "estimator_", None)
 
 
-def fitted_end_of(estimator: Any) -> Any:
-    """Return a fitted estimator: what a search found best, a Pipeline's last step.
+def find_final_estimator(estimator: Any) -> Any:
+    """Return a fitted estimator: a search's best, a Pipeline's last step, or itself.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def fitted_end_of(estimator: Any) -> Any:
             return estimator
 
 
-def holder_of(estimator: Any, attribute: str) -> Any:
+def find_estimator_with(attribute: str, estimator: Any) -> Any:
     """Return an estimator, or the one within a selector, that has an attribute.
 
     Raises
@@ -39,9 +39,9 @@ def holder_of(estimator: Any, attribute: str) -> Any:
     ValueError
         If neither has.
     """
-    for owner in (estimator, inner_of(estimator)):
-        if hasattr(owner, attribute):
-            return owner
+    for candidate in (estimator, find_inner_estimator(estimator)):
+        if hasattr(candidate, attribute):
+            return candidate
     raise ValueError(
         f"`estimator` must have `{attribute}`. Got {type(estimator).__name__}; pass "
         "the step of a Pipeline that selects, or a search that was refitted."

@@ -4,6 +4,7 @@ import pytest
 from _helpers import row_names
 from matplotlib import pyplot as plt
 from sklearn.feature_selection import SelectKBest
+from sklearn.inspection import permutation_importance
 from torch import nn
 
 from skjointprune import (
@@ -205,3 +206,10 @@ def test_what_cannot_be_shown_is_refused(fitted, params, match):
 def test_importances_of_other_inputs_are_refused():
     with pytest.raises(ValueError, match="`importances`"):
         SupportDisplay([True, False], importances=[1.0])
+
+
+def test_permutation_importance_is_0_of_dropped_inputs_alone(fitted, planted):
+    found = permutation_importance(fitted, *planted, n_repeats=3, random_state=0)
+    dropped = ~fitted.support_
+    assert (found.importances[dropped] == 0).all()
+    assert (found.importances_mean[fitted.support_] > 0.05).all()
