@@ -9,7 +9,6 @@ from disk, is not counted.
     python import_time.py --beside CHECKOUT --repeats 5
 """
 
-import os
 import resource
 import statistics
 import subprocess
@@ -23,13 +22,9 @@ ROOT = Path(__file__).parents[2]
 
 def processor_seconds(statement, checkout):
     """Return the processor seconds of a fresh interpreter that runs a statement."""
-    path = os.pathsep.join([str(checkout), os.environ.get("PYTHONPATH", "")])
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-c", statement],
-        check=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )
+    # The working folder comes first on the path of what is imported.
+    subprocess.run([sys.executable, "-c", statement], check=True, cwd=checkout)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
