@@ -220,10 +220,10 @@ def test_members_that_save_does_not_write_are_refused(tiny, tmp_path):
 
 def test_newer_format_asks_for_an_upgrade(tiny, tmp_path, monkeypatch):
     text, weights = _unpack(tiny[0].read_bytes())
-    monkeypatch.setattr("skjointprune._files.save_load.FORMAT", 2)
+    monkeypatch.setattr("skjointprune._files.save_load.FORMAT", 3)
     (tmp_path / "new").write_bytes(_pack(text, weights))
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"format 2.*Upgrade"):
+    with pytest.raises(ValueError, match=r"format 3.*Upgrade"):
         load(tmp_path / "new")
 
 
