@@ -2,9 +2,9 @@
 Which five of thirty measurements?
 ==================================
 
-Breast tumours are described by thirty measurements of cell nuclei, many of which say
-nearly the same. A network is asked for five of them, by name, and is compared with one
-that reads all thirty and with networks on five drawn at random.
+Breast tumours are described by thirty measurements of cell nuclei, many of which are
+nearly the same. A network selects five of them, by name. It is compared with one that
+reads all thirty, and with networks on five drawn at random.
 """
 
 # %%
@@ -53,7 +53,7 @@ print(f"five at random: mean {np.mean(at_random):.3f}, best {max(at_random):.3f}
 # %%
 # On 171 test rows, one row is 0.006: read small differences with care. Many of the
 # columns are twins (radius, perimeter and area), so five lucky ones can do as well as
-# all, and another seed may keep another twin. What the choice buys is the luck: look at
+# all, and another seed may keep another twin. A choice needs no luck: compare it with
 # the mean of the random ones.
 importances = clf.feature_importances_[clf.get_support()]
 order = importances.argsort()

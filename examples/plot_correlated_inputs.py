@@ -1,15 +1,15 @@
 """
-Two inputs that say the same
-============================
+Two inputs with the same information
+====================================
 
-Where two inputs say nearly the same, one of them is enough, and which one stays depends
-on the seed. A selection is then not wrong, but it should not be read as a list of what
+If two inputs hold nearly the same information, one of them is enough, and the seed
+decides which one stays. A selection is then not wrong, but it does not list all that
 matters.
 """
 
 # %%
 # Ten inputs. The class depends on inputs 0 and 2; input 1 is input 0 with a little
-# noise; the others say nothing. This is made, not real: we must know the truth.
+# noise; the others do not matter. The data are made up, so that we know the truth.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -53,8 +53,7 @@ for seed, clf in enumerate(grouped):
     print(f"seed {seed}, grouped: inputs {clf.get_support(indices=True).tolist()}")
 
 # %%
-# Importances share what two inputs say in common: where both stay, each shows less than
-# the one that stays alone.
+# Importance is shared: if both inputs stay, each has less than one that stays alone.
 both = fit(0, n_features_to_select=3).feature_importances_
 alone = np.max([clf.feature_importances_[:2].max() for clf in pairs])
 print(f"both stay: {both[0]:.3f} and {both[1]:.3f}; one stays: up to {alone:.3f}")

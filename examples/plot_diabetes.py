@@ -3,8 +3,8 @@ How few measurements predict the progression of diabetes?
 =========================================================
 
 A regression on 442 patients and ten measurements, by networks that read one to ten of
-them, beside linear models. The relation is close to linear, so there is little for a
-network to win in accuracy here; it shows how few measurements carry the prediction.
+them, beside linear models. The relation is close to linear, so a network can gain
+little accuracy here. The example shows how few measurements are enough.
 """
 
 # %%
@@ -55,7 +55,7 @@ print(f"ridge on all ten: {ridge:.3f}")
 
 # %%
 # With 133 test rows R2 moves by several hundredths from split to split: a difference of
-# 0.02 says nothing. The map shows what is kept at each number. Selections need not be
+# 0.02 means nothing. The map shows what is kept at each number. Selections need not be
 # nested, as s1 to s6 are blood values that stand in for each other.
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 left.axhline(ridge, color="gray", linestyle="--", label="ridge, all ten")

@@ -3,8 +3,8 @@ A pruned network in production
 ==============================
 
 A fitted classifier becomes one ONNX file, which takes rows with all their columns and
-gives probabilities. It runs where neither torch nor scikit-learn is installed. (To
-write it takes ``pip install "skjointprune[onnx]"``; here, `onnxruntime` runs it.)
+gives probabilities. It runs where neither torch nor scikit-learn is installed. (Writing
+it needs ``pip install "skjointprune[onnx]"``; here, `onnxruntime` runs it.)
 """
 
 # %%

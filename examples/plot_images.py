@@ -7,8 +7,8 @@ are cropped, and the feature maps that are not needed go as well.
 """
 
 # %%
-# Scikit-learn's digits, pasted at one place of a larger canvas of noise. A camera that
-# looks at too much makes such images.
+# Scikit-learn's digits, pasted at one place of a larger canvas of noise. A camera whose
+# view is too wide makes such images.
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle

@@ -9,7 +9,7 @@ saves nothing, as the category has to be recorded all the same. With
 
 # %%
 # Six measurements of breast tumours as numbers, three as grades from 1 to 5, and a
-# category that says nothing: the clinic, drawn at random.
+# category that does not matter: the clinic, drawn at random.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -89,8 +89,8 @@ for pipe, how in ((together, "in groups"), (alone, "by column")):
     print("   to be recorded:", ", ".join(touched(pipe)))
 
 # %%
-# The next patient costs what has to be recorded, not the number of columns. Often the
-# two ways agree, and accuracy is about the same; groups make it certain.
+# The cost of the next patient is what has to be recorded, not the number of columns.
+# Often both ways record the same, at about the same accuracy. Groups make sure of it.
 fig, axes = plt.subplots(1, 2, figsize=(9, 5.6), layout="constrained", sharey=True)
 for ax, pipe, title in (
     (axes[0], together, f"in groups: {len(touched(together))} to record"),

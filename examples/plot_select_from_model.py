@@ -75,10 +75,10 @@ for name, values in scores.items():
 print(f"{'the network itself':24}", *(f"{v:6.3f}" for v in alone))
 
 # %%
-# The others rank pixels once and take the first k, so they take neighbours that say
-# the same. The network is trained while pixels go: what a pixel is worth changes with
-# those that are left. That is an advantage at 8 pixels. It is none where many may stay:
-# from 20 pixels on the forest is ahead here, and it takes less time.
+# The others rank pixels once and take the first k, so they take neighbours that are
+# much alike. The network is trained while pixels go, so that the worth of a pixel
+# depends on those that are left. That is an advantage at 8 pixels, but not where many
+# may stay: from 20 pixels on the forest is ahead here, and it takes less time.
 fig, axes = plt.subplot_mosaic(
     [["line", "L1"], ["line", "forest"], ["line", "ours"]],
     figsize=(9, 4.8),

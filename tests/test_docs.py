@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +14,17 @@ import pytest
 import torch
 from _helpers import assert_prox_minimises
 from _networks import assert_cuts_are_exact
+from sklearn.base import clone
 from torch import nn
 
 import skjointprune
 from skjointprune import (
     JointPruneClassifier,
+    JointPruneCV,
     JointPruneRegressor,
 )
+from skjointprune._data import kinds
+from skjointprune._data.inputs import Inputs
 from skjointprune._graph.groups import find_groups
 from skjointprune._graph.rules.context import RuleContext
 from skjointprune._layers.stand_ins import with_prunable_layers
@@ -97,6 +102,15 @@ def test_session_of_the_readme_gives_about_what_it_prints():
     assert names["clf"].get_support().sum() == 20
 
 
+def test_the_readme_requires_what_the_package_requires():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    readme = (ROOT / "README.md").read_text()
+    text = re.search(r"^Requires (.*?)\.\n", readme, flags=re.M | re.S)
+    told = re.findall(r"`(.*?)`", text[1])
+    assert sorted(told) == sorted(project["dependencies"])
+    assert f"Python {project['requires-python'][2:]} or later" in text[1]
+
+
 def documented_names():
     text = (ROOT / "docs" / "api.rst").read_text()
     names = set()
@@ -109,7 +123,7 @@ def documented_names():
     return names
 
 
-@pytest.mark.parametrize("module", ["", ".modules", ".datasets"])
+@pytest.mark.parametrize("module", ["", ".modules", ".datasets", ".penalties"])
 def test_every_public_name_is_on_the_api_page(module):
     module = f"skjointprune{module}"
     public = importlib.import_module(module).__all__
@@ -166,6 +180,13 @@ def penalty_page():
 @pytest.fixture(scope="module")
 def layer_page():
     return follow("add-a-layer.md")
+
+
+@pytest.fixture(scope="module")
+def input_page():
+    before = kinds.KINDS
+    yield follow("add-a-kind-of-input.md")
+    kinds.KINDS = before
 
 
 def test_penalty_of_the_page_prunes(penalty_page):
@@ -248,6 +269,78 @@ def test_the_page_on_layers_tells_all_that_a_rule_can_say():
         parameters = inspect.signature(getattr(RuleContext, name)).parameters
         named = [part.split("=")[0] for part in said.split(", ")]
         assert list(parameters)[1 : len(named) + 1] == named
+
+
+def test_kind_of_the_page_finds_the_words_that_tell(input_page):
+    clf, texts = input_page["clf"], input_page["texts"]
+    assert set(clf.get_feature_names_out()) == {"clever", "moving", "dull", "silly"}
+    assert clf.score(texts, input_page["praised"]) > 0.95
+    without = [re.sub("film|story|actors|music|plot|scenes|end", "", t) for t in texts]
+    assert (clf.predict_proba(without) == clf.predict_proba(texts)).all()
+
+
+def test_kind_of_the_page_is_cross_validated(input_page):
+    clf = clone(input_page["clf"]).set_params(n_features_to_select=None)
+    cv = JointPruneCV(clf, n_alphas=3, cv=2)
+    cv.fit(input_page["texts"], input_page["praised"])
+    assert len(cv.get_feature_names_out()) == cv.get_support().sum()
+
+
+def questions_of_the_page_on_inputs():
+    text = (ROOT / "docs" / "add-a-kind-of-input.md").read_text()
+    told = re.findall(r"^\| (?:`(\w+)\((.*?)\)`|\*(.+)\*)", text, flags=re.M)
+    parts: dict[str, dict[str, list[str]]] = {}
+    for name, parameters, part in told:
+        if part:
+            parts[part] = {}
+        else:
+            parts[list(parts)[-1]][name] = parameters.split(", ") if parameters else []
+    return parts
+
+
+def test_the_page_on_inputs_tells_all_that_a_kind_is_asked():
+    parts = questions_of_the_page_on_inputs()
+    told = {name: said for part in parts.values() for name, said in part.items()}
+    asked = {name for name, value in vars(Inputs).items() if name[0] != "_"}
+    assert told.keys() == {name for name in asked if callable(getattr(Inputs, name))}
+    for name, said in told.items():
+        parameters = inspect.signature(getattr(Inputs, name)).parameters
+        assert [p for p in parameters if p != "self"] == said
+
+
+def test_a_kind_is_asked_in_the_order_of_the_page(input_page, monkeypatch):
+    kind = input_page["TextInputs"]
+    parts = questions_of_the_page_on_inputs()
+    names = [name for part in parts.values() for name in part]
+    order: list[str] = []
+    depth = 0
+
+    def spy(name):
+        found = inspect.getattr_static(kind, name)
+        function = getattr(found, "__func__", found)
+
+        def asked(*args, **kwargs):
+            nonlocal depth
+            if not depth and name not in order:  # not asked by the kind itself
+                order.append(name)
+            depth += 1
+            try:
+                return function(*args, **kwargs)
+            finally:
+                depth -= 1
+
+        return type(found)(asked) if function is not found else asked
+
+    spied = type("Spied", (kind,), {name: spy(name) for name in names})
+    monkeypatch.setattr(kinds, "KINDS", (spied, *kinds.KINDS))
+    texts, praised = input_page["texts"], input_page["praised"]
+    clf = clone(input_page["clf"]).set_params(max_epochs=3, retrain_epochs=1)
+    clf.fit(texts, praised).predict(texts)
+    clf.get_feature_names_out()
+    clf.get_group_support()
+    elsewhere = parts.pop("elsewhere")
+    assert order == [name for part in parts.values() for name in part]
+    assert not elsewhere.keys() & set(order)
 
 
 def sections(estimator):

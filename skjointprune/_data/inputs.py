@@ -33,10 +33,10 @@ class Traced:
 class Inputs(ABC):
     """A kind of input, and what is known of one X.
 
-    An estimator chooses the kind by X and asks it in turn: to check X, to prepare data
-    of it, what of it may be pruned, which inputs a sparse network needs, and, once it
-    is fitted, to read rows and to name inputs. docs/add-a-kind-of-input.md has an
-    example.
+    An estimator chooses the kind by X, and asks it in this order: to check X, to
+    prepare data, what may be pruned, and which inputs a sparse network needs. Once
+    fitted, it asks the kind to read rows and to name inputs.
+    docs/add-a-kind-of-input.md lists all questions in order, and adds a kind.
 
     Attributes
     ----------
