@@ -94,6 +94,11 @@ def _device_here(device: Any) -> torch.device:
 
 
 def _inputs_to_json(inputs: Inputs) -> dict[str, Any]:
+    if type(inputs) not in (TableInputs, ImageInputs):
+        raise TypeError(
+            f"A file cannot hold X of the kind {type(inputs).__name__}. Save the "
+            "estimator with joblib."
+        )
     said: dict[str, Any] = {"kind": type(inputs).__name__, "shape": list(inputs.shape)}
     if isinstance(inputs, TableInputs):
         said["names"] = to_json(inputs.names)
