@@ -85,7 +85,7 @@ class Images(Rows):
 
     @property
     def augmented(self) -> bool:
-        """Whether images are others each time."""
+        """Whether an image is changed at random each time it is read."""
         return self.augment is not None or self.reader.transform is not None
 
     def _with_targets(self, X: Tensor, index):

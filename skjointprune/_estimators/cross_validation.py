@@ -237,6 +237,7 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
             estimator = default_estimator(y)
         else:
             estimator = clone(self.estimator)
+        estimator._validate_params()
         if isinstance(estimator.feature_groups, str):
             kind = kind_of(X)
             numeric = estimator._y_numeric

@@ -70,10 +70,13 @@ class Trainer:
     def teach(self, teacher: Network, data: Data) -> None:
         """Let the rows to train on know what a trained network gives for them."""
         module = teacher.module.eval()
+        # Augmented rows ask for outputs in each step, so that speed counts; others
+        # keep what they are given once.
+        amp = self.amp and data.train.augmented
 
         def outputs(X: Tensor) -> Tensor:
             kind = X.device.type
-            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, self.amp):
+            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, amp):
                 return module(X).float()
 
         data.train.learn_from(outputs)
