@@ -74,7 +74,7 @@ class Inputs(ABC):
     ) -> tuple[Self, Any, Any]:
         """Check X, y and the parameters of an estimator that are about X.
 
-        Sets `n_features_in_` and `feature_names_in_` as scikit-learn does.
+        Sets nothing on the estimator, but for what scikit-learn's `validate_data` does.
 
         Returns
         -------
