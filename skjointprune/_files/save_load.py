@@ -56,7 +56,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     -----
     UserWarning
         If a parameter of training alone is left out, and so has its default in what
-        `load` returns: `callbacks`, `train_transform`, and, unless they are numbers,
+        `load` returns: `callbacks`, `images__transform`, and, unless they are numbers,
         text or collections of these, `cv`, `scoring`, `random_state`, and an
         `optimizer` or `penalty` that is not torch's or this package's own.
 
