@@ -56,9 +56,9 @@ def report_html(report: Any, sizes: list[tuple[str, int, int]]) -> str:
     layers = [size for size in sizes if size[0].startswith("units of ")]
     folded = len(layers) > MOST_LAYERS_SHOWN
     if folded:
-        before = sum(k for _, k, _ in layers)
-        after = sum(k for _, _, k in layers)
-        total = (f"units of {len(layers)} layers", before, after)
+        n_before = sum(k for _, k, _ in layers)
+        n_after = sum(k for _, _, k in layers)
+        total = (f"units of {len(layers)} layers", n_before, n_after)
         sizes = [sizes[0], total, *(size for size in sizes[1:] if size not in layers)]
     body = [_size_cells(*size) for size in sizes]
     scores = {when: s for when, s in report.scores.items() if s is not None}
