@@ -24,13 +24,13 @@ def smallest_box(support: np.ndarray) -> Box:
 def read_cropped(source: Any, support: np.ndarray) -> Iterator[Tensor]:
     """Return images cropped to what is retained of them, some at a time.
 
-    What is between that, but not retained, is 0.
+    Numbers in the box that are not retained are 0.
     """
     box = smallest_box(support)
-    at = slices(len(source), Images.batch_size_to_score)
+    batches = slices(len(source), Images.batch_size_to_score)
     inside = torch.from_numpy(support[np.ix_(*box)])
     reader = Reader(source, np.arange(len(source)))
-    for X in map(reader.__getitem__, at):
+    for X in map(reader.__getitem__, batches):
         check_finite(X)
         for dim, kept in enumerate(box, start=1):
             X = X.index_select(dim, torch.from_numpy(kept))
@@ -38,11 +38,11 @@ def read_cropped(source: Any, support: np.ndarray) -> Iterator[Tensor]:
 
 
 def frame_of(needed: Box, retained: Box) -> Frame | None:
-    """Return what makes a box of what is retained the one that the network needs."""
+    """Return a layer that puts the retained box into the one that the network needs."""
     if all(map(np.array_equal, needed, retained)):
         return None
-    at = [
+    positions = [
         np.searchsorted(small, large).clip(max=len(small) - 1)
         for large, small in zip(needed, retained, strict=True)
     ]
-    return Frame(*map(torch.from_numpy, at))
+    return Frame(*map(torch.from_numpy, positions))

@@ -36,7 +36,7 @@ def refuse_what_is_nearly_images(X: Any) -> None:
 
 
 def as_array(X: Any) -> Any:
-    """Return a tensor as numpy takes it; what is none as it is."""
+    """Return a tensor in a form that numpy takes, and anything else as it is."""
     if not isinstance(X, Tensor):
         return X
     X = X.detach().cpu()

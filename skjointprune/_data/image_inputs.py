@@ -71,9 +71,6 @@ class ImageInputs(Inputs):
         if isinstance(X, DATASETS):
             shape = check_dataset(X)
             y = targets_of(X, y)
-            estimator.n_features_in_ = shape[0]
-            if hasattr(estimator, "feature_names_in_"):
-                del estimator.feature_names_in_
         else:
             X = validate_data(estimator, as_array(X), dtype=None, allow_nd=True)
             shape = check_image_array(X)

@@ -28,7 +28,7 @@ class Images(Rows):
     rows : ndarray of int
         Which of its images these are.
     y, weight : Tensor
-        Of each of these, on the device.
+        Target and weight of each of these, on the device.
     transform : callable or None
         Given one image as a tensor, returns another of the same shape.
     transform_batches : bool
@@ -85,7 +85,7 @@ class Images(Rows):
 
     @property
     def augmented(self) -> bool:
-        """Whether images are others each time."""
+        """Whether an image is changed at random each time it is read."""
         return self.augment is not None or self.reader.transform is not None
 
     def _with_targets(self, X: Tensor, index):
@@ -179,9 +179,9 @@ def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean and standard deviation of each channel, float64."""
     total = 0.0
     first, second = torch.zeros(2, 1, dtype=torch.float64)
-    at = slices(len(images), images.batch_size_to_score)
-    read = replace(images.reader, transform=None).ahead(at, images.num_workers)
-    for X, rows in zip(read, at, strict=True):
+    batches = slices(len(images), images.batch_size_to_score)
+    read = replace(images.reader, transform=None).ahead(batches, images.num_workers)
+    for X, rows in zip(read, batches, strict=True):
         check_finite(X)
         X, w = X.double(), images.weight[rows].double().cpu()
         first = first + torch.einsum("n,nchw->c", w, X)

@@ -21,7 +21,7 @@ class Traced:
     `support` is a mask in the shape of a row of X. `kept` are the positions of the
     columns, or channels, that the network reads. `frame` is a layer to put before it,
     where it needs more than is retained. `mask`, in the shape of what the network is
-    given, is 0 for what of that is not to be read; None where all is.
+    given, is 1 for what it may read and 0 for the rest; None where it may read all.
     """
 
     support: np.ndarray
@@ -74,7 +74,7 @@ class Inputs(ABC):
     ) -> tuple[Self, Any, Any]:
         """Check X, y and the parameters of an estimator that are about X.
 
-        Sets `n_features_in_` and `feature_names_in_` as scikit-learn does.
+        Sets nothing on the estimator, but for what scikit-learn's `validate_data` does.
 
         Returns
         -------
@@ -103,7 +103,9 @@ class Inputs(ABC):
     def module(
         self, module: Any, hidden_layer_sizes: tuple
     ) -> tuple[Any, dict[str, Any]]:
-        """Return what makes the network, and parameters for it, where None is default.
+        """Return what makes the network, with default parameters for it.
+
+        None stands for the network that this kind of input has by default.
 
         Raises
         ------
@@ -119,16 +121,18 @@ class Inputs(ABC):
 
     @abstractmethod
     def gates(self, device: torch.device) -> InputGates:
-        """Return what is put before inputs that do not go exactly and at once."""
+        """Return the gates of what a network cannot simply lose, as rows of pixels."""
 
     @abstractmethod
     def count_selectable(self, asked: Any) -> tuple[int, str]:
-        """Return how many inputs, or groups, an exact number is of, and their name.
+        """Return how many inputs, or groups of them, there are to select, and a name.
+
+        `asked` is how many the user wants; the name, in the plural, is for errors.
 
         Raises
         ------
         ValueError
-            If `asked`, the number, is ambiguous.
+            If it is not clear what is to be counted.
         """
 
     def group_numbers(self) -> Tensor | None:
@@ -160,7 +164,7 @@ class Inputs(ABC):
     def read(
         self, estimator: Any, X: Any, support: np.ndarray, dtype: torch.dtype
     ) -> Iterator[Any]:
-        """Check rows as in `fit`; return what the network reads of them, in parts."""
+        """Check rows as in `fit`; return what the network reads, part by part."""
 
     @abstractmethod
     def positions_read(self, support: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -68,8 +68,8 @@ def slices(n: int, size: int) -> list[slice]:
 def read_images(source: Any, rows: np.ndarray) -> Tensor:
     """Return the images at some positions, (n, channels, height, width)."""
     if isinstance(source, Subset):  # read as fast as what it is of
-        of = np.asarray(source.indices)
-        return read_images(source.dataset, of[rows])
+        positions = np.asarray(source.indices)
+        return read_images(source.dataset, positions[rows])
     if isinstance(source, DATASETS):
         read = [source[int(i)] for i in np.atleast_1d(rows)]
         parts = [r[0] if isinstance(r, tuple | list) else r for r in read]

@@ -43,6 +43,11 @@ class Rows(Dataset):
     def __len__(self) -> int:
         """Return how many rows there are."""
 
+    @property
+    def augmented(self) -> bool:
+        """Whether a row is changed at random each time it is read."""
+        return False
+
     @abstractmethod
     def batches(
         self, positions: Sequence[Any], *, with_teacher: bool = False

@@ -8,12 +8,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, get_tags, indexable
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,7 +20,6 @@ from .._utils.sklearn import (
     Interval,
     StrOptions,
     _fit_context,
-    _routing_enabled,
 )
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
@@ -39,7 +33,8 @@ from .folds import (
 )
 from .follow_path import check_alphas, follow_path
 from .for_target import default_estimator
-from .rollback import all_or_nothing
+from .regressor import JointPruneRegressor
+from .routing import make_router, request_weights, route
 
 
 def _may_predict_proba(cv) -> bool:
@@ -60,7 +55,8 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
     ----------
     estimator : JointPruneClassifier, JointPruneRegressor or None, default=None
         What to fit; its `alpha` is not used. None is a classifier, or a regressor for a
-        continuous y, with ``random_state=0``.
+        continuous y, with ``random_state=0``; then scikit-learn cannot tell which
+        before `fit`, and `cross_val_score` does not stratify its folds.
     alphas : array-like of shape (n_alphas,) or None, default=None
         The points, above 0. None finds them while pruning, on each path: from point to
         point the number of inputs and units falls by about the same ratio.
@@ -122,7 +118,7 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
     """
 
     _parameter_constraints = {  # noqa: RUF012
-        "estimator": [JointPruneEstimator, None],
+        "estimator": [JointPruneClassifier, JointPruneRegressor, None],
         "alphas": ["array-like", None],
         "n_alphas": [Interval(Integral, 1, None, closed="left")],
         "rule": [
@@ -188,8 +184,8 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
             )
         X, y, sample_weight = indexable(X, y, sample_weight)
         single = self._estimator_for(X, y)
-        scorer = check_scoring(_with_routed_weights(single), scoring=self.scoring)
-        routed = self._route(sample_weight, params)
+        scorer = check_scoring(request_weights(single), scoring=self.scoring)
+        routed = route(self, sample_weight, params)
         cv = check_cv(self.cv, y, classifier=is_classifier(single))
         folds = list(cv.split(X, y, **routed.splitter.split))
 
@@ -218,14 +214,13 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
         fit = run.fit_at(best, share=1)
         if len(folds) > 1:
             fit = replace(fit, report=replace(fit.report, jaccard=jaccard))
-        with all_or_nothing(self):
-            self.estimator_ = run.estimator_of(best, fit)
-            self.alpha_ = self.estimator_.alpha
-            self.alphas_ = run.alphas
-            self.cv_results_ = results
-            self.best_index_ = best
-            self.n_splits_ = len(folds)
-            self.jaccard_ = jaccard
+        self.estimator_ = run.estimator_of(best, fit)
+        self.alpha_ = self.estimator_.alpha
+        self.alphas_ = run.alphas
+        self.cv_results_ = results
+        self.best_index_ = best
+        self.n_splits_ = len(folds)
+        self.jaccard_ = jaccard
         return self
 
     def _estimator_for(self, X, y) -> JointPruneEstimator:
@@ -237,6 +232,7 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
             estimator = default_estimator(y)
         else:
             estimator = clone(self.estimator)
+        estimator._validate_params()
         if isinstance(estimator.feature_groups, str):
             kind = kind_of(X)
             numeric = estimator._y_numeric
@@ -244,23 +240,6 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
             groups = [columns.tolist() for columns in inputs.groups or []]
             estimator.set_params(feature_groups=groups)
         return estimator.set_params(random_state=draw_seed(estimator.random_state))
-
-    def _route(self, sample_weight, params) -> Bunch:
-        """Say what the splitter and the scorer are given."""
-        if _routing_enabled():
-            if sample_weight is not None:
-                params = params | {"sample_weight": sample_weight}
-            return process_routing(self, "fit", **params)
-        unknown = set(params) - {"groups"}
-        if unknown:
-            raise TypeError(
-                f"`fit` got {sorted(unknown)}. Enable metadata routing "
-                "(`sklearn.set_config(enable_metadata_routing=True)`) to pass it on."
-            )
-        score = {}
-        if sample_weight is not None and self.scoring is None:
-            score = {"sample_weight": sample_weight}
-        return Bunch(splitter=Bunch(split=params), scorer=Bunch(score=score))
 
     def get_metadata_routing(self):
         """Say which metadata `fit` takes, and what it passes on.
@@ -270,25 +249,31 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
         MetadataRouter
             For the splitter and the scorer.
         """
-        estimator = self.estimator
-        if estimator is None:  # whose score takes the same
-            estimator = default_estimator(None)
-        scored = _with_routed_weights(estimator)
-        scorer = check_scoring(scored, scoring=self.scoring)
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=check_cv(self.cv),
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-            .add(
-                scorer=scorer,
-                method_mapping=MethodMapping().add(caller="fit", callee="score"),
-            )
-        )
+        return make_router(self)
 
-    predict = method_of_estimator(JointPruneClassifier.predict)
+    def predict(self, X):
+        """Predict the labels, or the targets, of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or images
+            Rows as in `fit`, with all columns.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            As the estimator predicts them.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X has other columns than in `fit`, or values that are not finite.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
     predict_proba = available_if(_may_predict_proba)(
         method_of_estimator(JointPruneClassifier.predict_proba)
     )
@@ -347,10 +332,3 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
             tags.target_tags = of_inner.target_tags
             tags.input_tags = of_inner.input_tags
         return tags
-
-
-def _with_routed_weights(estimator: JointPruneEstimator) -> JointPruneEstimator:
-    """Return an estimator whose own score, the default one, takes weights."""
-    if _routing_enabled():
-        return clone(estimator).set_score_request(sample_weight=True)
-    return estimator

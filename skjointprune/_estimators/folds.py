@@ -62,7 +62,7 @@ def collect_results(
         "mean_inputs": means[:, 1],
         "mean_parameters": means[:, 2],
         "mean_macs": means[:, 3],
-        "jaccard": np.array([mean_jaccard(of) for of in supports.swapaxes(0, 1)]),
+        "jaccard": np.array([mean_jaccard(s) for s in supports.swapaxes(0, 1)]),
     }
 
 

@@ -11,8 +11,10 @@ from .._report.report import NetworkSize
 from .._utils.optional import import_optional
 from .._utils.sklearn import Interval, validate_params
 from .base import JointPruneEstimator
+from .classifier import JointPruneClassifier
 from .follow_path import RETRAIN_SHARE, follow_path
 from .for_target import default_estimator
+from .regressor import JointPruneRegressor
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class PruningPath:
 
 @validate_params(
     {
-        "estimator": [JointPruneEstimator, None],
+        "estimator": [JointPruneClassifier, JointPruneRegressor, None],
         "alphas": ["array-like", None],
         "n_alphas": [Interval(Integral, 1, None, closed="left")],
         "return_estimators": ["boolean"],

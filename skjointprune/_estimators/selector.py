@@ -256,11 +256,11 @@ class InputFeatureSelector(
         return estimator
 
     def _overrides(self) -> dict:
-        own = {
+        given = {
             "alpha": self.alpha,
             "n_features_to_select": self.n_features_to_select,
         }
-        return {name: value for name, value in own.items() if value is not None}
+        return {name: value for name, value in given.items() if value is not None}
 
     def _prefitted(self):
         # A NotFittedError is a ValueError that diagrams of an estimator expect.

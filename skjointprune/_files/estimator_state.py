@@ -44,6 +44,15 @@ TRAINING_ONLY = {
     "random_state",
     "scoring",
 }
+# What cross-validation leaves beside the fitted estimator.
+CV_ATTRIBUTES = (
+    "alpha_",
+    "alphas_",
+    "cv_results_",
+    "best_index_",
+    "n_splits_",
+    "jaccard_",
+)
 
 
 def versions() -> dict[str, str]:
@@ -84,50 +93,52 @@ class Description:
         ValueError
             If the network cannot be described.
         """
-        made = cls()
+        description = cls()
         check_kind(estimator, "")
         check_is_fitted(estimator)
-        made.model = made._describe(estimator, "", fitted=True)
-        made.model["versions"] = versions()
-        return made
+        description.model = description._describe(estimator, "", fitted=True)
+        description.model["versions"] = versions()
+        return description
 
     def _describe(self, estimator, prefix: str, *, fitted: bool) -> dict[str, Any]:
         """Describe an estimator; `prefix` says where it is held, as "estimator."."""
         check_kind(estimator, prefix)
-        said: dict[str, Any] = {"class": type(estimator).__name__}
+        state: dict[str, Any] = {"class": type(estimator).__name__}
         params = estimator.get_params(deep=False)
         if isinstance(estimator, JointPruneEstimator):
             params_of_network = dict(params)
             if is_custom(params["module"]):
                 self.module = params.pop("module")
-                said["module"] = _name(self.module)
+                state["module"] = _name(self.module)
             images = params.pop("images")
             if images is not None:
-                said["images"] = self._params(images.get_params(), "images__")
-            said["params"] = self._params(params)
+                state["images"] = self._params(images.get_params(), "images__")
+            state["params"] = self._params(params)
             if fitted:
-                said["fit"], tensors = describe_fit(
+                state["fit"], tensors = describe_fit(
                     fit_of(estimator), params_of_network
                 )
                 self.tensors |= {prefix + name: t for name, t in tensors.items()}
-            return said
+            return state
         inner = params.pop("estimator")
-        said["params"] = self._params(params)
+        state["params"] = self._params(params)
         prefit = getattr(estimator, "prefit", False)
         if inner is not None:
             path = f"{prefix}estimator."
-            said["estimator"] = self._describe(inner, path, fitted=fitted and prefit)
+            state["estimator"] = self._describe(inner, path, fitted=fitted and prefit)
         if fitted and not prefit:
             path = f"{prefix}estimator_."
-            said["estimator_"] = self._describe(estimator.estimator_, path, fitted=True)
+            state["estimator_"] = self._describe(
+                estimator.estimator_, path, fitted=True
+            )
         if isinstance(estimator, InputFeatureSelector):
             output = getattr(estimator, "_sklearn_output_config", {})
-            said["output"] = output.get("transform")
+            state["output"] = output.get("transform")
         elif fitted:
-            said["attributes"] = {
-                name: to_json(getattr(estimator, name)) for name in CV
+            state["attributes"] = {
+                name: to_json(getattr(estimator, name)) for name in CV_ATTRIBUTES
             }
-        return said
+        return state
 
     def _params(self, params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         written: dict[str, Any] = {}
@@ -151,10 +162,6 @@ class Description:
             for name in [n for n in written if n.startswith("optimizer__")]:
                 del written[name]
         return written
-
-
-# What cross-validation leaves beside the fitted estimator.
-CV = ("alpha_", "alphas_", "cv_results_", "best_index_", "n_splits_", "jaccard_")
 
 
 def check_kind(estimator: Any, prefix: str) -> None:
@@ -201,12 +208,12 @@ def restore(
         params["images"] = ImageInput(**options)
     estimator = kind(**params)
     if "fit" in model:
-        own = {
+        of_estimator = {
             name.removeprefix(prefix): t
             for name, t in tensors.items()
             if name.startswith(prefix)
         }
-        adopt(estimator, restore_fit(estimator, model["fit"], own))
+        adopt(estimator, restore_fit(estimator, model["fit"], of_estimator))
     return estimator
 
 
@@ -232,7 +239,7 @@ def _restore_around(
     if model.get("output") is not None:
         outer.set_output(transform=model["output"])
     for name, value in model.get("attributes", {}).items():
-        if name not in CV:
+        if name not in CV_ATTRIBUTES:
             raise ValueError(f"{name!r} is no attribute of {kind.__name__}")
         setattr(outer, name, from_json(value))
     return outer

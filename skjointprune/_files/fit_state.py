@@ -40,7 +40,7 @@ def describe_fit(
         If the network cannot be described.
     """
     network, tensors = describe_network(fit, params)
-    said = {
+    state = {
         "inputs": _inputs_to_json(fit.inputs),
         "targets": _targets_to_json(fit.targets),
         "support": to_json(fit.support),
@@ -49,20 +49,20 @@ def describe_fit(
         "report": to_json(asdict(fit.report)),
         "network": to_json(network),
     }
-    return said, tensors
+    return state, tensors
 
 
 def restore_fit(
-    estimator: Any, said: dict[str, Any], tensors: dict[str, Tensor]
+    estimator: Any, state: dict[str, Any], tensors: dict[str, Tensor]
 ) -> Fit:
     """Return the fit that was described, for an estimator of the same parameters."""
-    inputs = _inputs_from_json(said["inputs"], estimator.images)
-    targets = _targets_from_json(said["targets"])
-    support = from_json(said["support"])
-    report = from_json(said["report"])
+    inputs = _inputs_from_json(state["inputs"], estimator.images)
+    targets = _targets_from_json(state["targets"])
+    support = from_json(state["support"])
+    report = from_json(state["report"])
     dense, pruned = (NetworkSize(**report.pop(name)) for name in ("dense", "pruned"))
     params = estimator.get_params(deep=False)
-    description = from_json(said["network"])
+    description = from_json(state["network"])
     network = rebuild_network(inputs, targets, support, params, description, tensors)
     net = build_net(
         network,
@@ -80,8 +80,8 @@ def restore_fit(
         targets,
         net,
         support,
-        from_json(said["importances"]),
-        _history_from_json(said["history"]),
+        from_json(state["importances"]),
+        _history_from_json(state["history"]),
         PruningReport(dense, pruned, **report),
     )
 
@@ -99,22 +99,22 @@ def _inputs_to_json(inputs: Inputs) -> dict[str, Any]:
             f"A file cannot hold X of the kind {type(inputs).__name__}. Save the "
             "estimator with joblib."
         )
-    said: dict[str, Any] = {"kind": type(inputs).__name__, "shape": list(inputs.shape)}
+    state: dict[str, Any] = {"kind": type(inputs).__name__, "shape": list(inputs.shape)}
     if isinstance(inputs, TableInputs):
-        said["names"] = to_json(inputs.names)
-        said["groups"] = [columns.tolist() for columns in inputs.groups]
-        said["costs"] = to_json(inputs.costs)
+        state["names"] = to_json(inputs.names)
+        state["groups"] = [columns.tolist() for columns in inputs.groups]
+        state["costs"] = to_json(inputs.costs)
     elif isinstance(inputs, ImageInputs):
-        said["kinds"] = list(inputs.kinds)
-    return said
+        state["kinds"] = list(inputs.kinds)
+    return state
 
 
-def _inputs_from_json(said: dict[str, Any], images: ImageInput | None) -> Inputs:
-    shape = tuple(said["shape"])
-    if said["kind"] == ImageInputs.__name__:
-        return ImageInputs(shape, tuple(said["kinds"]), images or ImageInput())
-    groups = [np.array(columns) for columns in said["groups"]]
-    names, costs = from_json(said["names"]), from_json(said["costs"])
+def _inputs_from_json(state: dict[str, Any], images: ImageInput | None) -> Inputs:
+    shape = tuple(state["shape"])
+    if state["kind"] == ImageInputs.__name__:
+        return ImageInputs(shape, tuple(state["kinds"]), images or ImageInput())
+    groups = [np.array(columns) for columns in state["groups"]]
+    names, costs = from_json(state["names"]), from_json(state["costs"])
     return TableInputs(shape, names, groups, costs)
 
 
@@ -129,24 +129,24 @@ def _targets_to_json(targets: Targets) -> dict[str, Any]:
     return {"kind": type(targets).__name__} | values
 
 
-def _targets_from_json(said: dict[str, Any]) -> Targets:
-    values = {name: from_json(v) for name, v in said.items() if name != "kind"}
-    return TARGETS[said["kind"]](**values)
+def _targets_from_json(state: dict[str, Any]) -> Targets:
+    values = {name: from_json(v) for name, v in state.items() if name != "kind"}
+    return TARGETS[state["kind"]](**values)
 
 
 def _history_to_json(history: History) -> list[dict[str, Any]]:
     """Return the rows, neighbours of the same columns together, without batches."""
     plain = []
     for row in history:
-        told = {}
+        plain_row = {}
         for name, value in row.items():
             if name != "batches":
                 number = value.item() if isinstance(value, np.generic) else value
                 try:
-                    told[name] = to_json(number)
+                    plain_row[name] = to_json(number)
                 except TypeError:
                     continue  # what a callback of the user's recorded
-        plain.append(told)
+        plain.append(plain_row)
     return [
         {"columns": list(columns), "rows": [list(row.values()) for row in rows]}
         for columns, rows in groupby(plain, key=tuple)

@@ -1,4 +1,4 @@
-"""Files of format 1, which the first development versions wrote, as of format 2.
+"""Upgrade of files of format 1, which the first development versions wrote.
 
 In format 1 an estimator's attributes were listed one by one, parameters of images stood
 among the others, and what cross-validates was fitted itself and held no estimator.
@@ -54,8 +54,8 @@ def _upgraded(
         return model | inner
     if model["class"].endswith("CV"):
         for name in [name for name in tensors if name.startswith(prefix)]:
-            own = name.removeprefix(prefix)
-            tensors[f"{prefix}estimator_.{own}"] = tensors.pop(name)
+            short = name.removeprefix(prefix)
+            tensors[f"{prefix}estimator_.{short}"] = tensors.pop(name)
         return _around(model)
     return _of_single(model)
 
@@ -111,12 +111,12 @@ def _targets(had: dict[str, Any]) -> dict[str, Any]:
 def _around(model: dict[str, Any]) -> dict[str, Any]:
     """Put the estimator that was chosen inside the one that chose it."""
     params = dict(model["params"])
-    own = {name: params.pop(name) for name in CV_PARAMS if name in params}
+    of_cv = {name: params.pop(name) for name in CV_PARAMS if name in params}
     single = _of_single(
         model | {"class": model["class"].removesuffix("CV"), "params": params}
     )
     unfitted = {name: value for name, value in single.items() if name != "fit"}
-    upgraded = {"class": "JointPruneCV", "params": own, "estimator": unfitted}
+    upgraded = {"class": "JointPruneCV", "params": of_cv, "estimator": unfitted}
     if "attributes" in model:
         attributes = {name: model["attributes"][name] for name in CV_ATTRIBUTES}
         chosen = single["params"] | {"alpha": attributes["alpha_"]}

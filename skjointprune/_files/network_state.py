@@ -105,8 +105,8 @@ def rebuild_network(
     _set_tensors_(module, saved, description["shared"])
     _set_numbers_(module, description["numbers"])
     for place in description["scaled"]:
-        own = {k: tensors[f"{place}.{k}"] for k in AROUND[place]}
-        module = wrap(module, place, _layer_of(inputs, own))
+        of_layer = {k: tensors[f"{place}.{k}"] for k in AROUND[place]}
+        module = wrap(module, place, _layer_of(inputs, of_layer))
     module.eval()
     expected = tensors["check"]
     with _blaming(params["module"]):
@@ -125,7 +125,7 @@ def rebuild_network(
 
 @contextmanager
 def _blaming(module: Any) -> Iterator[None]:
-    """Say of what the user's own code raises that it is not that of the fit."""
+    """Say of an error of the user's own code that it is not the code of the fit."""
     try:
         yield
     except Exception as error:  # of any type: the code may do anything
@@ -161,7 +161,7 @@ def _shape_read(inputs: Inputs, support: np.ndarray) -> tuple[int, ...]:
 
 
 def _outputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
-    """Return what a network says of two rows that look random and are always the same.
+    """Return the outputs for two rows that look random and are always the same.
 
     They are in [0, 1), as an embedding would read them as positions.
     """

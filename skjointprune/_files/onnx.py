@@ -31,7 +31,7 @@ class FullWidth(nn.Module):
     """The finished network before which inputs are selected, its outputs read.
 
     A copy on the CPU, from rows as `fit` took them to what `predict_proba` or
-    `predict` says of them.
+    `predict` returns for them.
     """
 
     outside: Tensor
@@ -120,7 +120,7 @@ def export_onnx(estimator, path):
     >>> session.run(None, {"X": X.astype("float32")})[0].shape
     (150, 3)
     """
-    fit = fit_of(_check(estimator))
+    fit = fit_of(_find_exportable(estimator))
     install = '"skjointprune[onnx]"'
     onnx = import_optional("onnx", "`export_onnx`", install)
     import_optional("onnxscript", "`export_onnx`", install)  # torch converts with it
@@ -129,16 +129,22 @@ def export_onnx(estimator, path):
         proto = _converted(fit)
         _strip(proto)
         proto.producer_name, proto.producer_version = "skjointprune", __version__
-        told = {name: _json(value) for name, value in _metadata(estimator).items()}
-        onnx.helper.set_model_props(proto, told)
+        metadata = {name: _json(v) for name, v in _metadata(estimator).items()}
+        onnx.helper.set_model_props(proto, metadata)
         onnx.checker.check_model(proto)
         whole = Path(folder, path.name)
         whole.write_bytes(proto.SerializeToString())
         os.replace(whole, path)
 
 
-def _check(estimator: Any) -> JointPruneEstimator:
-    """Return the estimator whose network is to be exported."""
+def _find_exportable(estimator: Any) -> JointPruneEstimator:
+    """Return the estimator whose network is to be exported.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
     if isinstance(estimator, JointPruneCV):
         check_is_fitted(estimator)
         return estimator.estimator_

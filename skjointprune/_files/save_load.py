@@ -56,7 +56,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     -----
     UserWarning
         If a parameter of training alone is left out, and so has its default in what
-        `load` returns: `callbacks`, `train_transform`, and, unless they are numbers,
+        `load` returns: `callbacks`, `images__transform`, and, unless they are numbers,
         text or collections of these, `cv`, `scoring`, `random_state`, and an
         `optimizer` or `penalty` that is not torch's or this package's own.
 
@@ -91,10 +91,10 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     True
     """
     safetensors = _safetensors()
-    made = Description.of(estimator)
-    data = _pack(dumps(made.model), safetensors.save(made.tensors))
+    described = Description.of(estimator)
+    data = _pack(dumps(described.model), safetensors.save(described.tensors))
     try:
-        _read(data, made.module)
+        _read(data, described.module)
     except ValueError as error:
         raise ValueError(
             f"{type(estimator).__name__} cannot be saved so that it loads again: "
@@ -102,8 +102,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
             "changed."
         ) from error
     _write(data, path)
-    if made.left_out:
-        names = ", ".join(f"`{name}`" for name in sorted(set(made.left_out)))
+    if described.left_out:
+        names = ", ".join(f"`{name}`" for name in sorted(set(described.left_out)))
         warn_caller(
             f"What is for training alone was left out of {os.fspath(path)!r}: {names}. "
             "The loaded estimator has the defaults; set them before you fit it again."

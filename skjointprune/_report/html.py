@@ -48,15 +48,17 @@ STYLE = """<style>
 MOST_LAYERS_SHOWN = 4  # more are folded away
 
 
-def report_html(report: Any) -> str:
-    """Return a `PruningReport` as HTML: sizes and scores before and after."""
-    sizes = report._sizes()
+def report_html(report: Any, sizes: list[tuple[str, int, int]]) -> str:
+    """Return a `PruningReport` as HTML: sizes and scores before and after.
+
+    `sizes` are the name of each size, and its values before and after pruning.
+    """
     layers = [size for size in sizes if size[0].startswith("units of ")]
     folded = len(layers) > MOST_LAYERS_SHOWN
     if folded:
-        before = sum(k for _, k, _ in layers)
-        after = sum(k for _, _, k in layers)
-        total = (f"units of {len(layers)} layers", before, after)
+        n_before = sum(k for _, k, _ in layers)
+        n_after = sum(k for _, _, k in layers)
+        total = (f"units of {len(layers)} layers", n_before, n_after)
         sizes = [sizes[0], total, *(size for size in sizes[1:] if size not in layers)]
     body = [_size_cells(*size) for size in sizes]
     scores = {when: s for when, s in report.scores.items() if s is not None}
@@ -156,5 +158,5 @@ class ReportBelowDiagram:
         estimator: Any
         for estimator in (self, find_inner_estimator(self)):
             if hasattr(estimator, "report_"):
-                return report_html(estimator.report_)
+                return estimator.report_._repr_html_()
         return ""

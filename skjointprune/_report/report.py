@@ -187,7 +187,7 @@ class PruningReport:
         return frame.astype({self.score_name: float})
 
     def _repr_html_(self) -> str:
-        return report_html(self)
+        return report_html(self, self._sizes())
 
     def __repr__(self) -> str:
         table = [

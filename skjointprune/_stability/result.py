@@ -161,8 +161,8 @@ class StabilitySelection:
             f"{self.jaccard:.2f}"
         )
         bounds = [("", self.error_bound), (", unimodal ", self.unimodal_error_bound)]
-        said = [f"{name}{bound:.3g}" for name, bound in bounds if bound == bound]
+        known = [f"{name}{bound:.3g}" for name, bound in bounds if bound == bound]
         lines.append(
-            "expected false selections, at most: " + ("".join(said) or "no bound")
+            "expected false selections, at most: " + ("".join(known) or "no bound")
         )
         return "\n".join(lines)

@@ -1,5 +1,5 @@
 """The phases of a fit: train, prune while training, retrain.
 
 In go data, a network and settings; out comes the finished network with the history of
-its training. All use of skorch is in here.
+its training. All training by skorch is in here.
 """

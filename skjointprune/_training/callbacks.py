@@ -81,9 +81,10 @@ class Prune(Callback):
         """Bind to the optimiser and spread the events over the steps."""
         self.sparsifier_ = self.make_sparsifier(net.optimizer_)
         plan = self.schedule
-        at = np.ceil(np.linspace(plan.start, plan.stop, plan.n_events) * self.n_steps)
+        share = np.linspace(plan.start, plan.stop, plan.n_events)
+        steps = np.ceil(share * self.n_steps)
         # Where there are fewer steps than events, the last event of a step counts.
-        self.event_at_ = {int(step): event for event, step in enumerate(at)}
+        self.event_at_ = {int(step): event for event, step in enumerate(steps)}
         self.step_ = 0
 
     def on_grad_computed(self, net, named_parameters, training=False, **kwargs):

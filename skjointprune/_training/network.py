@@ -40,8 +40,8 @@ def dense_module(
         "n_outputs": n_outputs,
         "input_shape": inputs.shape,
     }
-    made = build_module(module, sizes, defaults | params)
-    made = with_prunable_layers(made.float())
-    if layer_rule(made) is not None:
-        made = nn.Sequential(made)  # torch.fx would look into it
-    return made
+    network = build_module(module, sizes, defaults | params)
+    network = with_prunable_layers(network.float())
+    if layer_rule(network) is not None:
+        network = nn.Sequential(network)  # torch.fx would look into it
+    return network

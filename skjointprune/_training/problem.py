@@ -192,15 +192,13 @@ class Problem:
         network, data = sparse.point.network, sparse.data
         history = History()
         history.extend(sparse.history)
-        units, of = (
-            sum(c.size for c in network.hidden),
-            sum(sparse.dense.units.values()),
-        )
+        n_units = sum(c.size for c in network.hidden)
+        n_dense = sum(sparse.dense.units.values())
         net = self.trainer.retrain(
             network,
             data,
             math.ceil(self.epochs.retrain * share),
-            units / of if of else 1.0,
+            n_units / n_dense if n_dense else 1.0,
             history,
         )
         scores = {"after retraining": self.trainer.score(network, data)}

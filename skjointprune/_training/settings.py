@@ -56,7 +56,10 @@ def check_callbacks(callbacks: Iterable[Any]) -> None:
 
 
 def check_monitors(callbacks: Iterable[Any], of_held_out: Iterable[str]) -> None:
-    """Raise ValueError where a callback watches a score of rows nobody holds out."""
+    """Raise ValueError where a callback watches a score on held-out rows.
+
+    For a fit that holds none out.
+    """
     missing = {f"{name}{best}" for name in of_held_out for best in ("", "_best")}
     for callback in callbacks:
         held = callback[1] if isinstance(callback, tuple) else callback

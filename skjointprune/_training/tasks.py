@@ -19,8 +19,8 @@ class Task:
     has the score on held-out rows as `column`. `distance`, (rows,), is a loss of
     outputs that are to follow the outputs of a teacher. `memory` is the share of the
     steps of sparsifying over which squared gradients are averaged. As inputs and units
-    go, those that are left matter more, which a short memory is the first to see. But
-    where numbers are learnt to the last, gradients vanish, and it takes a long one.
+    go, those that are left matter more, and a short memory sees that first. But a
+    regression may fit so closely that gradients vanish, which takes a long memory.
     """
 
     criterion: type[nn.Module]

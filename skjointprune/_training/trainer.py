@@ -63,17 +63,20 @@ class Trainer:
     ) -> None:
         """Train a network that is to lose nothing yet, in one cycle of `lr`."""
         whole = data.ungated()
-        callbacks = self._with_cycle(self._callbacks_while_shrinking(), whole, epochs)
+        callbacks = self._with_cycle(self._callbacks_before_retraining(), whole, epochs)
         net = self._build_net(network, whole, callbacks)
         self._run(net, network, whole, epochs, phase, history)
 
     def teach(self, teacher: Network, data: Data) -> None:
         """Let the rows to train on know what a trained network gives for them."""
         module = teacher.module.eval()
+        # Augmented rows ask for outputs in each step, so that speed counts; others
+        # keep what they are given once.
+        amp = self.amp and data.train.augmented
 
         def outputs(X: Tensor) -> Tensor:
             kind = X.device.type
-            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, self.amp):
+            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, amp):
                 return module(X).float()
 
         data.train.learn_from(outputs)
@@ -170,7 +173,7 @@ class Trainer:
             on_start=on_start,
             on_event=on_event,
         )
-        callbacks = [("prune", pruning), *self._callbacks_while_shrinking()]
+        callbacks = [("prune", pruning), *self._callbacks_before_retraining()]
         net = self._build_net(network, data, callbacks, noise=self.input_noise)
         self._run(net, network, data, epochs, "sparsify", history)
         return pruning.sparsifier_, scores
@@ -266,11 +269,11 @@ class Trainer:
             for i, c in enumerate(self.callbacks)
         ]
 
-    def _callbacks_while_shrinking(self) -> NamedCallbacks:
-        """Return the user's callbacks for other phases than retraining.
+    def _callbacks_before_retraining(self) -> NamedCallbacks:
+        """Return the user's callbacks for the phases before retraining.
 
-        Stopping early would cut their schedule short, and a network shrinks in them, so
-        that no earlier one can be loaded.
+        None of them may stop a phase early, which would cut its schedule short, or load
+        an earlier network, which may be larger.
         """
         return [
             (name, c)

@@ -4,9 +4,9 @@ import numpy as np
 
 
 def input_names(shape: tuple[int, ...], names=None) -> np.ndarray:
-    """Return the name of each input of one sample, in flat order.
+    """Return the name of each input of a row of X, in flat order.
 
-    `shape` is that of the sample; `names`, where there are any, are taken as they are.
+    `shape` is that of the row; `names`, where there are any, are taken as they are.
     """
     if names is not None:
         return np.asarray(names, dtype=object).ravel()
