@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from _pictures import make
 from scipy.sparse import csr_matrix
 from sklearn.metrics import accuracy_score
+from torchvision.datasets import FakeData
+from torchvision.transforms.functional import to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +71,55 @@ def test_several_classes_in_several_columns_are_refused(quick, labels):
     X, Y = labels
     with pytest.raises(ValueError, match=r"1d|multiclass-multioutput"):
         quick().fit(X, Y + np.arange(400)[:, None] % 3)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["no", "yes"]),
+        np.array(["no", "yes"], dtype=object),
+        np.array([False, True]),
+        np.array([-5, 70]),
+        np.array([1.0, 2.0]),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_labels_of_any_kind_come_back(quick, planted, labels):
+    X, y = planted
+    clf = quick(n_features_to_select=3).fit(X, labels[y])
+    assert clf.classes_.tolist() == labels.tolist()
+    assert clf.predict(X).dtype == labels.dtype
+    assert accuracy_score(labels[y], clf.predict(X)) > 0.93
+    assert clf.score(X, labels[y]) == accuracy_score(labels[y], clf.predict(X))
+
+
+def test_many_classes(quick, blobs):
+    X, y = blobs
+    clf = quick().fit(X, y * 10)
+    assert clf.classes_.tolist() == [0, 10, 20, 30, 40]
+    proba = clf.predict_proba(X)
+    assert proba.shape == (300, 5)
+    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(clf.predict(X), proba.argmax(1) * 10)
+    assert clf.score(X, y * 10) > 0.9
+
+
+class OddOrEven(FakeData):
+    """Returns other labels than it lists."""
+
+    targets = tuple(range(40))
+
+    def __getitem__(self, i):
+        return super().__getitem__(i)[0], "odd" if i % 2 else "even"
+
+
+class Told(OddOrEven):
+    targets = None
+    labels = ("odd", "even")  # names of classes
+
+
+@pytest.mark.parametrize("kind", [OddOrEven, Told])
+def test_labels_are_those_that_a_dataset_returns(kind):
+    dataset = kind(40, image_size=(3, 8, 9), transform=to_tensor)
+    clf = make(max_epochs=2, retrain_epochs=1).fit(dataset)
+    assert clf.classes_.tolist() == ["even", "odd"]
