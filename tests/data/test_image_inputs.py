@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from _kinds import CPU, IMAGES, prepared
 from _pictures import Labelled, Pictures, SmallConvNet, make
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -122,3 +123,62 @@ def test_a_transform_is_tried_without_a_trace(pictures, in_batches, monkeypatch)
     monkeypatch.setattr(image_inputs, "check_transform", lambda *args, **kwargs: None)
     other.fit(X, y)
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("groups", "size"), [("channel", 3), ("row", 6), ("column", 7), ("patch", 3 * 4)]
+)
+def test_one_kind_of_group_of_images_is_counted(groups, size):
+    images = ImageInput(groups=groups, patch_size=2)
+    inputs, *_ = IMAGES.check(images=images)
+    assert inputs.count_selectable(2) == (size, "groups")
+
+
+def test_several_kinds_of_groups_are_not_counted():
+    inputs, *_ = IMAGES.check()
+    with pytest.raises(ValueError, match="one kind of group"):
+        inputs.count_selectable(2)
+
+
+@pytest.mark.parametrize("prune", ["weights", "none"])
+def test_images_that_lose_nothing_have_no_gates(prune):
+    inputs, *_ = IMAGES.check(prune=prune)
+    assert inputs.gates(CPU).channels == []
+
+
+def test_images_are_cropped_to_the_box_of_what_got_through():
+    inputs, *_ = IMAGES.check()
+    network, data = IMAGES.network(inputs), prepared(IMAGES, inputs)
+    data.gates.close("image rows", torch.tensor([0, 1, 1, 1, 1, 0]).bool())
+    data.gates.close("image columns", torch.tensor([1, 1, 1, 1, 1, 1, 0]).bool())
+    traced = inputs.trace_back(network, torch.arange(3), data)
+    expected = np.zeros((3, 6, 7), dtype=bool)
+    expected[:, 1:5, :6] = True
+    np.testing.assert_array_equal(traced.support, expected)
+    assert network.input_shape == (3, 4, 6)
+    whole, _ = prepared(IMAGES, inputs).valid[np.arange(5)]
+    cropped, _ = data.valid[np.arange(5)]
+    assert torch.equal(cropped, whole[:, :, 1:5, :6])
+    positions = inputs.positions_read(traced.support)
+    assert [p.tolist() for p in positions] == [[0, 1, 2], [1, 2, 3, 4], [*range(6)]]
+
+
+def test_what_is_inside_the_box_and_not_retained_is_masked():
+    inputs, *_ = IMAGES.check(images=ImageInput(groups="pixel"))
+    network, data = IMAGES.network(inputs), prepared(IMAGES, inputs)
+    keep = torch.ones(6 * 7, dtype=torch.bool)
+    keep[[9, 30]] = False
+    data.gates.close("image pixels", keep)
+    traced = inputs.trace_back(network, torch.arange(3), data)
+    expected = keep.numpy().reshape(6, 7)
+    np.testing.assert_array_equal(traced.support, np.stack([expected] * 3))
+    np.testing.assert_array_equal(traced.mask, traced.support)
+    X, _ = data.train[np.arange(4)]
+    assert (X[:, ~torch.from_numpy(traced.support)] == 0).all()
+
+
+def test_groups_of_images_have_no_list():
+    inputs, *_ = IMAGES.check()
+    assert inputs.groups is None
+    with pytest.raises(ValueError, match="Groups of images have no list"):
+        inputs.group_support(np.ones((3, 6, 7), dtype=bool))

@@ -2,6 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from _helpers import RELEVANT, assert_same_fit, with_value
+from _kinds import FLOAT, TABLE
+
+from skjointprune.modules import MLP
 
 
 def test_frame_and_array_give_the_same(quick, frame, fitted, planted):
@@ -99,3 +102,41 @@ def test_a_network_for_images_is_refused_for_a_table(quick, planted):
 def test_bad_costs_are_refused(quick, planted, costs):
     with pytest.raises(ValueError, match="feature_costs"):
         quick(feature_costs=costs).fit(*planted)
+
+
+def test_columns_have_the_names_of_a_frame():
+    names = list("abcde")
+    inputs, *_, estimator = TABLE.check(pd.DataFrame(TABLE.X, columns=names))
+    assert inputs.names.tolist() == estimator.feature_names_in_.tolist() == names
+    kept = np.array([True, False, False, False, True])
+    assert inputs.names_of(estimator, kept, None).tolist() == ["a", "e"]
+
+
+def test_columns_are_selected_alone_or_by_groups():
+    alone, *_ = TABLE.check()
+    assert alone.count_selectable(3) == (5, "features")
+    assert [columns.tolist() for columns in alone.groups] == [[0], [1], [2], [3], [4]]
+    grouped, *_ = TABLE.check(feature_groups=[[4, 1], [0, 2]])
+    assert grouped.count_selectable(1) == (3, "groups of features")
+    assert grouped.group_numbers().tolist() == [1, 0, 1, 2, 0]
+    assert grouped.group_support(np.array([0, 1, 0, 1, 1], dtype=bool)).tolist() == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_costs_of_columns_are_those_of_the_estimator():
+    inputs, *_ = TABLE.check(feature_costs=[1, 2, 3, 4, 5])
+    assert inputs.costs_of_inputs().tolist() == [1, 2, 3, 4, 5]
+    assert inputs.costs_of_inputs().dtype == FLOAT
+
+
+def test_the_default_network_of_a_table_has_the_sizes_of_the_estimator():
+    inputs, *_ = TABLE.check()
+    assert inputs.module(None, [4, 3]) == (MLP, {"hidden_layer_sizes": (4, 3)})
+
+
+def test_small_numbers_of_a_table_are_read_as_float32():
+    _, X, _, _ = TABLE.check(TABLE.X.astype(np.int8))
+    assert X.dtype == np.float32

@@ -1,10 +1,22 @@
 import numpy as np
 import pytest
-from _pictures import make
+import torch
+from _pictures import Labelled, Pictures, make
 from scipy.sparse import csr_matrix
 from sklearn.metrics import accuracy_score
+from torch.utils.data import TensorDataset
 from torchvision.datasets import FakeData
 from torchvision.transforms.functional import to_tensor
+
+from skjointprune._data.targets import (
+    Classes,
+    LabelSets,
+    Numbers,
+    encode_classes,
+    encode_numbers,
+    labels_of,
+    targets_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +135,126 @@ def test_labels_are_those_that_a_dataset_returns(kind):
     dataset = kind(40, image_size=(3, 8, 9), transform=to_tensor)
     clf = make(max_epochs=2, retrain_epochs=1).fit(dataset)
     assert clf.classes_.tolist() == ["even", "odd"]
+
+
+WEIGHT = np.array([1.0, 2.0, 3.0, 4.0])
+
+
+def certain(values, n_outputs):
+    """Return the outputs of a network that is sure of encoded classes."""
+    return np.eye(n_outputs)[values]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array(["b", "a", "c", "a"]),
+        np.array(["b", "a", "c", "a"], dtype=object),
+        np.array([7, -1, 9, -1]),
+        np.array([True, False, True, False]),
+    ],
+    ids=lambda y: str(y.dtype),
+)
+def test_classes_come_back_from_their_codes(y):
+    encoded = encode_classes(y, WEIGHT, None)
+    targets = encoded.targets
+    assert isinstance(targets, Classes)
+    assert targets.n_outputs == len(np.unique(y))
+    assert targets.labels.tolist() == sorted(set(y))
+    assert encoded.values.dtype.kind == "i"
+    np.testing.assert_array_equal(encoded.weight, WEIGHT)
+    decoded = targets.decode(certain(encoded.values, targets.n_outputs))
+    np.testing.assert_array_equal(decoded, y)
+    assert decoded.dtype == y.dtype
+
+
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+def test_labels_come_back_from_their_indicators(container):
+    Y = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+    encoded = encode_classes(container(Y), WEIGHT, None)
+    targets = encoded.targets
+    assert isinstance(targets, LabelSets)
+    assert targets.n_outputs == 3 and targets.labels.tolist() == [0, 1, 2]
+    assert encoded.values.dtype == np.float32
+    decoded = targets.decode(0.1 + 0.8 * encoded.values)
+    np.testing.assert_array_equal(decoded, Y)
+    assert decoded.dtype.kind == "i"
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 3)])
+@pytest.mark.parametrize("dtype", ["int64", "float32", "float64"])
+def test_numbers_come_back_in_the_shape_of_y(shape, dtype):
+    y = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    encoded = encode_numbers(y, WEIGHT)
+    targets = encoded.targets
+    assert targets == Numbers(1 if len(shape) == 1 else shape[1], len(shape) == 1)
+    assert encoded.values.shape == (4, targets.n_outputs)
+    assert encoded.values.dtype == np.float64
+    decoded = targets.decode(encoded.values)
+    np.testing.assert_array_equal(decoded, y)
+    assert decoded.dtype == np.float64
+
+
+def test_a_class_weight_multiplies_the_weights_of_rows():
+    y = np.array(["b", "a", "c", "a"])
+    encoded = encode_classes(y, WEIGHT, {"a": 0.5, "b": 3, "c": 1})
+    assert encoded.weight.tolist() == [3, 1, 3, 2]
+    balanced = encode_classes(y, np.ones(4), "balanced").weight
+    np.testing.assert_allclose(balanced, [4 / 3, 2 / 3, 4 / 3, 2 / 3])
+
+
+@pytest.mark.parametrize(
+    ("y", "class_weight", "match"),
+    [
+        ([1, 1, 1, 1], None, "at least 2 classes. Got 1 class"),
+        ([0.5, 0.1, 0.2, 0.3], None, "continuous"),
+        ([0, 1, 0, 1], {0: 0, 1: 0}, "`class_weight` must not be negative"),
+        ([0, 1, 0, 1], {0: -1, 1: 1}, "`class_weight` must not be negative"),
+    ],
+)
+def test_targets_that_say_nothing_are_refused(y, class_weight, match):
+    with pytest.raises(ValueError, match=match):
+        encode_classes(np.array(y), WEIGHT, class_weight)
+
+
+def test_a_column_of_classes_is_taken_with_a_warning():
+    y = np.array([[0], [1], [1], [0]])
+    with pytest.warns(UserWarning, match="column-vector"):
+        encoded = encode_classes(y, WEIGHT, None)
+    assert encoded.values.tolist() == [0, 1, 1, 0]
+
+
+def test_targets_of_a_dataset_are_its_labels_unless_given():
+    images, labels = np.zeros((4, 1, 2, 2)), np.array([3, 1, 1, 3])
+    dataset = Pictures(images, labels)
+    assert targets_of(dataset, None).tolist() == [3, 1, 1, 3]
+    assert targets_of(dataset, [0, 1, 0, 1]) == [0, 1, 0, 1]
+    assert targets_of(images, None) is None
+
+
+def test_labels_are_read_of_each_item_where_none_are_listed():
+    tensors = TensorDataset(torch.zeros(3, 1, 2, 2), torch.tensor([2, 0, 2]))
+    assert labels_of(tensors).tolist() == [2, 0, 2]
+    named = Labelled([(torch.zeros(1, 2, 2), name) for name in "xyx"])
+    assert labels_of(named).tolist() == ["x", "y", "x"]
+
+
+def test_listed_labels_are_taken_where_the_items_return_the_same():
+    read = []
+
+    class Counts(Labelled):
+        targets = tuple(i % 2 for i in range(100))
+
+        def __getitem__(self, i):
+            read.append(i)
+            return super().__getitem__(i)
+
+    image = torch.zeros(1, 2, 2)
+    dataset = Counts([(image, i % 2) for i in range(100)])
+    assert tuple(labels_of(dataset).tolist()) == Counts.targets
+    assert len(read) < 50
+
+
+def test_a_dataset_without_labels_is_refused():
+    with pytest.raises(ValueError, match="Pictures has no labels, and y is None"):
+        labels_of(Pictures(np.zeros((4, 1, 2, 2))))
