@@ -1,7 +1,10 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 from _helpers import At, assert_same_fit, assert_unfitted, interrupt
+
+from skjointprune._estimators.rollback import all_or_nothing
 
 
 def test_interrupt_while_sparsifying_leaves_it_unfitted(quick, planted):
@@ -29,3 +32,21 @@ def test_error_in_a_callback_leaves_it_unfitted(quick, planted):
         with pytest.raises(ZeroDivisionError):
             clf.fit(*planted)
         assert_unfitted(clf)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_attributes_are_as_before_after_an_error(error):
+    thing = SimpleNamespace(a=1, b_=2)
+    with pytest.raises(error), all_or_nothing(thing):
+        thing.a, thing.c_ = 5, 6
+        del thing.b_
+        raise error
+    assert vars(thing) == {"a": 1, "b_": 2}
+
+
+def test_attributes_stay_where_nothing_fails():
+    thing = SimpleNamespace(a=1, b_=2)
+    with all_or_nothing(thing):
+        thing.c_ = 3
+        del thing.b_
+    assert vars(thing) == {"a": 1, "c_": 3}
