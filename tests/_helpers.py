@@ -1,6 +1,9 @@
 """What several test files know and assert."""
 
+import hashlib
+import io
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -133,3 +136,20 @@ def shown(display):
     """Return the values an image shows, and where it shows none."""
     values = display.im_.get_array()
     return values.filled(0), ~np.ma.getmaskarray(values)
+
+
+def zipped(members, compression=zipfile.ZIP_STORED, tail=None):
+    """Return the bytes of a zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+        archive.comment = tail or b""
+    return buffer.getvalue()
+
+
+def with_digest(build):
+    """Return the bytes of a zip with a right digest at its end."""
+    mark = b"skjointprune format 0001 sha256 "
+    data = build(mark + b"0" * 64)[:-64]
+    return data + hashlib.sha256(data).hexdigest().encode()

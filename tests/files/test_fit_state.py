@@ -1,13 +1,18 @@
+import json
 import pickle
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
-from _helpers import assert_same_estimator, passed_through
+from _helpers import assert_same, assert_same_estimator, passed_through
+from sklearn.base import clone
 from skorch.callbacks import Callback
 
-from skjointprune import JointPruneClassifier, save
+from skjointprune import ImageInput, JointPruneClassifier, JointPruneRegressor, save
 from skjointprune._data.targets import Classes
+from skjointprune._estimators.fitted import adopt, fit_of
+from skjointprune._files.fit_state import describe_fit, restore_fit
 
 SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
 
@@ -71,6 +76,61 @@ def test_labels_of_other_types_are_refused(planted, tmp_path):
     labels = np.array([(0, 1), None], dtype=object)
     labels[:] = [(1,), (2,)]
     clf = JointPruneClassifier((4,), **SMALL).fit(X, y)
-    clf._targets = Classes(labels)
+    adopt(clf, replace(fit_of(clf), targets=Classes(labels)))
     with pytest.raises(TypeError, match=r"`classes_`.*labels"):
         save(clf, tmp_path / "model")
+
+
+def regressor(planted):
+    X, _ = planted
+    reg = JointPruneRegressor(
+        (4,), feature_groups=[[0, 1]], feature_costs=np.arange(1.0, 13), **SMALL
+    )
+    return reg.fit(X, X[:, :2])
+
+
+MADE = {
+    "columns": lambda request: request.getfixturevalue("joint"),
+    "several numbers": lambda request: regressor(request.getfixturevalue("planted")),
+    "images": lambda request: request.getfixturevalue("cropped"),
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE.keys())
+def test_a_fit_comes_back_from_json_and_tensors(make, request):
+    estimator = make(request)
+    fit = fit_of(estimator)
+    said, tensors = describe_fit(fit, estimator.get_params(deep=False))
+    back = restore_fit(clone(estimator), json.loads(json.dumps(said)), tensors)
+    for name in ("support", "importances", "report", "targets"):
+        assert_same(getattr(fit, name), getattr(back, name))
+    for field in fields(fit.inputs):
+        if field.name != "options":
+            assert_same(
+                getattr(fit.inputs, field.name), getattr(back.inputs, field.name)
+            )
+    assert back.history[:, "train_loss"] == fit.history[:, "train_loss"]
+    assert back.history[:, "phase"] == fit.history[:, "phase"]
+    state = fit.network.state_dict()
+    assert back.network.state_dict().keys() == state.keys()
+    for name, tensor in back.network.state_dict().items():
+        assert torch.equal(tensor, state[name])
+
+
+def test_images_come_back_with_the_parameters_of_their_estimator(cropped):
+    fit = fit_of(cropped)
+    said, tensors = describe_fit(fit, cropped.get_params(deep=False))
+    estimator = clone(cropped).set_params(images=ImageInput(patch_size=7))
+    back = restore_fit(estimator, said, tensors)
+    assert back.inputs.options is estimator.images
+    assert back.inputs.kinds == fit.inputs.kinds
+
+
+def test_describing_a_fit_leaves_it_as_it_was(joint):
+    fit = fit_of(joint)
+    before = {name: t.clone() for name, t in fit.network.state_dict().items()}
+    _, tensors = describe_fit(fit, joint.get_params(deep=False))
+    for tensor in tensors.values():
+        tensor.zero_()
+    after = fit.network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)

@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import pickle
@@ -7,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from _helpers import with_digest, zipped
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -150,15 +150,6 @@ def test_file_sets_nothing_but_attributes_of_a_fit(tiny, name):
         _read(_pack(json.dumps(around).encode(), save_tensors(renamed)), None)
 
 
-def zipped(members, compression=zipfile.ZIP_STORED, tail=None):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-        archive.comment = tail or b""
-    return buffer.getvalue()
-
-
 def test_foreign_files_give_clear_errors(joint, tmp_path):
     foreign = {
         "empty": b"",
@@ -181,15 +172,6 @@ def test_foreign_files_give_clear_errors(joint, tmp_path):
         save(joint, tmp_path / "missing" / "model")
     with pytest.raises(IsADirectoryError):
         save(joint, tmp_path)
-
-
-def with_digest(build):
-    """Return the bytes of a zip with a right digest at its end."""
-    import hashlib
-
-    mark = b"skjointprune format 0001 sha256 "
-    data = build(mark + b"0" * 64)[:-64]
-    return data + hashlib.sha256(data).hexdigest().encode()
 
 
 def test_members_that_save_does_not_write_are_refused(tiny, tmp_path):
