@@ -1,6 +1,9 @@
 """What several test files know and assert."""
 
+import hashlib
+import io
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,8 +11,10 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
 
 from skjointprune import JointPruneCV, load, save
+from skjointprune._data.tables import Table
 
 RELEVANT = [1, 5, 8]  # inputs of what is planted
 OF_CV = ("alphas", "n_alphas", "rule", "cv", "scoring", "n_jobs")
@@ -90,3 +95,61 @@ def assert_same_estimator(a, b, X):
 
 def row_names(ax):
     return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def table(n=50, d=6):
+    X = torch.randn(n, d)
+    return Table(X, (X[:, 0] > 0).long(), torch.ones(n))
+
+
+def with_value(value):
+    def spoil(X, y):
+        X = X.copy()
+        X[3, 2] = value
+        return X, y
+
+    return spoil
+
+
+class At(Callback):
+    """Call something at the end of an epoch of the first or second phase."""
+
+    def __init__(self, phase, epoch, action):
+        self.phase = phase
+        self.epoch = epoch
+        self.action = action
+        self.now = 0
+
+    def on_train_begin(self, net, **kwargs):
+        self.now += 1
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.now == self.phase and len(net.history) == self.epoch:
+            self.action()
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def shown(display):
+    """Return the values an image shows, and where it shows none."""
+    values = display.im_.get_array()
+    return values.filled(0), ~np.ma.getmaskarray(values)
+
+
+def zipped(members, compression=zipfile.ZIP_STORED, tail=None):
+    """Return the bytes of a zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+        archive.comment = tail or b""
+    return buffer.getvalue()
+
+
+def with_digest(build):
+    """Return the bytes of a zip with a right digest at its end."""
+    mark = b"skjointprune format 0001 sha256 "
+    data = build(mark + b"0" * 64)[:-64]
+    return data + hashlib.sha256(data).hexdigest().encode()

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
-from _helpers import assert_prox_minimises, assert_same_fit
+from _helpers import assert_prox_minimises, assert_same_fit, passed_through
 
-from skjointprune import penalties
+from skjointprune import InputFeatureSelector, JointPruneCV, joint_prune_path, penalties
 from skjointprune.penalties import PENALTIES, GroupL0, GroupLasso
 
 
@@ -33,6 +34,22 @@ def test_a_penalty_needs_no_value(quick, planted):
     X, y = planted
     clf = quick(penalty=ProxAlone(), alpha=0.01).fit(X, y)
     assert_same_fit(clf, quick(penalty="group_lasso", alpha=0.01).fit(X, y), X)
+
+
+def test_a_proximal_step_is_enough_for_all_that_takes_a_penalty(
+    quick, planted, tmp_path
+):
+    X, y = planted
+    clf = quick(penalty=ProxAlone(), max_epochs=6, retrain_epochs=2)
+    path = joint_prune_path(X, y, alphas=[0.001, 0.01], estimator=clf)
+    assert path.inputs[0] >= path.inputs[1]
+    cv = JointPruneCV(clf, alphas=[0.001, 0.01], cv=2).fit(X, y)
+    assert cv.estimator_.penalty is not clf.penalty  # cloned
+    selector = InputFeatureSelector(clf, n_features_to_select=3).fit(X, y)
+    assert selector.get_support().sum() == 3
+    with pytest.warns(UserWarning, match="left out .*`penalty`"):
+        loaded = passed_through(cv, tmp_path)
+    np.testing.assert_array_equal(loaded.predict(X), cv.predict(X))
 
 
 class ValueAlone:

@@ -12,24 +12,25 @@ Class = TypeVar("Class", bound=type)
 def _entries(text: str) -> dict[str, str]:
     """Return the entries of a section of numpydoc by their names."""
     entries = re.split(r"\n(?=\S)", text.strip("\n"))
-    return {entry.split()[0]: entry for entry in entries}
+    return {entry.split()[0]: entry for entry in entries if entry}
 
 
 def documented(*, parameters: str = "", attributes: str = "") -> Callable:
     """Fill `{parameters}` and `{attributes}` of a class's docstring.
 
-    Parameters are in the order of the signature; an entry that is given here stands
-    before the shared one of its name.
+    Parameters are in the order of the signature; an entry that is given here replaces
+    the shared one of its name.
     """
 
     def fill(cls: Class) -> Class:
         if not cls.__doc__:  # python -OO
             return cls
         known = PARAMETERS | _entries(parameters)
+        own = _entries(attributes)
         signature = [*inspect.signature(cls).parameters, "**kwargs"]
         sections = {
             "{parameters}": [known[name] for name in signature],
-            "{attributes}": [*(_entries(attributes) | ATTRIBUTES).values()],
+            "{attributes}": [*(own | ATTRIBUTES | own).values()],
         }
         for placeholder, entries in sections.items():
             text = indent("\n".join(entries), "    ").strip()

@@ -176,11 +176,13 @@ class Problem:
         return [Sparse(p, self.data, start.size, start.history) for p in points]
 
     def view_of(self, sparse: Sparse) -> Sparse:
-        """Return a point of a sweep on data of its inputs."""
-        data = self.data.view(sparse.point.gates)
+        """Return a copy of a point of a sweep, on data of its inputs."""
+        point = sparse.point
+        data = self.data.view(point.gates)
         for rows in data.parts:
-            rows.keep_inputs(sparse.point.kept)
-        return replace(sparse, data=data)
+            rows.keep_inputs(point.kept)
+        point = replace(point, network=point.network.copy())
+        return replace(sparse, point=point, data=data)
 
     def trace_back(self, sparse: Sparse) -> Traced:
         """Say which inputs a sparse network needs; it and its data lose the rest."""

@@ -5,7 +5,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skjointprune import InputFeatureSelector, JointPruneClassifier
+from skjointprune import InputFeatureSelector
 from skjointprune._data.feature_groups import resolve_groups
 
 X3 = np.zeros((5, 6))
@@ -158,67 +158,6 @@ def test_groups_by_name_and_through_the_selector(quick, categories):
     selector = InputFeatureSelector(estimator).fit(frame, y)
     assert selector.get_feature_names_out().tolist() == ["c0", "c1", "c2", "c3"]
     assert selector.get_group_support(indices=True).tolist() == [0]
-
-
-def test_dear_input_goes_and_its_copy_stays(quick, planted):
-    X, y = planted
-    X = np.c_[X, X[:, 1]]
-    costs = np.ones(13)
-    for dear, cheap in ((1, 12), (12, 1)):
-        costs[[dear, cheap]] = 10, 1
-        clf = quick(feature_costs=costs, n_features_to_select=3).fit(X, y)
-        assert clf.support_[cheap] and not clf.support_[dear]
-
-
-def test_equal_costs_are_as_none_and_costs_scale_alpha(quick, planted):
-    X, y = planted
-    plain = quick(prune="inputs", alpha=0.12).fit(X, y)
-    ones = quick(prune="inputs", alpha=0.12, feature_costs=np.ones(12)).fit(X, y)
-    twos = quick(prune="inputs", alpha=0.06, feature_costs=np.full(12, 2)).fit(X, y)
-    np.testing.assert_array_equal(ones.predict_proba(X), plain.predict_proba(X))
-    np.testing.assert_array_equal(twos.support_, plain.support_)
-
-
-@pytest.mark.parametrize(
-    "costs", [[1.0], ["a"] * 12, [0.0] * 12, [-1.0] * 12, [np.nan] * 12]
-)
-def test_bad_costs_are_refused(quick, planted, costs):
-    with pytest.raises(ValueError, match="feature_costs"):
-        quick(feature_costs=costs).fit(*planted)
-
-
-@pytest.mark.parametrize("unit_cost", ["macs", "params"])
-def test_unit_costs_thin_the_layer_whose_units_are_dear(planted, unit_cost):
-    X, y = planted
-    wide = np.c_[X, np.random.default_rng(1).normal(size=(400, 60))]
-
-    def units(cost):
-        clf = JointPruneClassifier(
-            (24, 24),
-            alpha=0.03,
-            prune="weights",
-            unit_cost=cost,
-            max_epochs=15,
-            retrain_epochs=1,
-            lr=1e-2,
-            random_state=0,
-        ).fit(wide, y)
-        return list(clf.report_.pruned.units.values())
-
-    first, second = units(unit_cost)
-    first_even, second_even = units("constant")
-    assert first < first_even  # 72 inputs read: dear
-    assert second >= second_even
-
-
-def test_round_numbers_of_units_are_left(quick, planted):
-    def left(multiple):
-        clf = quick(alpha=0.05, round_units_to=multiple, hidden_layer_sizes=(20, 18))
-        return clf.fit(*planted).report_.pruned
-
-    as_it_comes, rounded = left(1), left(8)
-    assert any(n % 8 for n in as_it_comes.units.values())
-    assert all(n in (8, 16) for n in rounded.units.values())
 
 
 def test_auto_through_a_pipeline_of_encoder_and_classifier(quick, mixed):

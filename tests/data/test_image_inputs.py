@@ -1,30 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from _kinds import CPU, IMAGES, prepared
 from _pictures import Labelled, Pictures, SmallConvNet, make
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch.helper import SliceDataset
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import TensorDataset
 from torchvision.datasets import FakeData
-from torchvision.transforms import ToTensor, v2
 from torchvision.transforms.functional import to_tensor
 
-from skjointprune import ImageInput, JointPruneClassifier
+from skjointprune import ImageInput
 from skjointprune._data import image_inputs
 
 ROWS = ImageInput(groups="row")
-
-
-class Entries(Pictures):
-    def __getitem__(self, i):
-        return {"image": self.X[i], "label": self.y[i]}
-
-
-class Stream(IterableDataset):
-    def __iter__(self):
-        return iter(())
 
 
 def test_arrays_tensors_maps_and_datasets_give_the_same_fit(pictures, tmp_path):
@@ -76,41 +66,6 @@ def test_datasets_of_torchvision_work_as_they_come():
         assert clf.predict(dataset).shape == (40,)
 
 
-class OddOrEven(FakeData):
-    """Returns other labels than it lists."""
-
-    targets = tuple(range(40))
-
-    def __getitem__(self, i):
-        return super().__getitem__(i)[0], "odd" if i % 2 else "even"
-
-
-class Told(OddOrEven):
-    targets = None
-    labels = ("odd", "even")  # names of classes
-
-
-@pytest.mark.parametrize("kind", [OddOrEven, Told])
-def test_labels_are_those_that_a_dataset_returns(kind):
-    dataset = kind(40, image_size=(3, 8, 9), transform=to_tensor)
-    clf = make(max_epochs=2, retrain_epochs=1).fit(dataset)
-    assert clf.classes_.tolist() == ["even", "odd"]
-
-
-def test_channels_that_come_last_are_told(pictures):
-    X, y = pictures
-    with pytest.warns(UserWarning, match=r"8 channels of 9 x 3 .*moveaxis"):
-        make(prune="weights").fit(np.moveaxis(X, 1, 3), y)
-
-
-def test_a_dataset_of_several_sizes_is_refused():
-    dataset = Labelled([(torch.zeros(1, 6 + i % 2, 6), i % 3) for i in range(30)])
-    with pytest.raises(
-        ValueError, match=r"one size. Got \[\(1, 6, 6\), \(1, 7, 6\)\]; resize"
-    ):
-        make().fit(dataset)
-
-
 class Blind(nn.Module):
     """Changes the number of rows."""
 
@@ -154,28 +109,6 @@ def test_bad_parameters_are_refused_before_training(pictures, params, says):
     assert not [name for name in vars(clf) if name.endswith("_")]
 
 
-@pytest.mark.parametrize(
-    ("transform", "got"),
-    [
-        (v2.ToDtype(torch.float32, scale=True), r", up to 1, for .*, up to 25\d"),
-        (v2.CenterCrop(4), r"shape \(3, 4, 4\)"),
-        (v2.ToPILImage(), "Image"),
-    ],
-)
-def test_a_transform_that_changes_more_than_it_may_is_refused(pictures, transform, got):
-    with pytest.raises(ValueError, match=f"`images__transform` must .* Got .*{got}"):
-        make(images=ImageInput(transform=transform), prune="none").fit(*pictures)
-
-
-def test_a_transform_that_fails_is_named(pictures):
-    with pytest.raises(ValueError, match=r"`images__transform` raises TypeError \(pic"):
-        make(images=ImageInput(transform=ToTensor())).fit(*pictures)
-    with pytest.raises(ValueError, match=r"for torch\.uint16 of shape"):
-        make(images=ImageInput(transform=ToTensor())).fit(
-            pictures[0].astype("uint16"), pictures[1]
-        )
-
-
 @pytest.mark.parametrize("in_batches", [False, True])
 def test_a_transform_is_tried_without_a_trace(pictures, in_batches, monkeypatch):
     """Whether it is tried before training changes no random number that follows."""
@@ -192,50 +125,60 @@ def test_a_transform_is_tried_without_a_trace(pictures, in_batches, monkeypatch)
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
-def test_parameters_for_images_are_refused_for_tables():
-    X, y = np.zeros((10, 4)), np.arange(10) % 2
-    for params in (
-        {"images": ImageInput(groups="row")},
-        {"images": ImageInput(transform=lambda x: x)},
-        {"images": ImageInput(transform_batches=True)},
-        {"images": ImageInput(num_workers=1)},
-    ):
-        with pytest.raises(ValueError, match="is for images"):
-            JointPruneClassifier(**params).fit(X, y)
+@pytest.mark.parametrize(
+    ("groups", "size"), [("channel", 3), ("row", 6), ("column", 7), ("patch", 3 * 4)]
+)
+def test_one_kind_of_group_of_images_is_counted(groups, size):
+    images = ImageInput(groups=groups, patch_size=2)
+    inputs, *_ = IMAGES.check(images=images)
+    assert inputs.count_selectable(2) == (size, "groups")
 
 
-def test_bad_images_are_refused(pictures, cropped):
-    X, y = pictures
-    with pytest.raises(ValueError, match="has no labels, and y is None"):
-        make().fit(Pictures(X))
-    with pytest.raises(ValueError, match="A dataset must return images"):
-        make().fit(TensorDataset(torch.zeros(4, 3), torch.zeros(4)))
-    with pytest.raises(ValueError, match="Got dict at 0"):
-        make().fit(Entries(X, y))
-    with pytest.raises(ValueError, match="the IterableDataset Stream"):
-        make().fit(Stream())
-    with pytest.raises(ValueError, match=r"a list of arrays of shape .* stack them"):
-        make().fit(list(X), y)
-    with pytest.raises(ValueError, match=r"colours, X\[:, None\]"):
-        make().fit(X[:, 0], y)
-    with pytest.raises(ValueError, match=r"floats\. Got an array of bool; conv"):
-        make().fit(X > 9, y)
-    with pytest.raises(ValueError, match=r"Got an array of shape \(300, 0, 8, 9\)"):
-        make().fit(X[:, :0], y)
-    with pytest.raises(ValueError, match="Pictures of length 0"):
-        make().fit(Pictures(X[:0], y[:0]))
-    with pytest.raises(ValueError, match="Got a DataLoader; pass its dataset"):
-        make().fit(DataLoader(Pictures(X, y)))
-    with pytest.raises(ValueError, match=r"as in `fit`. Got \(216,\)"):
-        cropped.predict(X.reshape(300, -1))
-    with pytest.raises(ValueError, match=r"as in `fit`. Got \(3, 8, 8\)"):
-        cropped.predict(X[..., :8])
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        make().fit(X, y[:-1])
-    broken = X.astype(np.float32)
-    broken[0, 0, 0, 0] = np.nan
-    for given in (broken, Pictures(broken)):
-        with pytest.raises(ValueError, match="NaN"):
-            make().fit(given, y)
-        with pytest.raises(ValueError, match="NaN"):
-            cropped.predict(given)
+def test_several_kinds_of_groups_are_not_counted():
+    inputs, *_ = IMAGES.check()
+    with pytest.raises(ValueError, match="one kind of group"):
+        inputs.count_selectable(2)
+
+
+@pytest.mark.parametrize("prune", ["weights", "none"])
+def test_images_that_lose_nothing_have_no_gates(prune):
+    inputs, *_ = IMAGES.check(prune=prune)
+    assert inputs.gates(CPU).channels == []
+
+
+def test_images_are_cropped_to_the_box_of_what_got_through():
+    inputs, *_ = IMAGES.check()
+    network, data = IMAGES.network(inputs), prepared(IMAGES, inputs)
+    data.gates.close("image rows", torch.tensor([0, 1, 1, 1, 1, 0]).bool())
+    data.gates.close("image columns", torch.tensor([1, 1, 1, 1, 1, 1, 0]).bool())
+    traced = inputs.trace_back(network, torch.arange(3), data)
+    expected = np.zeros((3, 6, 7), dtype=bool)
+    expected[:, 1:5, :6] = True
+    np.testing.assert_array_equal(traced.support, expected)
+    assert network.input_shape == (3, 4, 6)
+    whole, _ = prepared(IMAGES, inputs).valid[np.arange(5)]
+    cropped, _ = data.valid[np.arange(5)]
+    assert torch.equal(cropped, whole[:, :, 1:5, :6])
+    positions = inputs.positions_read(traced.support)
+    assert [p.tolist() for p in positions] == [[0, 1, 2], [1, 2, 3, 4], [*range(6)]]
+
+
+def test_what_is_inside_the_box_and_not_retained_is_masked():
+    inputs, *_ = IMAGES.check(images=ImageInput(groups="pixel"))
+    network, data = IMAGES.network(inputs), prepared(IMAGES, inputs)
+    keep = torch.ones(6 * 7, dtype=torch.bool)
+    keep[[9, 30]] = False
+    data.gates.close("image pixels", keep)
+    traced = inputs.trace_back(network, torch.arange(3), data)
+    expected = keep.numpy().reshape(6, 7)
+    np.testing.assert_array_equal(traced.support, np.stack([expected] * 3))
+    np.testing.assert_array_equal(traced.mask, traced.support)
+    X, _ = data.train[np.arange(4)]
+    assert (X[:, ~torch.from_numpy(traced.support)] == 0).all()
+
+
+def test_groups_of_images_have_no_list():
+    inputs, *_ = IMAGES.check()
+    assert inputs.groups is None
+    with pytest.raises(ValueError, match="Groups of images have no list"):
+        inputs.group_support(np.ones((3, 6, 7), dtype=bool))

@@ -93,3 +93,11 @@ def test_an_image_that_cannot_be_read_says_so(num_workers):
     with pytest.raises(OSError, match=says):
         clf.fit(broken, np.arange(40) % 2)
     assert not hasattr(clf, "support_")
+
+
+def test_a_dataset_of_several_sizes_is_refused():
+    dataset = Labelled([(torch.zeros(1, 6 + i % 2, 6), i % 3) for i in range(30)])
+    with pytest.raises(
+        ValueError, match=r"one size. Got \[\(1, 6, 6\), \(1, 7, 6\)\]; resize"
+    ):
+        make().fit(dataset)

@@ -1,174 +1,128 @@
-import copy
 import pickle
+import random
+from concurrent.futures import ThreadPoolExecutor
 
+import joblib
+import numpy as np
 import pytest
 import torch
-from _helpers import RELEVANT, assert_same_fit, assert_unfitted, passed_through
-from _networks import Residual
-from sklearn.base import clone
-from torch import nn
-
-from skjointprune.modules import MLP
+from _helpers import At, assert_same_fit, interrupt
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from skorch.callbacks import EarlyStopping
 
 
-class Net(nn.Module):
-    def __init__(self, n_features_in, n_outputs, width=8):
-        super().__init__()
-        self.body = nn.Linear(n_features_in, width)
-        self.norm = nn.BatchNorm1d(width)
-        self.head = nn.Linear(width, n_outputs)
+def test_fit_leaves_its_parameters_as_they_were(quick, planted):
+    callbacks = [At(1, 99, interrupt)]
+    clf = quick(callbacks=callbacks, max_epochs=2, retrain_epochs=2)
+    before = clf.get_params()
+    clf.fit(*planted)
+    after = clf.get_params()
+    assert before.keys() == after.keys()
+    assert all(after[name] is before[name] for name in before)
+    assert len(callbacks) == 1
 
-    def forward(self, X):
-        return self.head(torch.relu(self.norm(self.body(X))))
+
+def test_same_random_state_gives_bit_identical_fits(quick, planted, joint):
+    X, y = planted
+    torch.manual_seed(123)
+    again = quick(alpha=0.12).fit(X, y)
+    assert_same_fit(again, joint, X)
+    np.testing.assert_array_equal(
+        again.feature_importances_, joint.feature_importances_
+    )
+    assert again.history_[:, "train_loss"] == joint.history_[:, "train_loss"]
 
 
-def make_net(n_features_in, n_outputs, width=8):
-    return nn.Sequential(
-        nn.Linear(n_features_in, width), nn.SiLU(), nn.Linear(width, n_outputs)
+def test_random_state_instances_of_one_seed_agree(quick, planted):
+    X, y = planted
+    a, b = (quick(random_state=np.random.RandomState(3)).fit(X, y) for _ in range(2))
+    assert_same_fit(a, b, X)
+
+
+def test_other_random_states_give_other_fits(quick, planted):
+    X, y = planted
+    fits = [
+        quick(random_state=seed, max_epochs=2).fit(X, y) for seed in (0, 1, None, None)
+    ]
+    probas = {clf.predict_proba(X).tobytes() for clf in fits}
+    assert len(probas) == 4
+
+
+def global_states():
+    return (
+        torch.get_rng_state().tolist(),
+        [str(part) for part in np.random.get_state()],  # noqa: NPY002
+        random.getstate(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
     )
 
 
-@pytest.mark.parametrize("module", [Net, make_net, MLP])
-def test_module_may_be_a_class_or_a_factory(quick, planted, module):
+@pytest.mark.parametrize("random_state", [0, None])
+def test_global_states_are_untouched(quick, planted, random_state):
+    torch.set_num_threads(2)
+    before = global_states()
+    clf = quick(random_state=random_state, max_epochs=1, retrain_epochs=1)
+    clf.set_params(batch_size=400).fit(*planted).predict(planted[0])
+    assert global_states() == before
+
+
+def test_fits_in_threads_repeat_and_leave_random_states_alone(quick, planted, joint):
     X, y = planted
-    clf = quick(n_features_to_select=3, module=module).fit(X, y)
-    assert clf.get_support(indices=True).tolist() == RELEVANT
-    assert clf.score(X, y) > 0.9
-    assert_same_fit(pickle.loads(pickle.dumps(clf)), clf, X)
+    before = torch.get_rng_state()
+    one = (1,)  # thread of torch: a new thread of Python has several
+    with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=one) as pool:
+        fits = list(pool.map(lambda _: quick(alpha=0.12).fit(X, y), range(4)))
+    for clf in fits:
+        assert_same_fit(clf, joint, X)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("module", [Net, make_net])
-def test_module_parameters_reach_a_module_of_ones_own(quick, planted, module):
-    clf = quick(module=module, module__width=5, prune="none").fit(*planted)
-    assert list(clf.report_.dense.units.values()) == [5]
-    with pytest.raises(ValueError, match=r"(?i)did you mean.*module__width"):
-        clf.set_params(module__widht=5).fit(*planted)
+def test_random_states_are_untouched_by_a_fit_that_fails(quick, planted):
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError):
+        quick(callbacks=[At(1, 2, lambda: 1 / 0)]).fit(*planted)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_instance_as_module_is_copied(quick, planted):
-    X, y = planted
-    module = Net(12, 2)
-    before = copy.deepcopy(module.state_dict())
-    clf = quick(n_features_to_select=3, module=module).fit(X, y)
-    assert clf.get_support(indices=True).tolist() == RELEVANT
-    assert clf.module is module
-    assert module.training
-    assert module.body.in_features == 12
-    for name, tensor in module.state_dict().items():
-        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
-    assert all(p.grad is None for p in module.parameters())
-    assert_same_fit(clone(clf).fit(X, y), clf, X)
+def test_pickle_keeps_predictions(joint, planted):
+    assert_same_fit(pickle.loads(pickle.dumps(joint)), joint, planted[0])
 
 
-@pytest.mark.parametrize("sizes", [(11, 2), (12, 3), (12, 1)])
-def test_instance_of_other_sizes_than_the_data_is_refused(quick, planted, sizes):
-    clf = quick(module=Net(*sizes))
-    with pytest.raises(ValueError, match="module"):
-        clf.fit(*planted)
-    assert_unfitted(clf)
+def test_joblib_dump_keeps_predictions(joint, planted, tmp_path):
+    joblib.dump(joint, tmp_path / "clf.joblib")
+    loaded = joblib.load(tmp_path / "clf.joblib")
+    assert_same_fit(loaded, joint, planted[0])
+    assert repr(loaded.report_) == repr(joint.report_)
+    assert loaded.history_ == joint.history_
 
 
-def test_instance_takes_no_module_parameters(quick, planted):
-    with pytest.raises(ValueError, match="module__width"):
-        quick(module=Net(12, 2), module__width=5).fit(*planted)
+def test_grid_search_in_two_processes(quick, planted):
+    grid = {"alpha": [1e-4, 0.04], "module__dropout": [0.0, 0.3]}
+    base = quick(max_epochs=6, retrain_epochs=3)
+    search = GridSearchCV(base, grid, cv=2, n_jobs=2).fit(*planted)
+    assert search.best_params_.keys() == grid.keys()
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.score(*planted) > 0.8
 
 
-def test_factory_must_return_a_module(quick, planted):
-    with pytest.raises(TypeError, match="Module"):
-        quick(module=lambda n_features_in, n_outputs: 3).fit(*planted)
+def test_grid_search_over_n_features_and_module(quick, planted):
+    grid = {"n_features_to_select": [1, 3], "module__norm": ["batch", None]}
+    search = GridSearchCV(quick(), grid, cv=2, error_score="raise").fit(*planted)
+    assert search.best_params_["n_features_to_select"] == 3
 
 
-def test_a_network_that_adds_its_inputs_is_pruned_with_them(quick, planted):
-    clf = quick(module=Residual, n_features_to_select=3).fit(*planted)
-    assert clf.get_support(indices=True).tolist() == RELEVANT
-    assert clf.module_.get_submodule("network.body").weight.shape == (3, 3)
+def test_cross_val_score_with_callbacks(quick, planted):
+    stop = EarlyStopping(monitor="train_loss", patience=2)
+    clf = quick(n_features_to_select=3, callbacks=[stop])
+    scores = cross_val_score(clf, *planted, cv=2, error_score="raise")
+    assert (scores > 0.8).all()
 
 
-def test_a_layer_without_a_rule_is_kept_whole_and_reported(quick, planted):
-    layers = [nn.Linear(12, 6), nn.Softmax(1), nn.Linear(6, 2)]
-    clf = quick(module=nn.Sequential(*layers), n_features_to_select=3).fit(*planted)
-    assert "Softmax" in clf.report_.kept_whole["0"]
-    assert clf.report_.pruned.units == {"0": 6}
-    assert clf.get_support(indices=True).tolist() == RELEVANT
-
-
-class Branching(nn.Module):
-    def __init__(self, n_features_in, n_outputs):
-        super().__init__()
-        self.head = nn.Linear(n_features_in, n_outputs)
-
-    def forward(self, X):
-        return self.head(X) if X.sum() > 0 else self.head(-X)
-
-
-def test_a_module_that_cannot_be_traced_is_refused_by_name(quick, planted):
-    clf = quick(module=Branching)
-    with pytest.raises(ValueError, match="Branching could not be traced"):
-        clf.fit(*planted)
-    assert_unfitted(clf)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("input_noise", -1),
-        ("distillation", 1.5),
-        ("pretrain_epochs", -1),
-        ("unit_cost", "x"),
-        ("round_units_to", 0),
-    ],
-)
-def test_parameters_of_training_out_of_range_are_refused_by_name(
-    quick, planted, name, value
-):
-    with pytest.raises(ValueError, match=name):
-        quick(**{name: value}).fit(*planted)
-
-
-def linear(n_features_in, n_outputs):
-    return nn.Linear(n_features_in, n_outputs)
-
-
-def test_a_module_that_is_one_layer_is_pruned(quick, planted):
-    clf = quick(module=linear, n_features_to_select=5).fit(*planted)
-    assert clf.get_support().sum() == 5
-
-
-def test_a_network_for_images_is_refused_for_a_table(quick, planted):
-    with pytest.raises(ValueError, match="'vgg16' is a network for images"):
-        quick(module="vgg16").fit(*planted)
-
-
-class Aliased(nn.Module):
-    """Has one layer twice in a row, and another under two names."""
-
-    def __init__(self, n_features_in, n_outputs):
-        super().__init__()
-        twice = nn.Linear(16, 16)
-        self.net = nn.Sequential(
-            nn.Linear(n_features_in, 16),
-            nn.BatchNorm1d(16),
-            nn.ReLU(),
-            *(twice, nn.ReLU(), twice, nn.ReLU()),
-            nn.Linear(16, n_outputs),
-        )
-        self.norm = self.net[1]
-
-    def forward(self, X):
-        return self.net(X)
-
-
-def test_a_layer_of_several_names_stays_one(quick, planted, tmp_path):
-    X, y = planted
-    clf = quick(module=Aliased, alpha=0.1).fit(X, y)
-    assert clf.report_.kept_whole == {}
-    assert clf.report_.pruned.units["net.0"] < 16
-    assert clf.score(X, y) > 0.9
-    network = clf.module_
-    assert network.norm is network.net[1]
-    assert network.net[3] is network.net[5]
-    for back in (
-        pickle.loads(pickle.dumps(clf)),
-        passed_through(clf, tmp_path, module=Aliased),
-    ):
-        assert_same_fit(back, clf, X)
+def test_cross_val_score(quick, frame):
+    scores = cross_val_score(
+        quick(n_features_to_select=3), *frame, cv=3, error_score="raise"
+    )
+    assert (scores > 0.85).all()

@@ -11,12 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EarlyStopping
 
-from skjointprune import (
-    JointPruneClassifier,
-    JointPruneRegressor,
-    joint_prune_path,
-)
-from skjointprune._estimators.folds import choose
+from skjointprune import JointPruneClassifier, JointPruneRegressor, joint_prune_path
 from skjointprune._utils.seeds import draw_seed
 from skjointprune.penalties import GroupL0
 
@@ -37,25 +32,6 @@ SINGLE = set(JointPruneClassifier().get_params())  # the names that a fit has as
 @pytest.fixture(scope="module")
 def fitted(planted):
     return cross_validated(JointPruneClassifier, **QUICK, rule="one_se").fit(*planted)
-
-
-SCORES = np.array([0.90, 0.95, 0.94, 0.92, 0.95, 0.60])
-ERRORS = np.full(6, 0.02)
-
-
-@pytest.mark.parametrize(
-    ("scores", "rule", "expected"),
-    [
-        (SCORES, "best", 1),
-        (SCORES[:4], "one_se", 2),
-        (SCORES, "one_se", 4),
-        (SCORES, 0, 4),
-        (SCORES[:4], 0.03, 3),
-        (SCORES, 1.0, 5),
-    ],
-)
-def test_rules_choose_the_largest_alpha_within_their_loss(scores, rule, expected):
-    assert choose(scores, ERRORS[: len(scores)], rule) == expected
 
 
 def test_the_planted_inputs_are_chosen(fitted, planted):
@@ -225,14 +201,6 @@ def test_weights_count_in_fits_and_in_the_default_score(planted):
 def test_unknown_metadata_is_refused(planted):
     with pytest.raises(TypeError, match="metadata routing"):
         cross_validated(JointPruneClassifier, **QUICK).fit(*planted, colour=1)
-
-
-def test_what_could_not_be_scored_is_not_chosen():
-    scores = np.array([0.9, np.nan, 0.8])
-    assert choose(scores, np.zeros(3), "best") == 0
-    assert choose(scores, np.full(3, 0.2), "one_se") == 2
-    with pytest.raises(ValueError, match="defined for all folds"):
-        choose(np.full(3, np.nan), np.zeros(3), "best")
 
 
 def test_second_fit_forgets_the_names_of_the_first(frame, planted):

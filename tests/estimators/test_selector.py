@@ -17,11 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from skjointprune import (
-    InputFeatureSelector,
-    JointPruneClassifier,
-    JointPruneRegressor,
-)
+from skjointprune import InputFeatureSelector, JointPruneClassifier
 
 
 @pytest.fixture(scope="module")
@@ -315,14 +311,6 @@ def test_sample_weight_not_asked_for_is_not_routed(quick, misleading):
 
 
 # --- bad input -------------------------------------------------------------------
-
-
-def test_continuous_y_takes_the_regressor(planted):
-    X, _ = planted
-    y = X[:, 1] - 2 * X[:, 5]
-    selector = InputFeatureSelector(n_features_to_select=2).fit(X, y)
-    assert isinstance(selector.estimator_, JointPruneRegressor)
-    assert selector.get_support(indices=True).tolist() == [1, 5]
 
 
 BAD = {

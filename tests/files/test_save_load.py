@@ -1,26 +1,19 @@
-"""The file of `save`. Run as a script, this wrote the file in tests/data."""
-
-import io
 import json
 import os
 import pickle
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from _helpers import with_digest, zipped
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from sklearn.base import clone
 
 from skjointprune import JointPruneClassifier, load, save
 from skjointprune._files.save_load import MODEL, WEIGHTS, _pack, _read, _unpack
 
-DATA = Path(__file__).parents[1] / "data"
 SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
-
-# --- the file
 
 
 def test_saving_twice_gives_the_same_bytes_and_nothing_else(joint, tmp_path):
@@ -157,15 +150,6 @@ def test_file_sets_nothing_but_attributes_of_a_fit(tiny, name):
         _read(_pack(json.dumps(around).encode(), save_tensors(renamed)), None)
 
 
-def zipped(members, compression=zipfile.ZIP_STORED, tail=None):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-        archive.comment = tail or b""
-    return buffer.getvalue()
-
-
 def test_foreign_files_give_clear_errors(joint, tmp_path):
     foreign = {
         "empty": b"",
@@ -188,15 +172,6 @@ def test_foreign_files_give_clear_errors(joint, tmp_path):
         save(joint, tmp_path / "missing" / "model")
     with pytest.raises(IsADirectoryError):
         save(joint, tmp_path)
-
-
-def with_digest(build):
-    """Return the bytes of a zip with a right digest at its end."""
-    import hashlib
-
-    mark = b"skjointprune format 0001 sha256 "
-    data = build(mark + b"0" * 64)[:-64]
-    return data + hashlib.sha256(data).hexdigest().encode()
 
 
 def test_members_that_save_does_not_write_are_refused(tiny, tmp_path):
@@ -242,20 +217,6 @@ def test_no_safetensors_is_said(fitted, tmp_path, monkeypatch):
             call()
 
 
-# --- other versions
-
-
-def test_file_of_version_0_1_gives_the_predictions_it_gave():
-    loaded = load(DATA / "classifier_0_1.zip")
-    np.testing.assert_array_equal(loaded.classes_, ["high", "low", "mid"])
-    assert loaded.get_support(indices=True).tolist() == STORED_SUPPORT
-    assert list(loaded.get_feature_names_out()) == [f"x{i}" for i in STORED_SUPPORT]
-    proba = loaded.predict_proba(rows_of_old())
-    np.testing.assert_allclose(proba, STORED_PROBA, atol=1e-5)
-    assert loaded.report_.pruned.inputs == len(STORED_SUPPORT)
-    clone(loaded)
-
-
 def test_file_of_a_later_minor_version_loads(tiny, tmp_path):
     path, X, expected = tiny
     text, weights = _unpack(path.read_bytes())
@@ -266,39 +227,3 @@ def test_file_of_a_later_minor_version_loads(tiny, tmp_path):
     loaded = load(tmp_path / "later")
     np.testing.assert_array_equal(loaded.predict_proba(X), expected)
     assert loaded.unit_cost == "constant"
-
-
-def rows_of_old():
-    return (np.arange(24).reshape(4, 6) * 0.6180339887 % 1 - 0.5) * 4
-
-
-def fit_old():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 6))
-    y = np.array(["low", "mid", "high"])[np.digitize(X[:, 1] - X[:, 4], [-0.7, 0.7])]
-    return JointPruneClassifier(
-        (8,),
-        n_features_to_select=2,
-        max_epochs=8,
-        retrain_epochs=4,
-        lr=1e-2,
-        random_state=0,
-    ).fit(X, y)
-
-
-STORED_SUPPORT = [1, 4]
-STORED_PROBA = [
-    [0.6214625, 0.0013758, 0.3771617],
-    [0.3821654, 0.0005617, 0.6172728],
-    [0.0, 0.9902139, 0.0097861],
-    [0.5797708, 0.0028775, 0.4173519],
-]
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    old = fit_old()
-    DATA.mkdir(exist_ok=True)
-    save(old, DATA / "classifier_0_1.zip")
-    print(old.get_support(indices=True).tolist())
-    print(old.predict_proba(rows_of_old()).round(7).tolist())

@@ -17,24 +17,6 @@ def sizes(n_features_in, n_outputs):
     }
 
 
-@pytest.mark.parametrize(
-    ("params", "says"),
-    [
-        ({"activation": "swish"}, "`activation`.*'swish'"),
-        ({"norm": "group"}, "`norm`.*'group'"),
-        ({"dropout": 1.0}, "`dropout`.*1.0"),
-        ({"hidden_layer_sizes": (3, 0)}, "`hidden_layer_sizes`"),
-    ],
-)
-def test_parameters_out_of_range_are_refused_by_name(params, says):
-    with pytest.raises(ValueError, match=says):
-        MLP(4, 2, **params)
-
-
-def test_no_hidden_layer_is_a_linear_model():
-    assert [type(m) for m in MLP(4, 2, ())] == [nn.Linear]
-
-
 def test_sizes_are_filled_in_unless_set():
     module = build_module(
         MLP, sizes(4, 2), {"hidden_layer_sizes": (3,), "n_outputs": 5}

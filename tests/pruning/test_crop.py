@@ -9,7 +9,6 @@ from _pictures import SmallConvNet, make
 from torch import nn
 
 from skjointprune import ImageInput, InputFeatureSelector, export_onnx
-from skjointprune._data.boxes import read_cropped
 from skjointprune._pruning.crop import crop_that_runs
 
 
@@ -37,14 +36,6 @@ def test_images_are_cropped_to_what_can_be_trained():
     one = np.arange(4) == 1
     rows, columns = crop_that_runs(module, 1, one, one)
     assert rows.sum() * columns.sum() == 2
-
-
-def test_cropped_images_hold_what_is_retained():
-    X = np.arange(2 * 2 * 3 * 4).reshape(2, 2, 3, 4)
-    support = np.zeros((2, 3, 4), dtype=bool)
-    support[1, 0, 1] = support[1, 2, 3] = True
-    (small,) = read_cropped(X, support)
-    assert small[1].tolist() == [[[X[1, 1, 0, 1], 0], [0, X[1, 1, 2, 3]]]]
 
 
 @pytest.mark.parametrize(

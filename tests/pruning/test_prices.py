@@ -4,6 +4,7 @@ import torch
 from _pictures import SmallConvNet
 from torch import nn
 
+from skjointprune import JointPruneClassifier
 from skjointprune._graph.costs import macs_of_weights
 from skjointprune._graph.groups import find_groups
 from skjointprune._pruning.gates import InputGates
@@ -117,3 +118,56 @@ def test_rows_get_no_dearer_as_others_go():
     of_whole_images = price().group_costs(network, gates)
     gates.close("image rows", torch.arange(8) < 2)
     assert price().group_costs(network, gates) == of_whole_images
+
+
+def test_dear_input_goes_and_its_copy_stays(quick, planted):
+    X, y = planted
+    X = np.c_[X, X[:, 1]]
+    costs = np.ones(13)
+    for dear, cheap in ((1, 12), (12, 1)):
+        costs[[dear, cheap]] = 10, 1
+        clf = quick(feature_costs=costs, n_features_to_select=3).fit(X, y)
+        assert clf.support_[cheap] and not clf.support_[dear]
+
+
+def test_equal_costs_are_as_none_and_costs_scale_alpha(quick, planted):
+    X, y = planted
+    plain = quick(prune="inputs", alpha=0.12).fit(X, y)
+    ones = quick(prune="inputs", alpha=0.12, feature_costs=np.ones(12)).fit(X, y)
+    twos = quick(prune="inputs", alpha=0.06, feature_costs=np.full(12, 2)).fit(X, y)
+    np.testing.assert_array_equal(ones.predict_proba(X), plain.predict_proba(X))
+    np.testing.assert_array_equal(twos.support_, plain.support_)
+
+
+@pytest.mark.parametrize("unit_cost", ["macs", "params"])
+def test_unit_costs_thin_the_layer_whose_units_are_dear(planted, unit_cost):
+    X, y = planted
+    wide = np.c_[X, np.random.default_rng(1).normal(size=(400, 60))]
+
+    def units(cost):
+        clf = JointPruneClassifier(
+            (24, 24),
+            alpha=0.03,
+            prune="weights",
+            unit_cost=cost,
+            max_epochs=15,
+            retrain_epochs=1,
+            lr=1e-2,
+            random_state=0,
+        ).fit(wide, y)
+        return list(clf.report_.pruned.units.values())
+
+    first, second = units(unit_cost)
+    first_even, second_even = units("constant")
+    assert first < first_even  # 72 inputs read: dear
+    assert second >= second_even
+
+
+def test_round_numbers_of_units_are_left(quick, planted):
+    def left(multiple):
+        clf = quick(alpha=0.05, round_units_to=multiple, hidden_layer_sizes=(20, 18))
+        return clf.fit(*planted).report_.pruned
+
+    as_it_comes, rounded = left(1), left(8)
+    assert any(n % 8 for n in as_it_comes.units.values())
+    assert all(n in (8, 16) for n in rounded.units.values())

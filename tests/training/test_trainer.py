@@ -1,12 +1,14 @@
+import pickle
 import re
 
 import numpy as np
 import pytest
 import torch
-from _helpers import RELEVANT, assert_same_fit
+from _helpers import RELEVANT, At, assert_same_fit, interrupt
 from sklearn.base import clone
 from sklearn.datasets import make_classification
-from skorch.callbacks import Checkpoint
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import nn
 from torch._dynamo import register_backend
 
@@ -99,12 +101,6 @@ def test_retrain_epochs_zero_leaves_the_pruned_network_as_it_is(quick, planted):
     scores = clf.report_.scores
     assert scores["after retraining"] == pytest.approx(scores["after pruning"])
     assert np.isfinite(clf.predict_proba(planted[0])).all()
-
-
-def test_hidden_layer_sizes_empty_is_a_linear_model(quick, planted):
-    clf = quick(hidden_layer_sizes=(), n_features_to_select=3).fit(*planted)
-    assert clf.get_support(indices=True).tolist() == RELEVANT
-    assert [type(m) for m in clf.module_] == [nn.Linear]
 
 
 def test_verbose_0_is_silent(quick, planted, capsys):
@@ -227,3 +223,79 @@ def test_every_fit_of_a_process_is_compiled(quick, planted):
         counts.append(len(graphs))
     assert np.diff(counts).min() > 2
     assert len(set(np.diff(counts))) == 1
+
+
+class InBatch(At):
+    """The same, in the middle of the epoch."""
+
+    def on_batch_end(self, net, **kwargs):
+        super().on_epoch_end(net)
+
+
+@pytest.mark.parametrize("when", [At, InBatch])
+def test_interrupt_while_retraining_leaves_a_usable_fit_and_warns(quick, planted, when):
+    X, y = planted
+    clf = quick(n_features_to_select=3, callbacks=[when(2, 3, interrupt)])
+    with pytest.warns(UserWarning, match="(?i)interrupt") as caught:
+        clf.fit(X, y)
+    assert {warning.filename for warning in caught} == {__file__}
+    check_is_fitted(clf)
+    assert clf.get_support(indices=True).tolist() == RELEVANT
+    assert np.isfinite(clf.history_[:, "train_loss"]).all()
+    assert 17 <= clf.n_iter_ == len(clf.history_) <= 18
+    assert clf.score(X, y) > 0.8
+    assert clf.report_.scores["after retraining"] is not None
+    assert_same_fit(pickle.loads(pickle.dumps(clf)), clf, X)
+    retained = torch.tensor(X[:, clf.support_], dtype=torch.float32)
+    with torch.no_grad():
+        proba = torch.softmax(clf.module_(retained), 1).numpy()
+    np.testing.assert_allclose(proba, clf.predict_proba(X), atol=1e-5)
+
+
+def test_early_stopping_ends_retraining_only(quick, planted):
+    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=0.99)
+    clf = quick(n_features_to_select=3, retrain_epochs=20, callbacks=[stop])
+    clf.fit(*planted)
+    phases = clf.history_[:, "phase"]
+    assert phases.count("sparsify") == 15
+    assert 1 <= phases.count("retrain") < 20
+    assert clf.n_iter_ == len(phases)
+    assert clf.score(*planted) > 0.9
+
+
+class Ends(Callback):
+    heard = 0
+
+    def on_train_end(self, net, **kwargs):
+        self.heard += 1
+
+
+def test_callbacks_hear_the_end_of_both_phases_even_when_stopped_early(quick, planted):
+    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=0.99)
+    for others in ([], [stop]):
+        ends = Ends()
+        quick(callbacks=[*others, ends]).fit(*planted)
+        assert ends.heard == 2
+
+
+class Spoil(At):
+    def on_epoch_end(self, net, **kwargs):
+        if self.now == self.phase and len(net.history) >= self.epoch:
+            with torch.no_grad():
+                for p in net.module_.parameters():
+                    p.mul_(-1)
+
+
+def test_early_stopping_can_load_the_best_weights(quick, planted):
+    stop = EarlyStopping("train_loss", patience=2, threshold=0.99, load_best=True)
+    good = quick(callbacks=[stop]).fit(*planted)
+    spoilt = quick(callbacks=[stop, Spoil(2, 2, None)]).fit(*planted)
+    assert good.score(*planted) > 0.9
+    assert spoilt.score(*planted) > 0.9
+
+
+def test_callbacks_may_be_named_pairs(quick, planted):
+    seen = []
+    pair = ("mine", At(1, 2, lambda: seen.append(1)))
+    quick(callbacks=[pair], max_epochs=3, retrain_epochs=1).fit(*planted)
+    assert seen == [1]
