@@ -33,10 +33,7 @@ class PathRun:
         return np.array([sparse.point.alpha for sparse in self.points])
 
     def fit_at(self, number: int, share: float) -> Fit:
-        """Trace a point back, and retrain it for a share of a fit's epochs.
-
-        Each point can be asked for once: its network is changed in place.
-        """
+        """Trace a point back, and retrain it for a share of a fit's epochs."""
         problem = self.problem
         sparse = problem.view_of(self.points[number])
         with problem.random_state():
