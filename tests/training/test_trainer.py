@@ -226,7 +226,7 @@ def test_every_fit_of_a_process_is_compiled(quick, planted):
 
 
 class InBatch(At):
-    """The same, in the middle of the epoch."""
+    """The same as `At`, in the middle of the epoch."""
 
     def on_batch_end(self, net, **kwargs):
         super().on_epoch_end(net)
