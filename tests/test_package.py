@@ -22,12 +22,6 @@ def test_each_dependency_has_a_lowest_version_and_no_highest(needed):
     assert re.fullmatch(r"[a-z-]+>=[\d.]+", needed)
 
 
-def test_readme_names_the_dependencies():
-    (said,) = re.findall(r"^Requires (.*)\.$", (ROOT / "README.md").read_text(), re.M)
-    told = {name.partition(">=")[0] for name in re.findall(r"`(.*?)`", said)}
-    assert told == {name.partition(">=")[0] for name in PROJECT["dependencies"]}
-
-
 def test_workflow_runs_on_each_python_and_on_the_lowest_versions():
     (matrix,) = re.findall(r"python: \[(.*)\]", WORKFLOW)
     assert re.findall(r'"(.*?)"', matrix) == PYTHONS

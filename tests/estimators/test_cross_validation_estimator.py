@@ -108,7 +108,7 @@ def test_methods_answer_as_those_of_the_fitted_estimator(of_classes, frame):
 
 
 def test_methods_have_the_documentation_of_the_estimator():
-    for name in ("predict", "predict_proba", "get_support", "get_group_support"):
+    for name in ("predict_proba", "get_support", "get_group_support"):
         method = getattr(JointPruneCV(), name)
         of_estimator = getattr(JointPruneClassifier, name)
         assert inspect.getdoc(method) == inspect.getdoc(of_estimator)
