@@ -9,10 +9,9 @@ import torch
 from sklearn.base import BaseEstimator
 
 from .._data.image_options import ImageInput
-from .._data.targets import EncodedTargets, Targets
+from .._data.targets import EncodedTargets
 from .._report.html import ReportBelowDiagram
 from .._training.settings import OPTIMIZERS
-from .._training.tasks import Task
 from .._utils.seeds import draw_seed, seeded
 from .._utils.sklearn import HasMethods, Interval, RealNotInt, StrOptions
 from .._utils.torch import choose_device
@@ -29,7 +28,7 @@ class JointPruneEstimator(
 ):
     """The three phases of a fit.
 
-    A subclass says what is learnt (`_task`, `_encode`) and reads the outputs.
+    A subclass encodes y (`_encode`) and reads the outputs.
     """
 
     _parameter_constraints = {  # noqa: RUF012
@@ -75,10 +74,6 @@ class JointPruneEstimator(
         "compile": ["boolean", str],
     }
     _y_numeric: bool  # whether y holds numbers, which are standardised
-
-    @abstractmethod
-    def _task(self, targets: Targets) -> Task:
-        """Say what is learnt of encoded targets."""
 
     @abstractmethod
     def _encode(self, y: Any, weight: np.ndarray) -> EncodedTargets:

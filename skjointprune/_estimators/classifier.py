@@ -4,8 +4,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.targets import EncodedTargets, LabelSets, Targets, encode_classes
-from .._training.tasks import MULTICLASS, MULTILABEL, Task
+from .._data.targets import EncodedTargets, encode_classes
 from .._utils.sklearn import StrOptions, _fit_context
 from .base import JointPruneEstimator
 from .docstrings import documented
@@ -167,9 +166,6 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
             was before.
         """
         return self._fit(X, y, sample_weight)
-
-    def _task(self, targets: Targets) -> Task:
-        return MULTILABEL if isinstance(targets, LabelSets) else MULTICLASS
 
     def _encode(self, y, weight: np.ndarray) -> EncodedTargets:
         return encode_classes(y, weight, self.class_weight)

@@ -81,8 +81,12 @@ class PassedOnParams:
         ValueError
             If there is no parameter of a name.
         """
-        if self.images is None and any(n.startswith("images__") for n in params):
-            params = {"images": ImageInput()} | params
+        of_images = {n: v for n, v in params.items() if n.startswith("images__")}
+        if of_images and self.images is None and "images" not in params:
+            values = {n.removeprefix("images__"): v for n, v in of_images.items()}
+            images = ImageInput().set_params(**values)
+            params = {n: v for n, v in params.items() if n not in of_images}
+            params["images"] = images
         passed_on = {n: v for n, v in params.items() if n.startswith(PREFIXES)}
         super().set_params(**{n: params[n] for n in params.keys() - passed_on})  # type: ignore[misc]
         self._set_passed_on(passed_on)

@@ -23,7 +23,7 @@ from .._training.settings import (
     resolve_epochs,
     resolve_optimizer,
 )
-from .._training.tasks import Task
+from .._training.tasks import Task, task_for
 from .._training.trainer import Trainer
 from .._utils.sklearn import _check_sample_weight
 from ..modules._build import check_names
@@ -56,7 +56,8 @@ def pose(
         estimator.validation_fraction, estimator.standardize, numeric, seed, device
     )
     data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
-    trainer = _make_trainer(estimator, estimator._task(encoded.targets), data, device)
+    task = task_for(encoded.targets, getattr(estimator, "loss", None))
+    trainer = _make_trainer(estimator, task, data, device)
     epochs = _resolve_epochs(estimator, trainer.n_batches(data))
     if epochs.retrain and data.valid is None:
         scores = ("valid_loss", trainer.task.column)

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.targets import EncodedTargets, Targets, encode_numbers
-from .._training.tasks import REGRESSION, Task
+from .._data.targets import EncodedTargets, encode_numbers
+from .._training.tasks import REGRESSION
 from .._utils.sklearn import StrOptions, _fit_context
 from .base import JointPruneEstimator
 from .docstrings import documented
@@ -166,9 +166,6 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
             was before.
         """
         return self._fit(X, y, sample_weight)
-
-    def _task(self, targets: Targets) -> Task:
-        return REGRESSION[self.loss]
 
     def _encode(self, y: np.ndarray, weight: np.ndarray) -> EncodedTargets:
         return encode_numbers(y, weight)

@@ -18,6 +18,7 @@ from .._report.report import NetworkSize, PruningReport
 from .._training.net import build_net, finish_
 from .._training.problem import Fit
 from .._training.settings import OPTIMIZERS
+from .._training.tasks import task_for
 from .._utils.torch import choose_device
 from .json_values import from_json, to_json
 from .network_state import describe_network, rebuild_network
@@ -66,7 +67,7 @@ def restore_fit(
     network = rebuild_network(inputs, targets, support, params, description, tensors)
     net = build_net(
         network,
-        estimator._task(targets),
+        task_for(targets, params.get("loss")),
         optimizer=OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
         lr=estimator.lr,
         batch_size_to_score=inputs.batch_size_to_score,

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._data.targets import Classes, LabelSets, Targets
+
 Score = Callable[[Tensor, Tensor, Tensor], float]
 
 
@@ -110,3 +112,12 @@ REGRESSION = {
         ("huber", nn.HuberLoss),
     )
 }
+
+
+def task_for(targets: Targets, loss: str | None = None) -> Task:
+    """Return what is learnt of targets, for numbers by a loss out of `REGRESSION`."""
+    if isinstance(targets, LabelSets):
+        return MULTILABEL
+    if isinstance(targets, Classes):
+        return MULTICLASS
+    return REGRESSION[loss or "squared_error"]
