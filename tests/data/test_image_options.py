@@ -115,3 +115,12 @@ def test_an_estimator_without_images_has_the_defaults_of_them(pictures):
 )
 def test_one_kind_several_or_the_usual_ones_may_go(groups, kinds):
     assert resolve_kinds(groups) == kinds
+
+
+def test_a_wrong_parameter_leaves_images_as_it_was():
+    clf = JointPruneClassifier()
+    with pytest.raises(ValueError, match="colour"):
+        clf.set_params(images__groups="row", images__colour=1)
+    assert clf.images is None
+    assert clf.set_params(images__groups="row", alpha=0.1).images.groups == "row"
+    assert clf.alpha == 0.1

@@ -219,3 +219,10 @@ def test_a_fit_that_fails_leaves_the_one_before(of_numbers, planted):
 def test_y_must_be_passed(planted):
     with pytest.raises(ValueError, match="requires y to be passed"):
         around(JointPruneClassifier).fit(planted[0])
+
+
+def test_a_parameter_of_the_estimator_is_checked_before_groups_are_found(planted):
+    cv = JointPruneCV(JointPruneClassifier(feature_groups="bogus"))
+    with pytest.raises(ValueError, match="'feature_groups' parameter"):
+        cv.fit(*planted)
+    assert not [name for name in vars(cv) if name.endswith("_")]

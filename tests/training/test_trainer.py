@@ -299,3 +299,23 @@ def test_callbacks_may_be_named_pairs(quick, planted):
     pair = ("mine", At(1, 2, lambda: seen.append(1)))
     quick(callbacks=[pair], max_epochs=3, retrain_epochs=1).fit(*planted)
     assert seen == [1]
+
+
+def test_a_teacher_gives_full_precision_where_it_is_asked_once(quick, planted):
+    outputs = []
+    for amp in (False, True):
+        problem = pose(
+            quick(distillation=0.5, amp=amp, retrain_epochs=1),
+            *planted,
+            None,
+            0,
+            torch.device("cpu"),
+        )
+        with problem.random_state():
+            network = problem.start().network
+        rows = problem.data.train
+        problem.trainer.teach(network, problem.data)
+        with evaluating(network.module), torch.no_grad():
+            torch.testing.assert_close(rows.teacher, network.module(rows[:][0]))
+        outputs.append(rows.teacher.dtype)
+    assert set(outputs) == {torch.float32}
