@@ -8,14 +8,26 @@ number of inputs it reads.
 import contextlib
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import sklearn
 from _data import first_rows
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_selection import f_classif, f_regression
+from sklearn.feature_selection import (
+    f_classif,
+    f_regression,
+    mutual_info_classif,
+    mutual_info_regression,
+)
 from sklearn.linear_model import LogisticRegression, lasso_path
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import l1_min_c
 
@@ -30,8 +42,10 @@ OURS = {
     "distillation": 0.9,
     "validation_fraction": None,
 }
-# The L1 logistic regression sees at most so many rows, to end within minutes.
+# L1 and mutual information see at most so many rows, to end within minutes.
 L1_ROWS = 5_000
+# Boosting is judged on at most so many held-out rows, for the same reason.
+PERMUTED_ROWS = 1_000
 
 
 def make_ours(split, **params):
@@ -112,8 +126,84 @@ def _logistic_sizes(X, y, seed):
         yield np.abs(model.coef_).max(axis=0)
 
 
-def choose_lassonet(split, ks, seed):
-    """Follow LassoNet's default path to each k, from the largest to the smallest."""
+def choose_permutation(split, ks, seed):
+    """Take the k inputs whose permutation costs boosting most, on held-out rows."""
+    X, y = split.X_train, split.y_train
+    rare = not split.regression and np.bincount(y).min() < 2
+    X, X_held, y, y_held = train_test_split(
+        X,
+        y,
+        test_size=min(PERMUTED_ROWS, len(y) // 4),
+        stratify=None if split.regression or rare else y,
+        random_state=seed,
+    )
+    boosting = make_boosting(split, seed).fit(X, y)
+    rng = np.random.default_rng(seed)
+    score, costs = boosting.score(X_held, y_held), np.zeros(split.n_features)
+    for column in _read_columns(boosting):
+        permuted = X_held.copy()
+        for _ in range(5):
+            permuted[:, column] = rng.permutation(permuted[:, column])
+            costs[column] += (score - boosting.score(permuted, y_held)) / 5
+    for k in ks:
+        yield _largest_fairly(costs, k, seed), None
+
+
+def _read_columns(boosting):
+    """Return the columns that any tree reads: permuting another costs nothing.
+
+    `permutation_importance` would permute all, which takes minutes where most of
+    thousands are unread.
+    """
+    trees = [tree.nodes for trees in boosting._predictors for tree in trees]
+    return np.unique(
+        np.concatenate([t["feature_idx"][t["is_leaf"] == 0] for t in trees])
+    )
+
+
+def make_boosting(split, seed):
+    """Return scikit-learn's histogram boosting for the kind of targets."""
+    kind = (
+        HistGradientBoostingRegressor
+        if split.regression
+        else HistGradientBoostingClassifier
+    )
+    return kind(random_state=seed)
+
+
+def choose_mutual_info(split, ks, seed):
+    """Take the k largest estimates of mutual information with the targets."""
+    split = first_rows(split, L1_ROWS, seed)
+    estimate = mutual_info_regression if split.regression else mutual_info_classif
+    scores = estimate(split.X_train, split.y_train, random_state=seed)
+    for k in ks:
+        yield _largest_fairly(scores, k, seed), None
+
+
+def choose_mrmr(split, ks, seed):
+    """Take the first k of the package mrmr-selection: relevant, yet not alike."""
+    import pandas as pd
+    from mrmr import mrmr_classif, mrmr_regression
+
+    choose = mrmr_regression if split.regression else mrmr_classif
+    order = choose(
+        pd.DataFrame(split.X_train),
+        pd.Series(split.y_train),
+        K=max(ks),
+        n_jobs=1,
+        show_progress=False,
+    )
+    # it never returns constant inputs: they fill up, if anything has to
+    order += [column for column in range(split.n_features) if column not in order]
+    for k in ks:
+        yield np.sort(order[:k]), None
+
+
+def choose_lassonet(split, ks, seed, refit=True):
+    """Follow LassoNet's default path to each k, from the largest to the smallest.
+
+    Without `refit` there is no model of its own, nor the seconds of fitting it.
+    """
     from lassonet import LassoNetClassifier, LassoNetRegressor
 
     class EnoughError(Exception):
@@ -142,6 +232,9 @@ def choose_lassonet(split, ks, seed):
         before, kept, seconds = reached[k]
         # a step of the path can drop several: fill up with the last ones to go
         columns = _largest(np.where(kept, np.inf, before), k)
+        if not refit:
+            yield columns, None, seconds
+            continue
         refit_start = time.perf_counter()
         model.fit(X_train[:, kept], y, dense_only=True)
         own = model.score(X_test[:, kept], split.y_test), int(kept.sum())
@@ -152,6 +245,12 @@ def _largest(scores, k):
     return np.sort(np.argsort(scores, kind="stable")[-k:])
 
 
+def _largest_fairly(scores, k, seed):
+    """Draw among equal scores: many are 0, and extra columns are the last."""
+    order = np.random.default_rng(seed).permutation(len(scores))
+    return np.sort(order[_largest(scores[order], k)])
+
+
 CHOOSERS = {
     "ours": choose_ours,
     "all": choose_all,
@@ -160,4 +259,15 @@ CHOOSERS = {
     "forest": choose_forest,
     "l1": choose_l1,
     "lassonet": choose_lassonet,
+}
+
+# Those that say nothing of their own but columns: see `tables.py`.
+RANKINGS = {
+    "forest": choose_forest,
+    "permutation": choose_permutation,
+    "l1": choose_l1,
+    "univariate": choose_univariate,
+    "mutual_info": choose_mutual_info,
+    "mrmr": choose_mrmr,
+    "lassonet": partial(choose_lassonet, refit=False),
 }

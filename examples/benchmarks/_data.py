@@ -1,7 +1,8 @@
 """Readers of the benchmark data; nothing is scaled here, so nothing can leak.
 
-A folder holds the files that `DATASETS` names. Its path is the option ``--data`` of
-each benchmark, or the environment variable ``SKJOINTPRUNE_DATA``.
+A folder holds the files that `DATASETS` and `TABLES` name. Its path is the option
+``--data`` of each benchmark, or the environment variable ``SKJOINTPRUNE_DATA``.
+`BUNDLED` are tables of scikit-learn, which need no folder.
 """
 
 import csv
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.io import loadmat
+from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from sklearn.preprocessing import OneHotEncoder
 
@@ -53,19 +55,25 @@ def add_data_option(parser):
 
 
 def load(name, folder, rows=None):
-    """Load one of `DATASETS`, with at most `rows` training rows, stratified."""
-    split = DATASETS[name][1](find(name, folder))
+    """Load one data set, with at most `rows` training rows, stratified."""
+    if name in BUNDLED:
+        split = _stratified(*BUNDLED[name](return_X_y=True))
+    else:
+        path = find(name, folder)
+        split = (DATASETS | TABLES)[name][1](path)
     return split if rows is None else first_rows(split, rows)
 
 
 def find(name, folder):
     """Return the path of a data set's file, or say which file is missing."""
-    if name not in DATASETS:
-        raise ValueError(f"No data set is named {name!r}. Take one of {[*DATASETS]}.")
-    path = Path(folder) / DATASETS[name][0]
+    known = DATASETS | TABLES
+    if name not in known:
+        raise ValueError(f"No data set is named {name!r}. Take one of {[*known]}.")
+    file = known[name][0]
+    path = Path(folder) / file
     if not path.is_file():
         raise FileNotFoundError(
-            f"The data set {name!r} needs the file {path.name!r}, which is not in the "
+            f"The data set {name!r} needs the file {file!r}, which is not in the "
             f"folder {str(folder)!r}. Pass the folder that holds it with --data, or "
             "set SKJOINTPRUNE_DATA."
         )
@@ -76,10 +84,12 @@ def first_rows(split, rows, seed=0):
     """Keep at most `rows` training rows, in the classes' proportions."""
     if rows >= len(split.y_train):
         return split
+    # a class of one row cannot be stratified
+    stratify = not split.regression and np.bincount(split.y_train).min() > 1
     kept, _ = train_test_split(
         np.arange(len(split.y_train)),
         train_size=rows,
-        stratify=None if split.regression else split.y_train,
+        stratify=split.y_train if stratify else None,
         random_state=seed,
     )
     groups = None if split.groups_train is None else split.groups_train[kept]
@@ -205,3 +215,41 @@ DATASETS = {
     "pumadyn32nm": ("pumadyn32nm.csv.gz", _load_regression),
     "bike": ("bike.csv.gz", _load_regression),
 }
+
+# The further tables of `tables.py`, beside most of `DATASETS`.
+_REGRESSIONS = [
+    "airfoil",
+    "autompg",
+    "concrete",
+    "energy",
+    "gas",
+    "housing",
+    "kin40k",
+    "protein",
+    "skillcraft",
+    "sml",
+    "stock",
+    "wine",
+]
+_CLASSES = [
+    "BASEHOCK",  # words
+    "RELATHE",
+    "ORL",  # faces
+    "Yale",
+    "warpAR10P",
+    "colon",  # gene expression
+    "leukemia",
+    "lung_small",
+    "lymphoma",
+]
+TABLES = {
+    **{name: (f"tables/{name}.csv.gz", _load_regression) for name in _REGRESSIONS},
+    "pumadyn32nm": DATASETS["pumadyn32nm"],
+    "bike": DATASETS["bike"],
+    **{name: (f"tables/{name}.mat", _load_mat) for name in _CLASSES},
+    **{
+        name: DATASETS[name]
+        for name in ("allaml", "mnist", "isolet", "coil20", "mice", "madelon", "adult")
+    },
+}
+BUNDLED = {"diabetes": load_diabetes, "breast_cancer": load_breast_cancer}

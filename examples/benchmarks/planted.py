@@ -17,7 +17,8 @@ and some choose the number themselves:
 
 Ours has one setting for all kinds, `OURS`, found on the seeds 10 to 16, which are not
 among those shown; only the product of three signs has one of its own, `THREE_SIGNS`.
-By folds it has more noise, and fewer passes, as it fits many times: `CHOSEN_BY_FOLDS`.
+By folds it has more noise, and fewer passes, as it fits many times: `FOLDS` and
+`CHOSEN_BY_FOLDS`.
 A table for each number of rows and inputs has the mean F1 over seeds for each kind, and
 the mean over kinds.
 LassoNet takes minutes to hours, and runs only if it is among the --methods.
@@ -253,7 +254,7 @@ def parse_args():
     parser.add_argument(
         "--n-alphas",
         type=int,
-        default=CHOSEN_BY_FOLDS["n_alphas"],
+        default=FOLDS["n_alphas"],
         help="points of the path of ours by folds",
     )
     parser.add_argument("--log", help="append each run to this file of JSON lines")
@@ -267,7 +268,7 @@ def main():
     """Print each run as it ends, and a table for each number of rows and inputs."""
     args = parse_args()
     OURS["max_epochs"] = args.max_epochs
-    CHOSEN_BY_FOLDS["n_alphas"] = args.n_alphas
+    FOLDS["n_alphas"] = args.n_alphas
     methods = []
     for method in args.methods:
         if method in PACKAGES and not importlib.util.find_spec(PACKAGES[method]):
@@ -275,7 +276,9 @@ def main():
         else:
             methods.append(method)
     print_header()
-    print(f"ours: {OURS}; by folds: {CHOSEN_BY_FOLDS}; three signs: {THREE_SIGNS}")
+    print(
+        f"ours: {OURS}; by folds: {FOLDS | CHOSEN_BY_FOLDS}; three signs: {THREE_SIGNS}"
+    )
     for n_rows in args.rows:
         for n_inputs in args.inputs:
             runs = []
