@@ -11,8 +11,11 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 from torch.utils.data import Dataset
 
+from .._utils.warn import warn_caller
 from .readers import DATASETS
 
+MANY_CLASSES = 10  # of so many, numbers may be meant,
+FEW_ROWS_EACH = 3  # where there are fewer rows of each than this
 COMPARED_LABELS = 16  # items of a dataset, to see whether it returns what it lists
 
 
@@ -111,6 +114,12 @@ def encode_classes(y: Any, weight: np.ndarray, class_weight: Any) -> EncodedTarg
             raise ValueError(
                 f"y must hold at least 2 classes. Got {len(labels)} class with rows of "
                 "positive weight; add rows of another class."
+            )
+        if len(labels) > MANY_CLASSES and len(labels) * FEW_ROWS_EACH >= len(y):
+            warn_caller(
+                f"y holds {len(labels)} classes in {len(y)} rows, too few of each to "
+                "learn from. If these are numbers to predict, use a "
+                "JointPruneRegressor."
             )
     if class_weight is not None:
         weight = weight * compute_sample_weight(class_weight, y)

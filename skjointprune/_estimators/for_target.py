@@ -1,14 +1,45 @@
 """Which estimator a target calls for, where none is given."""
 
+import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
 from .regressor import JointPruneRegressor
 
+MOST_CLASSES = 20  # of whole numbers that are taken for classes without a word
+FEW_ROWS_EACH = 3  # fewer rows a value than this are no classes
+
 
 def default_estimator(y, **params) -> JointPruneEstimator:
-    """Return a regressor for a continuous y, else a classifier; both repeat."""
-    continuous = y is not None and type_of_target(y).startswith("continuous")
-    kind = JointPruneRegressor if continuous else JointPruneClassifier
+    """Return a regressor for numbers, a classifier for classes; both repeat.
+
+    Raises
+    ------
+    ValueError
+        If y holds whole numbers that may be either.
+    """
+    kind = JointPruneRegressor if _holds_numbers(y) else JointPruneClassifier
     return kind(random_state=0, **params)
+
+
+def _holds_numbers(y) -> bool:
+    """Tell whether y holds numbers to predict, rather than classes."""
+    if y is None:
+        return False
+    kind = type_of_target(y)
+    if kind != "multiclass":
+        return kind.startswith("continuous") or kind == "multiclass-multioutput"
+    y = np.asarray(y)
+    if y.dtype.kind not in "iuf":
+        return False
+    n_values = len(np.unique(y))
+    if n_values <= MOST_CLASSES:
+        return False
+    if n_values * FEW_ROWS_EACH >= len(y):
+        return True
+    raise ValueError(
+        f"y may be classes or numbers to predict. Got {n_values} whole numbers in "
+        f"{len(y)} rows; pass `estimator`=JointPruneClassifier() or "
+        "JointPruneRegressor()."
+    )

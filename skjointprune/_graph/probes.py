@@ -13,6 +13,8 @@ from .._utils.torch import kind_of_rows
 from .network import Axis, Channels, Network
 from .tensors import get_tensor, layers_by_parameter, locate_tensor
 
+PROBED_ROWS = 16
+
 
 def absorbs_constants(layer: nn.Module) -> bool:
     """Tell whether a constant that a layer reads can go into its bias."""
@@ -271,6 +273,24 @@ def recording_factors(weights: list[Tensor]) -> Iterator[dict[int, list[Tensor]]
     factors: dict[int, list[Tensor]] = {id(w): [] for w in weights}
     with _RecordFactors(factors):
         yield factors
+
+
+def gives_probabilities(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Tell whether the outputs for rows of a shape end in a softmax or a sigmoid.
+
+    They stay between 0 and 1 for rows that are a thousand times as large, too.
+    """
+    probe = deepcopy(module).cpu().eval()
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(PROBED_ROWS, *shape, generator=generator)
+    rows = torch.cat([rows, 1000 * rows]).to(**kind_of_rows(probe))
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            out = probe(rows)
+    except Exception:  # what it looks up is not there
+        return False
+    inside = bool(((out >= 0) & (out <= 1)).all())
+    return inside and bool(out.max() > 0)  # a ReLU may give zeros alone
 
 
 def check_outputs(module: nn.Module, rows: Tensor) -> None:

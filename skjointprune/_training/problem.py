@@ -15,12 +15,14 @@ from .._data.prepare import Data, Scaling
 from .._data.targets import Targets
 from .._graph.groups import find_groups
 from .._graph.network import Network
+from .._graph.probes import gives_probabilities
 from .._layers.wrap import wrap
 from .._pruning.points import Point
 from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Sweep
 from .._report.report import NetworkSize, PruningReport
 from .._utils.seeds import seeded
+from .._utils.warn import warn_caller
 from .fold_scaling import fold_scaling
 from .net import PruningNet, finish_
 from .trainer import Trainer
@@ -240,6 +242,14 @@ class Problem:
                 f"`module` must give {n_outputs} outputs, one for each class or target "
                 f"of y. Got {network.n_outputs} outputs; let it take `n_outputs` as a "
                 "parameter."
+            )
+        if self.trainer.task.takes_logits and gives_probabilities(
+            network.module, self.inputs.shape
+        ):
+            warn_caller(
+                f"The outputs of `module` {type(module).__name__} are probabilities, "
+                "and are taken for logits: what it predicts will be far from sure. "
+                "Leave its last softmax or sigmoid out."
             )
         may_go = self.prices.prune in ("joint", "inputs")
         network = self.inputs.free_inputs(network, self.data, may_go=may_go)

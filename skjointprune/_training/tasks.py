@@ -23,6 +23,8 @@ class Task:
     steps of sparsifying over which squared gradients are averaged. As inputs and units
     go, those that are left matter more, and a short memory sees that first. But a
     regression may fit so closely that gradients vanish, which takes a long memory.
+    `takes_logits` is whether outputs are read as logits, of which `read` makes
+    probabilities.
     """
 
     criterion: type[nn.Module]
@@ -32,6 +34,12 @@ class Task:
     column: str
     distance: Callable[[Tensor, Tensor], Tensor]
     memory: float = 1 / 12
+    takes_logits: bool = True
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row, (rows,)."""
+        losses = self.criterion(reduction="none")(outputs, targets)
+        return losses.mean(dim=1) if losses.ndim > 1 else losses
 
 
 def _softmax(outputs: Tensor) -> Tensor:
@@ -105,7 +113,16 @@ MULTILABEL = Task(
     _of_labels,
 )
 REGRESSION = {
-    name: Task(criterion, _as_they_are, r2, "R2", "valid_r2", _of_targets, memory=1 / 4)
+    name: Task(
+        criterion,
+        _as_they_are,
+        r2,
+        "R2",
+        "valid_r2",
+        _of_targets,
+        memory=1 / 4,
+        takes_logits=False,
+    )
     for name, criterion in (
         ("squared_error", nn.MSELoss),
         ("absolute_error", nn.L1Loss),

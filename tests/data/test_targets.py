@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -258,3 +260,13 @@ def test_listed_labels_are_taken_where_the_items_return_the_same():
 def test_a_dataset_without_labels_is_refused():
     with pytest.raises(ValueError, match="Pictures has no labels, and y is None"):
         labels_of(Pictures(np.zeros((4, 1, 2, 2))))
+
+
+def test_numbers_taken_for_classes_are_told():
+    y = np.repeat(np.arange(25.0), 2)
+    with pytest.warns(UserWarning, match=r"25 classes in 50 rows.*JointPruneRegressor"):
+        encode_classes(y, np.ones(50), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encode_classes(np.repeat(np.arange(25), 4), np.ones(100), None)
+        encode_classes(np.arange(6), np.ones(6), None)  # few of all

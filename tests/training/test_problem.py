@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import FrozenInstanceError, fields, replace
 
 import numpy as np
@@ -187,3 +188,20 @@ def test_a_module_of_other_outputs_than_the_targets_is_refused(quick, planted):
     problem = posed(quick(module=nn.Linear(12, 3)), *planted)
     with pytest.raises(ValueError, match=r"must give 2 outputs.* Got 3"):
         problem.start()
+
+
+@pytest.mark.parametrize("end", [nn.Softmax(dim=1), nn.Sigmoid()])
+def test_a_module_that_gives_probabilities_is_told(planted, quick, end):
+    module = nn.Sequential(nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2), end)
+    clf = quick(module=module, max_epochs=1, retrain_epochs=0)
+    with pytest.warns(UserWarning, match="`module` Sequential are probabilities"):
+        clf.fit(*planted)
+
+
+@pytest.mark.parametrize("end", [nn.Identity(), nn.ReLU(), nn.LogSoftmax(dim=1)])
+def test_a_module_that_gives_other_numbers_is_not_blamed(planted, quick, end):
+    module = nn.Sequential(nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2), end)
+    clf = quick(module=module, max_epochs=1, retrain_epochs=0, alpha=1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.fit(*planted)
