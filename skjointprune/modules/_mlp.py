@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ._embeddings import EMBEDDINGS
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -34,11 +36,15 @@ class MLP(nn.Sequential):
         Probability that a hidden unit is dropped in a training step; 0 for none.
     bias : bool, default=True
         Whether the linear layers have a bias.
+    embedding : {"periodic", "piecewise", None}, default=None
+        What each input goes through before the first layer: sines and cosines, or
+        bins, an embedding of its own that goes with the input. Networks follow sharp
+        functions of single inputs by it. None gives the numbers as they are.
 
     Raises
     ------
     ValueError
-        If a size, `activation`, `norm` or `dropout` is not one of the above.
+        If a size or another parameter is not one of the above.
 
     Examples
     --------
@@ -60,6 +66,7 @@ class MLP(nn.Sequential):
         norm: str | None = "batch",
         dropout: float = 0.2,
         bias: bool = True,
+        embedding: str | None = None,
     ):
         if activation not in ACTIVATIONS:
             raise ValueError(
@@ -70,6 +77,11 @@ class MLP(nn.Sequential):
             raise ValueError(
                 f"`norm` must be None or one of {sorted(NORMS)}. "
                 f"Got {norm!r}; choose one of these."
+            )
+        if embedding is not None and embedding not in EMBEDDINGS:
+            raise ValueError(
+                f"`embedding` must be None or one of {sorted(EMBEDDINGS)}. "
+                f"Got {embedding!r}; choose one of these."
             )
         if not 0 <= dropout < 1:
             raise ValueError(
@@ -83,6 +95,10 @@ class MLP(nn.Sequential):
             )
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         width = n_features_in
+        if embedding is not None:
+            embed = EMBEDDINGS[embedding](n_features_in)
+            layers["embedding"] = embed
+            width *= embed.width
         for i, size in enumerate(hidden_layer_sizes, start=1):
             layers[f"linear{i}"] = nn.Linear(width, size, bias=bias)
             if norm is not None:

@@ -10,7 +10,7 @@ ROOT = Path(skjointprune.__file__).parent
 FORBIDDEN = {
     "_layers": ["_graph"],
     "modules": ["_graph"],
-    "_graph": ["modules", "_pruning", "_training", "_data", "_estimators", "_files"],
+    "_graph": ["_pruning", "_training", "_data", "_estimators", "_files"],
 }
 
 # Without `skjointprune/__init__.py`, which imports all wings.

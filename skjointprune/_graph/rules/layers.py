@@ -15,6 +15,11 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from ..._layers.attention import MultiheadAttention
 from ..._layers.norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from ..._layers.scatter_inputs import ScatterInputs
+from ...modules._embeddings import (
+    NumberEmbedding,
+    PeriodicEmbedding,
+    PiecewiseEmbedding,
+)
 from .arithmetic import glu, within_channels
 from .context import RuleContext, kept_whole
 from .shapes import (
@@ -205,6 +210,19 @@ def _attention(
     return out.expand(*given[0].shape[:-1], -1), PinnedParts(label)
 
 
+def _number_embedding(
+    layer: NumberEmbedding, name: str, x: Tensor, context: RuleContext
+) -> Tensor:
+    v = context.channels(x, -1)
+    # An input that goes is one whose embedding is zero, whatever its code is.
+    for tensor in ("weight", "bias"):
+        context.produce(f"{name}.{tensor}", 0, v)
+    if isinstance(layer, PeriodicEmbedding):
+        context.carry(f"{name}.frequencies", 0, v)
+    context.count(f"{name}.n_features_in", v)
+    return context.spread(v.repeat_interleave(layer.width), -1)
+
+
 def _scatter_inputs(
     layer: ScatterInputs, name: str, x: Tensor, context: RuleContext
 ) -> Tensor:
@@ -229,6 +247,8 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.GLU: _glu,
     MultiheadAttention: _attention,
     ScatterInputs: _scatter_inputs,
+    PeriodicEmbedding: _number_embedding,
+    PiecewiseEmbedding: _number_embedding,
     **dict.fromkeys(
         (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
          nn.ConvTranspose3d),
