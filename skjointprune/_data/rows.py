@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,11 +29,14 @@ class Rows(Dataset):
     ----------
     batch_size_to_score : int
         How many rows to run at once where nothing is trained.
+    exchangeable_inputs : bool
+        Whether an input can be that of another row, and rows cost little to read.
     y, weight : Tensor
         Targets and weights, on the device.
     """
 
     batch_size_to_score: int
+    exchangeable_inputs: ClassVar[bool] = False
     y: Tensor
     weight: Tensor
     # what a teacher gives for each row, (rows, outputs), or what gives it for a batch

@@ -16,6 +16,7 @@ class Table(Rows):
     """
 
     batch_size_to_score = 4096
+    exchangeable_inputs = True
 
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
         self.X, self.y, self.weight = X, y, weight

@@ -18,17 +18,16 @@ from .._data.rows import ROWS_TO_CHECK, n_batches
 from .._graph.network import Network
 from .._pruning.points import Point, Scores
 from .._pruning.prices import Prices
-from .._pruning.saliency import FisherSaliency
 from .._pruning.schedules import Rise, Schedule, Sweep
 from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import score_rows
 from .callbacks import HeldOutScore, OneCycle, Progress, Prune
+from .measures import make_saliency
 from .net import PruningNet, build_net, train
 from .tasks import Task
 
-LEAST_MEMORY = 100  # steps over which squared gradients are averaged
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 
 # optimisers that change all parameters in one kernel
@@ -157,12 +156,7 @@ class Trainer:
             lambda optimizer: Sparsifier(
                 network,
                 data.gates,
-                FisherSaliency(
-                    network,
-                    data.gates,
-                    batch_size=len(data.train) / self.n_batches(data),
-                    memory=max(self.task.memory * n_steps, LEAST_MEMORY),
-                ),
+                make_saliency(network, data, self.task, self.n_batches(data), n_steps),
                 prices,
                 optimizer,
                 rows=lambda: data.train[:ROWS_TO_CHECK][0].detach(),

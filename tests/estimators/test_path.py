@@ -22,7 +22,7 @@ def path(quick, planted):
 
 def test_points_go_from_nearly_dense_to_the_last_input_and_unit(path):
     assert len(path) == 8
-    assert path.inputs[0] >= 10
+    assert path.inputs[0] >= 9
     assert path.inputs[-1] == 1 and path.units[-1].tolist() == [1]
     for falling in (path.inputs, path.units[:, 0], path.parameters, path.macs):
         assert (np.diff(falling) <= 0).all()

@@ -8,8 +8,9 @@ from skjointprune import JointPruneClassifier, JointPruneRegressor
 from skjointprune._graph.groups import find_groups
 from skjointprune._pruning import saliency as module_of_saliency
 from skjointprune._pruning.gates import InputGates
+from skjointprune._pruning.input_costs import CostSaliency
 from skjointprune._pruning.saliency import FisherSaliency, gate_gradient
-from skjointprune._training import trainer
+from skjointprune._training import measures
 from skjointprune.modules import MLP
 
 
@@ -94,12 +95,12 @@ def test_gradients_are_averaged_over_a_share_of_the_steps(
 ):
     found = []
 
-    class Spy(FisherSaliency):
+    class Spy(CostSaliency):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             found.append(1 / (1 - self.decay))
 
-    monkeypatch.setattr(trainer, "FisherSaliency", Spy)
+    monkeypatch.setattr(measures, "CostSaliency", Spy)
     X = np.random.default_rng(0).normal(size=(64, 3))
     params = {"max_epochs": epochs, "retrain_epochs": 0, "batch_size": 16}
     fit = estimator((2,), validation_fraction=None, random_state=0, **params)

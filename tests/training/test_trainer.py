@@ -191,9 +191,9 @@ def test_dropout_falls_with_the_share_of_units_that_are_left(quick, planted, pru
 
 
 def test_noise_on_inputs_finds_what_is_memorised_over_without():
-    # clusters in 4 of 100 inputs, 4 mixes of these, and few rows
+    # clusters in 4 of 300 inputs, 4 mixes of these, and few rows
     X, y = make_classification(
-        600, 100, n_informative=4, n_redundant=4, n_clusters_per_class=4,
+        600, 300, n_informative=4, n_redundant=4, n_clusters_per_class=4,
         shuffle=False, flip_y=0.0, random_state=3,
     )  # fmt: skip
     found = {
