@@ -58,19 +58,13 @@ def full_precision(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    exact: str | bool
-    cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
-    if hasattr(cudnn, "conv"):  # torch 2.9 and later, where one may not read both
-        name, exact = "fp32_precision", "ieee"
-        parts = [cudnn.conv, cudnn.rnn, cublas]
-    else:
-        name, exact = "allow_tf32", False
-        parts = [cudnn, cublas]
-    before = [getattr(part, name) for part in parts]
+    cudnn: Any = torch.backends.cudnn  # whose parts torch does not declare
+    parts = [cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul]
+    before = [part.fp32_precision for part in parts]
     for part in parts:
-        setattr(part, name, exact)
+        part.fp32_precision = "ieee"
     try:
         yield
     finally:
         for part, value in zip(parts, before, strict=True):
-            setattr(part, name, value)
+            part.fp32_precision = value

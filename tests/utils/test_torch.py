@@ -28,24 +28,17 @@ def test_rows_have_the_type_of_the_first_parameter_of_real_numbers(dtype):
     assert kind_of_rows(module)["dtype"] == dtype
 
 
-def of_torch_2_9():
-    return hasattr(torch.backends.cudnn, "conv")
-
-
 def rounding_set():
     """What says how convolutions and products of matrices round on a GPU."""
     cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
-    if of_torch_2_9():
-        return [part.fp32_precision for part in (cudnn.conv, cudnn.rnn, cublas)]
-    return [part.allow_tf32 for part in (cudnn, cublas)]
+    return [part.fp32_precision for part in (cudnn.conv, cudnn.rnn, cublas)]
 
 
 def rounding():
     """All that says how numbers round, None where it cannot be read beside others."""
     backends = torch.backends
     settings = [(backends.cudnn, "allow_tf32"), (backends.cuda.matmul, "allow_tf32")]
-    if of_torch_2_9():
-        settings += [(backends.mkldnn.matmul, "fp32_precision")]
+    settings += [(backends.mkldnn.matmul, "fp32_precision")]
     found = rounding_set()
     for where, name in settings:
         try:
@@ -55,10 +48,12 @@ def rounding():
     return found
 
 
-EXACT = ["ieee"] * 3 if of_torch_2_9() else [False] * 2
-SET_BEFORE = ["pass", "torch.backends.cuda.matmul.allow_tf32 = True"]
-if of_torch_2_9():
-    SET_BEFORE.append("torch.backends.fp32_precision = 'tf32'")
+EXACT = ["ieee"] * 3
+SET_BEFORE = [
+    "pass",
+    "torch.backends.cuda.matmul.allow_tf32 = True",
+    "torch.backends.fp32_precision = 'tf32'",
+]
 
 
 @pytest.mark.parametrize("set_before", SET_BEFORE)
