@@ -52,5 +52,7 @@ def test_import_leaves_what_is_large_to_whoever_uses_it(brought_along, name):
 
 def test_import_adds_parts_of_scikit_learn_and_skorch_alone(brought_along):
     packages = {module.partition(".")[0] for module in brought_along}
-    packages -= sys.stdlib_module_names | {"_loss"}  # a compiled part of scikit-learn 1.6
+    packages -= sys.stdlib_module_names | {
+        "_loss"
+    }  # a compiled part of scikit-learn 1.6
     assert packages == {"skjointprune", "sklearn", "skorch"}
