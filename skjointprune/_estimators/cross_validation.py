@@ -54,9 +54,9 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
     Parameters
     ----------
     estimator : JointPruneClassifier, JointPruneRegressor or None, default=None
-        What to fit; its `alpha` is not used. None is a classifier, or a regressor for a
-        continuous y, with ``random_state=0``; then scikit-learn cannot tell which
-        before `fit`, and `cross_val_score` does not stratify its folds.
+        What to fit; its `alpha` is not used. None is a classifier, or a regressor
+        where y holds numbers, with ``random_state=0``; then scikit-learn cannot tell
+        which before `fit`, and `cross_val_score` does not stratify its folds.
     alphas : array-like of shape (n_alphas,) or None, default=None
         The points, above 0. None finds them while pruning, on each path: from point to
         point the number of inputs and units falls by about the same ratio.

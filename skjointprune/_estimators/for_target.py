@@ -3,12 +3,12 @@
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
+from .._data.targets import FEW_ROWS_EACH
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
 from .regressor import JointPruneRegressor
 
 MOST_CLASSES = 20  # of whole numbers that are taken for classes without a word
-FEW_ROWS_EACH = 3  # fewer rows a value than this are no classes
 
 
 def default_estimator(y, **params) -> JointPruneEstimator:

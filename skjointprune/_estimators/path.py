@@ -156,7 +156,7 @@ def joint_prune_path(
         How many points, where `alphas` is None.
     estimator : JointPruneClassifier, JointPruneRegressor or None, default=None
         What to fit; its `alpha` is not used. None is a classifier, or a regressor
-        for a continuous y, with ``random_state=0``.
+        where y holds numbers, with ``random_state=0``.
     sample_weight : array-like of shape (n_samples,) or None, default=None
         Weights of rows.
     return_estimators : bool, default=False
