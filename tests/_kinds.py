@@ -11,6 +11,7 @@ from skjointprune import JointPruneClassifier
 from skjointprune._data.image_inputs import ImageInputs
 from skjointprune._data.prepare import Preparation
 from skjointprune._data.table_inputs import TableInputs
+from skjointprune._data.targets import Classes
 from skjointprune._graph.groups import find_groups
 from skjointprune._training.network import dense_module
 
@@ -43,7 +44,13 @@ class Example:
         return *self.kind.check(estimator, X, y, y_numeric=False), estimator
 
     def network(self, inputs):
-        module = dense_module(inputs, 2, self.module, (4,), {})
+        module = dense_module(
+            inputs,
+            targets=Classes(np.arange(2)),
+            module=self.module,
+            hidden_layer_sizes=(4,),
+            params={},
+        )
         return find_groups(module, inputs.shape)
 
 

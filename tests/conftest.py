@@ -43,6 +43,7 @@ def quick():
     def make(**params):
         defaults = {
             "hidden_layer_sizes": (16,),
+            "alpha": 0.02,
             "max_epochs": 15,
             "retrain_epochs": 8,
             "lr": 1e-2,

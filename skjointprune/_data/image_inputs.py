@@ -138,7 +138,7 @@ class ImageInputs(Inputs):
         return data
 
     def module(
-        self, module: Any, hidden_layer_sizes: tuple
+        self, module: Any, hidden_layer_sizes: tuple, *, regression: bool
     ) -> tuple[Any, dict[str, Any]]:
         """Return the module that was passed: there is no default for images."""
         if module is None:

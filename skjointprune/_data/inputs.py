@@ -101,11 +101,12 @@ class Inputs(ABC):
 
     @abstractmethod
     def module(
-        self, module: Any, hidden_layer_sizes: tuple
+        self, module: Any, hidden_layer_sizes: tuple, *, regression: bool
     ) -> tuple[Any, dict[str, Any]]:
         """Return what makes the network, with default parameters for it.
 
-        None stands for the network that this kind of input has by default.
+        None stands for the network that this kind of input has by default, for numbers
+        or classes as targets.
 
         Raises
         ------
@@ -118,6 +119,14 @@ class Inputs(ABC):
         return module.to(device)
 
     # --- what may be pruned
+
+    def with_shadows(self, data: Data) -> tuple["Inputs", Data]:
+        """Return inputs and data that have shadows after them, which say nothing of y.
+
+        A shadow is an input, or a group, in another order of the rows. By default there
+        are none.
+        """
+        return self, data
 
     @abstractmethod
     def gates(self, device: torch.device) -> InputGates:

@@ -1,7 +1,8 @@
 """`TableInputs`: the columns of a table as inputs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from .._graph.network import Network
 from .._graph.probes import check_outputs
 from .._pruning.gates import InputGates
 from .._utils.sklearn import _check_feature_names_in, _safe_indexing
-from ..modules._mlp import MLP
+from ..modules._mlp import MLP, mlp_defaults
 from .check_images import refuse_what_is_nearly_images
 from .feature_groups import resolve_groups
 from .inputs import Inputs, Traced, refuse_parameters
@@ -22,18 +23,22 @@ from .prepare import Data, Preparation, scale_parts, split_rows
 from .rows import ROWS_TO_CHECK
 from .tables import Table
 
+MOST_SHADOWS = 1000  # of groups of columns: more would cost time and hardly tell more
+
 
 @dataclass(frozen=True, eq=False)
 class TableInputs(Inputs):
     """Columns of a table, which go exactly, each alone or in groups.
 
     `costs`, (columns,), multiply the threshold of each column; None is one each.
+    The last `n_shadows` columns are shadows.
     """
 
     shape: tuple[int, ...]
     names: np.ndarray | None
     groups: list[np.ndarray]
     costs: np.ndarray | None = None
+    n_shadows: int = 0
 
     batch_size_to_score: ClassVar[int] = Table.batch_size_to_score
     pinned_remedy: ClassVar[str] = (
@@ -96,11 +101,13 @@ class TableInputs(Inputs):
         return Data(table("train"), valid, scaling, split.target_scaling, gates)
 
     def module(
-        self, module: Any, hidden_layer_sizes: tuple
+        self, module: Any, hidden_layer_sizes: tuple, *, regression: bool
     ) -> tuple[Any, dict[str, Any]]:
-        """Return the MLP where there is no module."""
+        """Return the MLP where there is no module, with what suits a table."""
         if module is None:
-            return MLP, {"hidden_layer_sizes": tuple(hidden_layer_sizes)}
+            sizes = tuple(hidden_layer_sizes)
+            n_inputs = self.shape[0] - self.n_shadows
+            return MLP, mlp_defaults(n_inputs, sizes, regression=regression)
         if isinstance(module, str):
             raise ValueError(
                 f"`module`={module!r} is a network for images. Got a table of "
@@ -135,6 +142,30 @@ class TableInputs(Inputs):
         """Return how many columns, or groups of them, there are."""
         what = "groups of features" if self.grouped else "features"
         return len(self.groups), what
+
+    def with_shadows(self, data: Data) -> tuple["TableInputs", Data]:
+        """Return columns and data with a shadow for each group, up to a number."""
+        n = self.shape[0]
+        drawn = torch.randperm(len(self.groups))[:MOST_SHADOWS].numpy()
+        shadowed = [self.groups[group] for group in drawn]
+        columns = np.concatenate(shadowed)
+        starts = n + np.cumsum([0, *map(len, shadowed)])
+        groups = [np.arange(*ends) for ends in pairwise(starts)]
+        costs = self.costs
+        inputs = replace(
+            self,
+            shape=(n + len(columns),),
+            names=None,
+            groups=[*self.groups, *groups],
+            costs=None if costs is None else np.concatenate([costs, costs[columns]]),
+            n_shadows=len(columns),
+        )
+        train, valid = (
+            None if rows is None else rows.with_shadows(shadowed)
+            for rows in (data.train, data.valid)
+        )
+        gates = inputs.gates(data.train.y.device)
+        return inputs, replace(data, train=train, valid=valid, gates=gates)
 
     def free_inputs(self, network: Network, data: Data, *, may_go: bool) -> Network:
         """Return a network that can lose columns, whatever reads them."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .rows import Rows
@@ -43,6 +44,15 @@ class Table(Rows):
         X, targets = self[rows]
         assert isinstance(self.teacher, Tensor)
         return X, (*targets, self.teacher[rows])
+
+    def with_shadows(self, groups: Sequence[Any]) -> "Table":
+        """Return rows with copies of groups of columns, each in an order of its own."""
+        n = len(self)
+        shadows = [
+            self.X[torch.randperm(n, device=self.X.device)[:, None], columns]
+            for columns in groups
+        ]
+        return Table(torch.cat([self.X, *shadows], dim=1), self.y, self.weight)
 
     def keep_inputs(self, kept: Tensor) -> None:
         """Keep some of the present columns, given by their positions."""

@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 from .._data.image_options import ImageInput
 from .._data.targets import EncodedTargets
 from .._report.html import ReportBelowDiagram
+from .._training.problem import Problem, Sparse
+from .._training.search import search
 from .._training.settings import OPTIMIZERS
 from .._utils.seeds import draw_seed, seeded
 from .._utils.sklearn import HasMethods, Interval, RealNotInt, StrOptions
@@ -33,7 +35,7 @@ class JointPruneEstimator(
 
     _parameter_constraints = {  # noqa: RUF012
         "hidden_layer_sizes": ["array-like"],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "n_features_to_select": [
             None,
             Interval(Integral, 1, None, closed="left"),
@@ -84,11 +86,15 @@ class JointPruneEstimator(
         seed = draw_seed(self.random_state)
         with all_or_nothing(self), seeded(seed, device):
             problem = pose(self, X, y, sample_weight, seed, device)
-            start = problem.start()
             # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
-            sparse = problem.sparsify(start, self.alpha)
+            sparse = self._sparsify(problem)
             # 2. Trace back: what no weight reads any more is not needed.
             traced = problem.trace_back(sparse)
             # 3. Compact, and retrain what is left.
             adopt(self, problem.retrain(sparse, traced))
         return self
+
+    def _sparsify(self, problem: Problem) -> Sparse:
+        if self.alpha == "auto" and problem.searches:
+            return search(problem)
+        return problem.sparsify(problem.start(), self.alpha)

@@ -13,8 +13,8 @@ from .docstrings import documented
 @documented(
     parameters="""
 standardize : bool, default=True
-    Whether to standardise the columns of X for training. The scaling is folded
-    into the first layer of `module_`, which takes raw inputs.
+    Whether to standardise the columns of X for training. The scaling is part of
+    `module_`, which takes raw inputs.
 validation_fraction : float in [0, 1) or None, default=0.1
     Share of each class that is held out of training to be scored in `report_`
     and `history_`. 0 and None train on all rows.
@@ -24,8 +24,10 @@ module : str, class, callable, nn.Module or None, default=None
     "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
     that returns one logit a class. A class or factory is given `n_features_in`
     (channels of images), `n_outputs` and `input_shape` if it takes them; an
-    instance is copied. None is `skjointprune.modules.MLP`, for tables. Layers
-    without a rule are kept whole: see `report_.kept_whole`.
+    instance is copied. None is `skjointprune.modules.MLP`, for tables; embeddings,
+    normalisation and dropout are what suits classes and the number of columns, unless
+    `module__…` says otherwise. Layers without a rule are kept whole: see
+    `report_.kept_whole`.
 """,
     attributes="""
 classes_ : ndarray of shape (n_classes,)
@@ -79,7 +81,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self,
         hidden_layer_sizes=(256, 128),
         *,
-        alpha=0.02,
+        alpha="auto",
         n_features_to_select=None,
         prune="joint",
         penalty="group_l0",
@@ -92,7 +94,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         pretrain_epochs=0,
         max_epochs="auto",
         retrain_epochs="auto",
-        lr=1e-3,
+        lr=2e-3,
         batch_size="auto",
         optimizer="adam",
         standardize=True,

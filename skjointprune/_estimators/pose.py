@@ -27,6 +27,7 @@ from .._training.tasks import Task, task_for
 from .._training.trainer import Trainer
 from .._utils.sklearn import _check_sample_weight
 from ..modules._build import check_names
+from ..modules._mlp import MLP
 from ..penalties import PENALTIES, Penalty
 from .passed_on import params_for
 
@@ -58,7 +59,7 @@ def pose(
     data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
     task = task_for(encoded.targets, getattr(estimator, "loss", None))
     trainer = _make_trainer(estimator, task, data, device)
-    epochs = _resolve_epochs(estimator, trainer.n_batches(data))
+    epochs = _resolve_epochs(estimator, trainer, data)
     if epochs.retrain and data.valid is None:
         scores = ("valid_loss", trainer.task.column)
         check_monitors(estimator.callbacks or (), scores)
@@ -68,12 +69,12 @@ def pose(
         data=data,
         make_module=partial(
             dense_module,
-            inputs,
-            encoded.targets.n_outputs,
-            estimator.module,
-            estimator.hidden_layer_sizes,
-            params_for(estimator, "module__"),
+            targets=encoded.targets,
+            module=estimator.module,
+            hidden_layer_sizes=estimator.hidden_layer_sizes,
+            params=params_for(estimator, "module__"),
         ),
+        widens=estimator.module in (None, MLP),
         trainer=trainer,
         prices=_make_prices(estimator, inputs),
         n_inputs=n_inputs,
@@ -148,13 +149,12 @@ def _make_trainer(
     )
 
 
-def _resolve_epochs(estimator: Any, n_batches: int) -> Epochs:
+def _resolve_epochs(estimator: Any, trainer: Trainer, data: Data) -> Epochs:
+    size = len(data.train), trainer.n_batches(data)
     return Epochs(
         pretrain=estimator.pretrain_epochs,
-        sparsify=resolve_epochs(estimator.max_epochs, n_batches),
-        retrain=resolve_epochs(
-            estimator.retrain_epochs, n_batches, AUTO_RETRAIN_EPOCHS
-        ),
+        sparsify=resolve_epochs(estimator.max_epochs, *size),
+        retrain=resolve_epochs(estimator.retrain_epochs, *size, AUTO_RETRAIN_EPOCHS),
     )
 
 

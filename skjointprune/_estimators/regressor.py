@@ -17,9 +17,9 @@ loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
     Of the standardised targets; "huber" is squared up to an error of one standard
     deviation of a target and linear from there.
 standardize : bool, default=True
-    Whether to standardise the columns of X for training. The scaling is folded
-    into the first layer of `module_`, which takes raw inputs. Targets are always
-    standardised, and that is folded into the last layer.
+    Whether to standardise the columns of X for training. The scaling is part of
+    `module_`, which takes raw inputs. Targets are always standardised,
+    and that is folded into the last layer.
 validation_fraction : float in [0, 1) or None, default=0.1
     Share of the rows that is held out of training to be scored in `report_` and
     `history_`. 0 and None train on all rows.
@@ -27,8 +27,10 @@ module : str, class, callable, nn.Module or None, default=None
     "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
     that returns one number a target. A class or factory is given `n_features_in`
     (channels of images), `n_outputs` and `input_shape` if it takes them; an
-    instance is copied. None is `skjointprune.modules.MLP`, for tables. Layers
-    without a rule are kept whole: see `report_.kept_whole`.
+    instance is copied. None is `skjointprune.modules.MLP`, for tables; embeddings,
+    normalisation and dropout are what suits numbers and the number of columns, unless
+    `module__…` says otherwise. Layers without a rule are kept whole: see
+    `report_.kept_whole`.
 """,
     attributes="""
 module_ : nn.Module
@@ -81,7 +83,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         hidden_layer_sizes=(256, 128),
         *,
         loss="squared_error",
-        alpha=0.02,
+        alpha="auto",
         n_features_to_select=None,
         prune="joint",
         penalty="group_l0",
@@ -94,7 +96,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         pretrain_epochs=0,
         max_epochs="auto",
         retrain_epochs="auto",
-        lr=1e-3,
+        lr=2e-3,
         batch_size="auto",
         optimizer="adam",
         standardize=True,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data.inputs import Inputs
-from .._data.targets import Targets
+from .._data.targets import Numbers, Targets
 from .._graph.tensors import get_tensor, locate_tensor, names_of_tensors
 from .._layers.affine import Affine
 from .._layers.frame import Frame
@@ -28,6 +28,9 @@ from .._utils.torch import kind_of_rows
 from .json_values import is_known
 
 GOLDEN = 0.6180339887498949  # its multiples modulo 1 are spread evenly
+SIZES = "hidden_layer_sizes"
+# what `MLP` was given for every table by versions that did not write it down
+PLAIN_MLP = {"norm": "batch", "dropout": 0.2, "embedding": None, "clip": None}
 TOLERANCE = 1e-3  # of the largest output: machines and versions sum in other orders
 
 
@@ -65,14 +68,21 @@ def describe_network(
             tensors[f"network.{name}"] = get_tensor(inner, name).detach()
         else:
             shared[name] = first
-    dense = _build_dense(fit.inputs, fit.targets, params)
+    regression = isinstance(fit.targets, Numbers)
+    _, defaults = fit.inputs.module(params["module"], (), regression=regression)
+    dense = _build_dense(fit.inputs, fit.targets, params, defaults)
     numbers = {}
     for path, layer in inner.named_modules():
         before = _numbers(dense.get_submodule(path))
         changed = {k: v for k, v in _numbers(layer).items() if before.get(k) != v}
         if changed:
             numbers[path] = changed
-    description = {"numbers": numbers, "shared": shared, "scaled": list(around)}
+    description = {
+        "numbers": numbers,
+        "shared": shared,
+        "scaled": list(around),
+        "defaults": defaults,
+    }
     # A copy each: what shares memory, or is not contiguous, cannot be written.
     plain = {
         name: t.clone(memory_format=torch.contiguous_format)
@@ -96,7 +106,10 @@ def rebuild_network(
     ValueError
         If what the estimator builds has other tensors or layers, or other outputs.
     """
-    module = _build_dense(inputs, targets, params)
+    defaults = description.get("defaults")
+    if defaults is None:  # written before they depended on the table
+        defaults = {} if params["module"] else PLAIN_MLP
+    module = _build_dense(inputs, targets, params, defaults)
     saved = {
         name.removeprefix("network."): t
         for name, t in tensors.items()
@@ -138,21 +151,31 @@ def _blaming(module: Any) -> Iterator[None]:
         ) from error
 
 
-def _build_dense(inputs: Inputs, targets: Targets, params: dict[str, Any]) -> nn.Module:
-    """Build the dense network, without weights if its code is known to allow that."""
-    given = {
+def _build_dense(
+    inputs: Inputs, targets: Targets, params: dict[str, Any], defaults: dict[str, Any]
+) -> nn.Module:
+    """Build the dense network, without weights if its code is known to allow that.
+
+    `defaults` are those of the day of the fit.
+    """
+    given = {name: v for name, v in defaults.items() if name != SIZES} | {
         name.removeprefix("module__"): value
         for name, value in params.items()
         if name.startswith("module__")
     }
     module = params["module"]
-    sizes = params["hidden_layer_sizes"]
+    how = {
+        "targets": targets,
+        "module": module,
+        "hidden_layer_sizes": params[SIZES],
+        "params": given,
+    }
     if is_custom(module):
         with seeded(0, torch.device("cpu")), _blaming(module):
-            return dense_module(inputs, targets.n_outputs, module, sizes, given)
+            return dense_module(inputs, **how)
     given.pop("weights", None)  # a file to start from, not needed again
     with torch.device("meta"):
-        return dense_module(inputs, targets.n_outputs, module, sizes, given)
+        return dense_module(inputs, **how)
 
 
 def _shape_read(inputs: Inputs, support: np.ndarray) -> tuple[int, ...]:

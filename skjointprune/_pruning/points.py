@@ -1,6 +1,7 @@
 """Points of sparsifying: networks at its end, or on the way."""
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -25,3 +26,7 @@ class Point:
     importances: Tensor
     scores: Scores
     gates: InputGates
+
+    def copy(self) -> "Point":
+        """Return a point whose network and gates can be changed without these."""
+        return replace(self, network=self.network.copy(), gates=deepcopy(self.gates))

@@ -1,5 +1,6 @@
 """Schedules of a fit and of a path: when a sparsifier prunes, and how much."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -27,7 +28,8 @@ class Rise:
     """Raise the threshold to `alpha` with the cube of progress.
 
     With `n_inputs`, the number of (groups of) inputs falls to it as well, fastest at
-    the beginning. After the last event the network has time to settle.
+    the beginning. `alpha_of_units` is asked at each event for the threshold of units,
+    where it is another. After the last event the network has time to settle.
     """
 
     start: ClassVar[float] = 0.1
@@ -36,6 +38,7 @@ class Rise:
 
     alpha: float
     n_inputs: int | None = None
+    alpha_of_units: Callable[[], float] | None = None
 
     def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
         """Prune as the progress asks."""
@@ -43,7 +46,9 @@ class Rise:
         n_inputs = self.n_inputs
         if n_inputs is not None:
             n_inputs += round((sparsifier.n_groups - n_inputs) * (1 - progress) ** 3)
-        return sparsifier.prune(self.alpha * progress**3, n_inputs)
+        of_units = self.alpha if self.alpha_of_units is None else self.alpha_of_units()
+        rise = progress**3
+        return sparsifier.prune(self.alpha * rise, n_inputs, of_units * rise)
 
 
 class Sweep:
@@ -99,3 +104,25 @@ class Sweep:
         if point == 0:
             return self.alphas[0] * share**3
         return self.alphas[point - 1] ** (1 - share) * self.alphas[point] ** share
+
+
+class SweepOfInputs(Sweep):
+    """Raise the threshold of inputs until one is left; units follow up to a limit.
+
+    `alpha_of_units` is asked at each event how high their threshold may get.
+    """
+
+    EVENTS_PER_POINT = 2
+
+    def __init__(self, n_points: int, alpha_of_units: Callable[[], float]):
+        super().__init__(None, n_points)
+        self.alpha_of_units = alpha_of_units
+
+    def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
+        """Prune at the next threshold."""
+        share = (event + 1) / self.n_events
+        alpha = sparsifier.alpha_for(share=share, of_inputs=True)
+        self.alpha = max(self.alpha, alpha, 1e-12)
+        # It rises as in a fit: units seem worth little before the network has learnt.
+        of_units = min(self.alpha, self.alpha_of_units() * share**3)
+        return sparsifier.prune(self.alpha, alpha_of_units=of_units)

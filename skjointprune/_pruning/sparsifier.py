@@ -78,19 +78,28 @@ class Sparsifier:
         """Take note of a training step, after its backward pass."""
         self.saliency.watch()
 
-    def prune(self, alpha: float, n_inputs: int | None = None) -> Tensor:
+    def prune(
+        self,
+        alpha: float,
+        n_inputs: int | None = None,
+        alpha_of_units: float | None = None,
+    ) -> Tensor:
         """Zero and remove what costs more than it is worth at the threshold `alpha`.
 
         With `n_inputs`, the threshold of the inputs is whatever leaves exactly so many
-        (groups of) inputs. Returns the positions of the inputs that stay among those
-        there were.
+        (groups of) inputs. Units may have a threshold of their own. Returns the
+        positions of the inputs that stay among those there were.
         """
+        if alpha_of_units is None:
+            alpha_of_units = alpha
+        units = {c.name for c in self.network.hidden}
         keep = {}
         priced = self._measure_over_costs()
         for c in self.targets:
             n_left = n_inputs if c is self._limited else None
             # on the CPU: what follows asks masks for numbers all the time
-            keep[c.name] = self._step(c, priced[c.name], alpha, n_left).cpu()
+            threshold = alpha_of_units if c.name in units else alpha
+            keep[c.name] = self._step(c, priced[c.name], threshold, n_left).cpu()
         self._restore_what_fails(keep)
         inputs = self.network.inputs
         kept = keep.get(inputs.name, torch.ones(inputs.size, dtype=torch.bool))
@@ -103,20 +112,23 @@ class Sparsifier:
         compact_(self.network, self._without_gates(keep), self.optimizer)
         return kept.nonzero().flatten()
 
-    def alpha_for(self, share: float) -> float:
+    def alpha_for(self, share: float, *, of_inputs: bool = False) -> float:
         """Return the `alpha` that removes a share of all inputs and units there were.
+
+        Or a share `of_inputs` alone.
 
         The share goes from 0, none, to 1, all but the last input and the last unit of
         each layer; on a logarithmic scale, but for the last few. Between two
         saliencies the result is interpolated; where enough are gone it is below all.
         """
-        priced = [
-            s.sort(descending=True).values for s in self._measure_over_costs().values()
-        ]
+        targets = [self._limited] if of_inputs else self.targets
+        measured = self._measure_over_costs()
+        priced = [measured[c.name].sort(descending=True).values for c in targets]
+        n_free = self.n_groups - 1 if of_inputs else self._n_free
         # The last of each stays whatever its saliency.
         free = torch.cat([s[1:] for s in priced]).sort(descending=True).values
         offset = 10  # below about so many, they go one by one
-        n_left = (self._n_free + offset) ** (1 - share) * offset**share - offset
+        n_left = (n_free + offset) ** (1 - share) * offset**share - offset
         if not len(free):
             return 0.0
         if n_left > len(free) - 0.5:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .._data.rows import Rows, batches_in_order, n_batches
 from .tasks import Score
@@ -47,10 +48,16 @@ class Batches:
             yield X, targets
 
 
-def score_rows(module: torch.nn.Module, rows: Rows, score: Score) -> float:
-    """Return the score of a module on rows."""
+def run_rows(module: torch.nn.Module, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a module gives for rows, their targets and their weights."""
     module.eval()
     with torch.inference_mode():
         batches = Batches(rows, rows.batch_size_to_score)
         read = [(module(X), *targets) for X, targets in batches]
-    return score(*(torch.cat(parts) for parts in zip(*read, strict=True)))
+    outputs, y, weight = (torch.cat(parts) for parts in zip(*read, strict=True))
+    return outputs, y, weight
+
+
+def score_rows(module: torch.nn.Module, rows: Rows, score: Score) -> float:
+    """Return the score of a module on rows."""
+    return score(*run_rows(module, rows))

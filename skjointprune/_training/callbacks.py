@@ -2,32 +2,62 @@
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback, LRScheduler
+from torch import Tensor
 
 from .._data.rows import Rows
 from .._graph.network import Network
 from .._pruning.schedules import Schedule
 from .._pruning.sparsifier import Sparsifier
-from .batches import score_rows
-from .tasks import Score
+from .batches import run_rows
+from .tasks import Task, mean_and_error
 
 
-class HeldOutScore(Callback):
-    """Record the score on held-out rows once an epoch, as `name`."""
+class HeldOut(Callback):
+    """Score held-out rows once an epoch, if there are any.
 
-    def __init__(self, score: Score, name: str):
-        self.score, self.name = score, name
+    With `keeps_best`, training ends with the weights of the epoch of the least loss on
+    these rows, where the last epoch is worse by more than one standard error of the
+    difference. Within that, the last epoch has the better weights: it was trained to
+    the end of its schedule, and few rows cannot tell more.
+    """
+
+    def __init__(self, task: Task, keeps_best: bool = False):
+        self.task, self.keeps_best = task, keeps_best
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget an earlier training."""
+        self.best_: tuple[Tensor, dict[str, Any]] | None = None
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        """Score the held-out rows, if there are any."""
-        if dataset_valid is not None:
-            score = score_rows(net.module_, dataset_valid, self.score)
-            net.history.record(self.name, score)
-            best = max(net.history[:, self.name])
-            net.history.record(f"{self.name}_best", score >= best)
+        """Score the held-out rows, and copy weights that are the best so far."""
+        if dataset_valid is None:
+            return
+        name = self.task.column
+        outputs, y, weight = run_rows(net.module_, dataset_valid)
+        score = self.task.score(outputs, y, weight)
+        net.history.record(name, score)
+        net.history.record(f"{name}_best", score >= max(net.history[:, name]))
+        if self.keeps_best:
+            self.last_ = self.task.losses(outputs, y) * weight
+            if self.best_ is None or self.last_.mean() < self.best_[0].mean():
+                state = net.module_.state_dict()
+                self.best_ = self.last_, deepcopy(state)
+
+    def on_train_end(self, net, **kwargs):
+        """Return to the best weights, if the last are surely worse."""
+        if self.best_ is None:
+            return
+        losses, state = self.best_
+        worse, error = mean_and_error(self.last_ - losses)
+        if worse > error:
+            net.module_.load_state_dict(state)
+        self.best_ = self.last_ = None  # they hold memory
 
 
 class StopOnDivergence(Callback):

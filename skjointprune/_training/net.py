@@ -34,7 +34,7 @@ class PruningNet(NeuralNet):
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
             ("divergence", StopOnDivergence()),
-            ("print_log", PrintLog()),
+            *([("print_log", PrintLog())] if self.verbose else []),
         ]
 
     def infer(self, x, **fit_params):

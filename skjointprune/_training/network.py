@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from .._data.inputs import Inputs
+from .._data.targets import Numbers, Targets
 from .._graph.rules.registry import layer_rule
 from .._layers.stand_ins import with_prunable_layers
 from ..modules._build import build_module
@@ -12,7 +13,8 @@ from ..modules._build import build_module
 
 def dense_module(
     inputs: Inputs,
-    n_outputs: int,
+    *,
+    targets: Targets,
     module: Any,
     hidden_layer_sizes: Any,
     params: dict[str, Any],
@@ -23,7 +25,8 @@ def dense_module(
     ----------
     inputs : Inputs
         What X is; it knows the default.
-    n_outputs : int
+    targets : Targets
+        What y is.
     module, hidden_layer_sizes
         As parameters of the estimators.
     params : dict
@@ -34,10 +37,11 @@ def dense_module(
     ValueError, TypeError
         If no module can be made of these.
     """
-    module, defaults = inputs.module(module, hidden_layer_sizes)
+    regression = isinstance(targets, Numbers)
+    module, defaults = inputs.module(module, hidden_layer_sizes, regression=regression)
     sizes = {
         "n_features_in": inputs.shape[0],
-        "n_outputs": n_outputs,
+        "n_outputs": targets.n_outputs,
         "input_shape": inputs.shape,
     }
     network = build_module(module, sizes, defaults | params)

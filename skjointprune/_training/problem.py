@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,9 +25,12 @@ from .._pruning.schedules import Rise, Sweep
 from .._report.report import NetworkSize, PruningReport
 from .._utils.seeds import seeded
 from .._utils.warn import warn_caller
+from ..modules._mlp import MLP
 from .fold_scaling import fold_scaling
 from .net import PruningNet, finish_
-from .trainer import Trainer
+from .trainer import USUAL_ALPHA, Trainer
+
+ROWS_FOR_BINS = 10_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,9 @@ class Problem:
     data : Data
         Lose inputs while a network is sparsified on them.
     make_module : callable
-        Returns the dense module, with new weights.
+        Returns the dense module for such inputs, with new weights.
+    widens : bool
+        Whether it is one for any number of inputs.
     trainer : Trainer
     prices : Prices
         What may go, and what it costs to stay.
@@ -118,7 +125,8 @@ class Problem:
     inputs: Inputs
     targets: Targets
     data: Data
-    make_module: Callable[[], nn.Module]
+    make_module: Callable[[Inputs], nn.Module]
+    widens: bool
     trainer: Trainer
     prices: Prices
     n_inputs: int | None
@@ -131,6 +139,26 @@ class Problem:
         """Let torch draw from the seed for a while."""
         with seeded(self.seed, self.device):
             yield
+
+    @property
+    def searches(self) -> bool:
+        """Whether it can be found how many inputs stay, where nobody says so."""
+        may_go = self.prices.prune in ("joint", "inputs")
+        return self.widens and may_go and self.n_inputs is None
+
+    def with_shadows(self) -> "Problem":
+        """Return a problem where each column has a shadow."""
+        with self.random_state():
+            inputs, data = self.inputs.with_shadows(self.data)
+        prices = replace(
+            self.prices, groups=inputs.group_numbers(), costs=inputs.costs_of_inputs()
+        )
+        return replace(self, inputs=inputs, data=data, prices=prices)
+
+    def dense_size(self) -> NetworkSize:
+        """Return the size of the dense network."""
+        with self.random_state():
+            return NetworkSize.of(self._dense_network())
 
     def start(self) -> Start:
         """Make the dense network; train it and a teacher, where asked."""
@@ -150,14 +178,27 @@ class Problem:
             trainer.teach(teacher, self.data)
         return Start(network, NetworkSize.of(network), history)
 
-    def sparsify(self, start: Start, alpha: float) -> Sparse:
-        """Train the network, and remove groups as they die."""
+    def sparsify(self, start: Start, alpha: float | Literal["auto"]) -> Sparse:
+        """Train the network, and remove groups as they die.
+
+        With "auto", units go by what is left of the loss, and inputs by their number,
+        if one is given.
+        """
+        if alpha == "auto" and not self.widens:
+            alpha = USUAL_ALPHA
+        if alpha == "auto":
+            of_units = partial(
+                self.trainer.threshold_of_units, start.network, self.data
+            )
+            rise = Rise(0.0, self.n_inputs, of_units)
+        else:
+            rise = Rise(alpha, self.n_inputs)
         point = self.trainer.sparsify(
             start.network,
             self.data,
             self.epochs.sparsify,
             self.prices,
-            Rise(alpha, self.n_inputs),
+            rise,
             start.history,
         )
         return Sparse(point, self.data, start.size, start.history)
@@ -167,13 +208,23 @@ class Problem:
 
         The data stay whole, so each point is followed on a view of its own.
         """
-        points = self.trainer.sweep(
+        steps = epochs * self.trainer.n_batches(self.data)
+        needed = math.ceil(schedule.n_events / (schedule.stop - schedule.start))
+        if steps < needed:  # or two events would fall on one step
+            raise ValueError(
+                f"A path of {schedule.n_points} points needs at least {needed} "
+                f"optimiser steps. Got {steps} from twice `max_epochs`, {epochs} "
+                "epochs; raise it or ask for fewer points."
+            )
+        points: list[Point] = []
+        self.trainer.sweep(
             start.network,
             self.data.view(),
             epochs,
             self.prices,
             schedule,
             start.history,
+            lambda point: points.append(point.copy()),
         )
         return [Sparse(p, self.data, start.size, start.history) for p in points]
 
@@ -196,15 +247,7 @@ class Problem:
         network, data = sparse.point.network, sparse.data
         history = History()
         history.extend(sparse.history)
-        n_units = sum(c.size for c in network.hidden)
-        n_dense = sum(sparse.dense.units.values())
-        net = self.trainer.retrain(
-            network,
-            data,
-            math.ceil(self.epochs.retrain * share),
-            n_units / n_dense if n_dense else 1.0,
-            history,
-        )
+        net = self.train_again(sparse, share, history)
         scores = {"after retraining": self.trainer.score(network, data)}
         finished = self._finished(network, data, traced)
         finish_(net, finished.module)
@@ -226,6 +269,19 @@ class Problem:
             report,
         )
 
+    def train_again(self, sparse: Sparse, share: float, history: History) -> PruningNet:
+        """Retrain a sparse network, in place, for a share of the epochs."""
+        n_units = sum(c.size for c in sparse.point.network.hidden)
+        n_dense = sum(sparse.dense.units.values())
+        return self.trainer.retrain(
+            sparse.point.network,
+            sparse.data,
+            math.ceil(self.epochs.retrain * share),
+            n_units / n_dense if n_dense else 1.0,
+            share,
+            history,
+        )
+
     def _dense_network(self) -> Network:
         """Make the dense network and find its groups.
 
@@ -234,7 +290,10 @@ class Problem:
         ValueError
             If it has other outputs than y needs, or cannot lose inputs that must go.
         """
-        module = self.inputs.place(self.make_module(), self.device)
+        module = self.inputs.place(self.make_module(self.inputs), self.device)
+        if isinstance(module, MLP):
+            rows, _ = self.data.train[:ROWS_FOR_BINS]
+            module.set_bins(rows)
         network = find_groups(module, self.inputs.shape)
         n_outputs = self.targets.n_outputs
         if network.n_outputs != n_outputs:

@@ -13,8 +13,11 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
-AUTO_STEPS = 4000  # the least number of steps of a phase of "auto" epochs
-AUTO_RETRAIN_EPOCHS = 20  # and the least number of epochs of retraining
+# A phase of "auto" epochs has at least so many steps for each root of a row, in these
+# bounds; and retraining at least so many epochs.
+AUTO_STEPS = 30
+LEAST_AUTO_STEPS, MOST_AUTO_STEPS = 300, 4000
+AUTO_RETRAIN_EPOCHS = 20
 # They need a closure, or gradients that are sparse.
 UNFIT = (torch.optim.LBFGS, torch.optim.SparseAdam)
 
@@ -85,14 +88,18 @@ def check_backend(compiled: bool | str) -> None:
 
 
 def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
-    """Return how many rows a step has; "auto" is a twentieth of them, 16 to 128."""
+    """Return how many rows a step has; "auto" is a tenth of them, 16 to 256."""
     if batch_size == "auto":
-        return min(max(n_rows // 20, 16), 128)
+        return min(max(n_rows // 10, 16), 256)
     return int(batch_size)
 
 
-def resolve_epochs(epochs: int | str, n_batches: int, at_least: int = 1) -> int:
-    """Return a number of epochs; "auto" makes so many steps."""
+def resolve_epochs(
+    epochs: int | str, n_rows: int, n_batches: int, at_least: int = 1
+) -> int:
+    """Return a number of epochs; "auto" grows with the root of the rows."""
     if epochs == "auto":
-        return max(at_least, math.ceil(AUTO_STEPS / n_batches))
+        steps = AUTO_STEPS * math.sqrt(n_rows)
+        steps = min(max(steps, LEAST_AUTO_STEPS), MOST_AUTO_STEPS)
+        return max(at_least, math.ceil(steps / n_batches))
     return int(epochs)

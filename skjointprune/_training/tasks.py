@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._data.rows import Rows
 from .._data.targets import Classes, LabelSets, Targets
 
 Score = Callable[[Tensor, Tensor, Tensor], float]
@@ -19,7 +20,8 @@ class Task:
     `criterion` is a loss of torch that takes `reduction`; `read` makes outputs
     predictions; `score` is of outputs, targets and the weights of rows. A history
     has the score on held-out rows as `column`. `distance`, (rows,), is a loss of
-    outputs that are to follow the outputs of a teacher. `memory` is the share of the
+    outputs that are to follow the outputs of a teacher. `best_constant`, (1, outputs),
+    is the best that can be said of targets, given their weights, without inputs. `memory` is the share of the
     steps of sparsifying over which squared gradients are averaged. As inputs and units
     go, those that are left matter more, and a short memory sees that first. But a
     regression may fit so closely that gradients vanish, which takes a long memory.
@@ -33,6 +35,7 @@ class Task:
     score_name: str
     column: str
     distance: Callable[[Tensor, Tensor], Tensor]
+    best_constant: Callable[[Tensor, Tensor], Tensor]
     memory: float = 1 / 12
     takes_logits: bool = True
 
@@ -40,6 +43,18 @@ class Task:
         """Return the loss of each row, (rows,)."""
         losses = self.criterion(reduction="none")(outputs, targets)
         return losses.mean(dim=1) if losses.ndim > 1 else losses
+
+    def losses_of_constant(self, known: Rows, rows: Rows) -> Tensor:
+        """Return the weighted loss of each row for what is best for known rows."""
+        constant = self.best_constant(known.y, known.weight)
+        return self.losses(constant.expand(len(rows), -1), rows.y) * rows.weight
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """Return the mean of values, (rows,), and its standard error; infinite for one."""
+    n = len(values)
+    error = float(values.std()) / n**0.5 if n > 1 else float("inf")
+    return float(values.mean()), error
 
 
 def _softmax(outputs: Tensor) -> Tensor:
@@ -101,8 +116,27 @@ def _of_targets(outputs: Tensor, teacher: Tensor) -> Tensor:
     return ((outputs - teacher) ** 2).mean(dim=1)
 
 
+def _log_shares(y: Tensor, weight: Tensor) -> Tensor:
+    shares = torch.zeros(int(y.max()) + 1, device=y.device).index_add_(0, y, weight)
+    return (shares / shares.sum()).log()[None]
+
+
+def _logits(y: Tensor, weight: Tensor) -> Tensor:
+    return torch.logit(_mean(y, weight), eps=1e-6)
+
+
+def _mean(y: Tensor, weight: Tensor) -> Tensor:
+    return (weight[:, None] * y).sum(dim=0, keepdim=True) / weight.sum()
+
+
 MULTICLASS = Task(
-    nn.CrossEntropyLoss, _softmax, accuracy, "accuracy", "valid_acc", _of_classes
+    nn.CrossEntropyLoss,
+    _softmax,
+    accuracy,
+    "accuracy",
+    "valid_acc",
+    _of_classes,
+    _log_shares,
 )
 MULTILABEL = Task(
     nn.BCEWithLogitsLoss,
@@ -111,6 +145,7 @@ MULTILABEL = Task(
     "accuracy",
     "valid_acc",
     _of_labels,
+    _logits,
 )
 REGRESSION = {
     name: Task(
@@ -120,6 +155,7 @@ REGRESSION = {
         "R2",
         "valid_r2",
         _of_targets,
+        _mean,
         memory=1 / 4,
         takes_logits=False,
     )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from .._data.prepare import Data
-from .._data.rows import ROWS_TO_CHECK, n_batches
+from .._data.rows import ROWS_TO_CHECK, Rows, n_batches
 from .._graph.network import Network
 from .._pruning.points import Point, Scores
 from .._pruning.prices import Prices
@@ -23,7 +23,7 @@ from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import score_rows
-from .callbacks import HeldOutScore, OneCycle, Progress, Prune
+from .callbacks import HeldOut, OneCycle, Progress, Prune
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
 from .tasks import Task
@@ -33,6 +33,9 @@ RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 # optimisers that change all parameters in one kernel
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+USUAL_ALPHA = 0.02
+UNIT_SHARE = 0.03  # of the root of a loss, as saliencies are
+ROWS_TO_COMPARE = 4096  # what is learnt with what is known by heart
 
 NamedCallbacks = list[tuple[str, Callback]]
 
@@ -63,7 +66,7 @@ class Trainer:
         """Train a network that is to lose nothing yet, in one cycle of `lr`."""
         whole = data.ungated()
         callbacks = self._with_cycle(self._callbacks_before_retraining(), whole, epochs)
-        net = self._build_net(network, whole, callbacks)
+        net = self._build_net(network, whole, callbacks, keeps_best=True)
         self._run(net, network, whole, epochs, phase, history)
 
     def teach(self, teacher: Network, data: Data) -> None:
@@ -110,27 +113,18 @@ class Trainer:
         prices: Prices,
         schedule: Sweep,
         history: History,
-    ) -> list[Point]:
-        """Train while groups go until all are gone; copy the network at each point."""
-        points: list[Point] = []
+        on_point: Callable[[Point], None],
+    ) -> None:
+        """Train while groups go until all are gone.
+
+        `on_point` is given each point on the way, whose network is changed later.
+        """
 
         def note(event: int, sparsifier: Sparsifier, scores: Scores) -> None:
             if schedule.point_at(event) is not None:
-                point = self._point(sparsifier, schedule.alpha, data, scores)
-                point.network = network.copy()
-                point.gates = deepcopy(data.gates)
-                points.append(point)
+                on_point(self._point(sparsifier, schedule.alpha, data, scores))
 
-        steps = epochs * self.n_batches(data)
-        needed = math.ceil(schedule.n_events / (schedule.stop - schedule.start))
-        if steps < needed:  # or two events would fall on one step
-            raise ValueError(
-                f"A path of {schedule.n_points} points needs at least {needed} "
-                f"optimiser steps. Got {steps} from twice `max_epochs`, {epochs} "
-                "epochs; raise it or ask for fewer points."
-            )
         self._sparsify(network, data, epochs, prices, schedule, history, note)
-        return points
 
     def _sparsify(
         self,
@@ -193,9 +187,13 @@ class Trainer:
         data: Data,
         epochs: int,
         units_left: float,
+        share: float,
         history: History,
     ) -> PruningNet:
         """Train the compact network without penalty, in one cycle of `lr`.
+
+        Where a network of a table has learnt its rows by heart, it partly begins anew;
+        less so the smaller the `share` of the epochs of a fit that it is trained for.
 
         Dropout falls with the share of the units that are left: fewer need less of it
         (Han et al., arXiv 1506.02626, of connections). Beside a teacher it does harm,
@@ -203,6 +201,8 @@ class Trainer:
         any time.
         """
         taught = data.train.teacher is not None
+        if not taught:
+            self._forget_(network, data, share)
         left = 0.0 if taught else units_left
         for layer in network.module.modules():
             if isinstance(layer, DROPOUTS):
@@ -217,6 +217,7 @@ class Trainer:
             callbacks,
             distillation=self.distillation if taught else 0.0,
             compiled=bool(self.compile),
+            keeps_best=True,
         )
         try:
             self._run(net, network, data, epochs, "retrain", history)
@@ -229,11 +230,56 @@ class Trainer:
                 )
         return net
 
+    def _forget_(self, network: Network, data: Data, share: float) -> None:
+        """Bring weights closer to new ones, the more they hold for their rows alone.
+
+        What was learnt by heart is not unlearnt by more training: a network that begins
+        with it is worse on other rows than a new one. The weights become
+        c w + (1 - c) w_new, where c is the loss on rows to train on over that on rows
+        held out (Ash, Adams, "On warm-starting neural network training", arXiv
+        1910.08475, where c is a constant).
+        """
+        # Networks of images need more epochs than one retraining to begin anew.
+        if data.valid is None or not data.train.exchangeable_inputs:
+            return
+        known = self._mean_loss(network, data.train)
+        unknown = self._mean_loss(network, data.valid)
+        if known >= unknown:
+            return
+        c = 1 - share * (1 - known / unknown)
+        new = deepcopy(network.module)
+        for layer in new.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+        with torch.no_grad():
+            parts = zip(network.module.parameters(), new.parameters(), strict=True)
+            for weights, new_weights in parts:
+                weights.lerp_(new_weights, 1 - c)
+
     def score(self, network: Network, data: Data) -> float | None:
         """Return the score on held-out rows, if there are any."""
         if data.valid is None:
             return None
         return score_rows(network.module, data.valid, self.task.score)
+
+    def threshold_of_units(self, network: Network, data: Data) -> float:
+        """Return the `alpha` of units where none is given.
+
+        Of classes and labels it is `USUAL_ALPHA`. Of numbers, a unit may cost a small
+        share of the loss that is left on held-out rows, or else on rows to train on: a
+        fixed cost would be nothing where targets are noisy, and all there is to lose
+        where they are not.
+        """
+        if self.task.takes_logits:
+            return USUAL_ALPHA
+        loss = self._mean_loss(network, data.valid or data.train)
+        return UNIT_SHARE * math.sqrt(loss)
+
+    def _mean_loss(self, network: Network, rows: Rows) -> float:
+        """Return the mean loss of rows, of the first where there are many."""
+        X, (y, weight) = rows[:ROWS_TO_COMPARE]
+        with evaluating(network.module), torch.no_grad():
+            return float((self.task.losses(network.module(X), y) * weight).mean())
 
     def n_batches(self, data: Data) -> int:
         """Return the number of steps of an epoch."""
@@ -285,6 +331,7 @@ class Trainer:
         distillation: float = 0.0,
         noise: float = 0.0,
         compiled: bool = False,
+        keeps_best: bool = False,
     ) -> PruningNet:
         params: dict[str, Any] = {
             f"optimizer__{k}": v for k, v in self.optimizer_params.items()
@@ -295,7 +342,6 @@ class Trainer:
         if isinstance(self.compile, str):
             params["compile__backend"] = self.compile
         valid = data.valid
-        score = HeldOutScore(self.task.score, self.task.column)
         return build_net(
             network.module,
             self.task,
@@ -310,7 +356,7 @@ class Trainer:
             iterator_train__taught=distillation > 0,
             batch_size_to_score=data.train.batch_size_to_score,
             train_split=None if valid is None else predefined_split(valid),
-            callbacks=[("held_out_score", score), *callbacks],
+            callbacks=[("held_out", HeldOut(self.task, keeps_best)), *callbacks],
             device=self.device,
             verbose=int(self.verbose > 1),
             **params,

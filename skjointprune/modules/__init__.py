@@ -4,8 +4,15 @@ In go the sizes of the data (`n_features_in`, `n_outputs`, `input_shape`); out c
 plain `torch.nn.Module` that returns one logit a class, or one number a target.
 """
 
-from ._embeddings import PeriodicEmbedding, PiecewiseEmbedding
+from ._embeddings import PeriodicEmbedding, PiecewiseEmbedding, SmoothClip
 from ._images import resnet18, vgg16
 from ._mlp import MLP
 
-__all__ = ["MLP", "PeriodicEmbedding", "PiecewiseEmbedding", "resnet18", "vgg16"]
+__all__ = [
+    "MLP",
+    "PeriodicEmbedding",
+    "PiecewiseEmbedding",
+    "SmoothClip",
+    "resnet18",
+    "vgg16",
+]

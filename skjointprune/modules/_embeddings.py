@@ -1,7 +1,8 @@
-"""Embeddings of numbers, by which a network follows sharp functions of one input.
+"""What stands before the first layer of a network for tables.
 
-Gorishniy, Rubachev, Babenko, "On embeddings for numerical features in tabular deep
-learning", NeurIPS 2022. Each input owns its embedding: they go together.
+By embeddings of numbers it follows sharp functions of one input (Gorishniy, Rubachev,
+Babenko, "On embeddings for numerical features in tabular deep learning", NeurIPS 2022).
+Each input owns its embedding: they go together.
 """
 
 import math
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 
 class NumberEmbedding(nn.Module):
-    """Turn each input into several numbers, by a linear map of its own and a ReLU.
+    """Turn each input into several numbers: itself, and what its code is mapped to.
+
+    The map is linear, the input's own, and followed by a ReLU.
 
     Parameters
     ----------
@@ -20,22 +23,23 @@ class NumberEmbedding(nn.Module):
     n_codes : int
         How many numbers the code of an input has, which the map reads.
     width : int
-        How many numbers it makes.
+        How many numbers each input becomes, at least 2.
     """
 
     def __init__(self, n_features_in: int, n_codes: int, width: int):
         super().__init__()
         self.n_features_in = n_features_in
-        bound = 1 / math.sqrt(n_codes)
-        weight = torch.empty(n_features_in, n_codes, width)
-        self.weight = nn.Parameter(weight.uniform_(-bound, bound))
-        bias = torch.empty(n_features_in, width)
-        self.bias = nn.Parameter(bias.uniform_(-bound, bound))
+        self.width = width
+        self.weight = nn.Parameter(torch.empty(n_features_in, n_codes, width - 1))
+        self.bias = nn.Parameter(torch.empty(n_features_in, width - 1))
+        self.reset_parameters()
 
-    @property
-    def width(self) -> int:
-        """How many numbers each input becomes."""
-        return self.bias.shape[1]
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw new weights, as those of `nn.Linear` are drawn."""
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        self.weight.uniform_(-bound, bound)
+        self.bias.uniform_(-bound, bound)
 
     def encode(self, columns: Tensor) -> Tensor:
         """Return codes, (inputs, rows, codes), of columns, (inputs, rows, 1)."""
@@ -43,9 +47,9 @@ class NumberEmbedding(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return (rows, inputs * width) for rows of standardised inputs."""
-        codes = self.encode(X.t()[..., None])
-        made = torch.baddbmm(self.bias[:, None], codes, self.weight).relu()
-        return made.transpose(0, 1).flatten(1)
+        columns = X.t()[..., None]
+        made = torch.baddbmm(self.bias[:, None], self.encode(columns), self.weight)
+        return torch.cat([columns, made.relu()], dim=-1).transpose(0, 1).flatten(1)
 
     def extra_repr(self) -> str:
         """Say how many inputs there are, and how many numbers each becomes."""
@@ -59,9 +63,9 @@ class PeriodicEmbedding(NumberEmbedding):
     ----------
     n_features_in : int
         Number of inputs, which are expected to be standardised.
-    width : int, default=8
-        How many numbers each becomes.
-    n_frequencies : int, default=24
+    width : int, default=4
+        How many numbers each becomes, the number itself among them.
+    n_frequencies : int, default=16
         Frequencies of each input.
     scale : float, default=0.1
         Standard deviation of the frequencies before training, in turns for each
@@ -72,14 +76,14 @@ class PeriodicEmbedding(NumberEmbedding):
     >>> import torch
     >>> from skjointprune.modules import PeriodicEmbedding
     >>> PeriodicEmbedding(3)(torch.randn(5, 3)).shape
-    torch.Size([5, 24])
+    torch.Size([5, 12])
     """
 
     def __init__(
         self,
         n_features_in: int,
-        width: int = 8,
-        n_frequencies: int = 24,
+        width: int = 4,
+        n_frequencies: int = 16,
         scale: float = 0.1,
     ):
         super().__init__(n_features_in, 2 * n_frequencies, width)
@@ -99,11 +103,11 @@ class PiecewiseEmbedding(NumberEmbedding):
     ----------
     n_features_in : int
         Number of inputs, which are expected to be standardised.
-    width : int, default=8
-        How many numbers each becomes.
-    n_bins : int, default=24
-        Number of bins, at least 3. They have the same share of a normal distribution
-        each; the outer two have no end.
+    width : int, default=4
+        How many numbers each becomes, the number itself among them.
+    n_bins : int, default=16
+        Number of bins. They have the same share of a normal distribution each, until
+        `set_bins` takes them from rows.
 
     Examples
     --------
@@ -113,22 +117,57 @@ class PiecewiseEmbedding(NumberEmbedding):
     torch.Size([5, 6])
     """
 
-    left: Tensor
+    left: Tensor  # (inputs, bins)
     span: Tensor
 
-    def __init__(self, n_features_in: int, width: int = 8, n_bins: int = 24):
+    def __init__(self, n_features_in: int, width: int = 4, n_bins: int = 16):
         super().__init__(n_features_in, n_bins, width)
         shares = torch.arange(n_bins + 1, dtype=torch.float64) / n_bins
         edges = torch.special.ndtri(shares.clamp(0.1 / n_bins, 1 - 0.1 / n_bins))
-        self.register_buffer("left", edges[:-1].float())
-        self.register_buffer("span", edges.diff().float())
+        edges = edges.float().expand(n_features_in, -1)
+        self.register_buffer("left", edges[:, :-1].contiguous())
+        self.register_buffer("span", edges.diff())
+
+    @torch.no_grad()
+    def set_bins(self, X: Tensor) -> None:
+        """Let each bin hold the same share of some rows, (rows, n_features_in).
+
+        Where many rows have one number, bins shrink to a step there.
+        """
+        shares = torch.linspace(0, 1, self.left.shape[1] + 1, device=X.device)
+        edges = torch.quantile(X, shares.to(X.dtype), dim=0).t()
+        self.left.copy_(edges[:, :-1])
+        self.span.copy_(edges.diff().clamp(min=1e-6))
 
     def encode(self, columns: Tensor) -> Tensor:
         """Return how far each number is through each bin, (inputs, rows, bins)."""
-        through = (columns - self.left) / self.span
-        first, inner, last = through.split([1, through.shape[-1] - 2, 1], dim=-1)
-        parts = [first.clamp(max=1), inner.clamp(0, 1), last.clamp(min=0)]
-        return torch.cat(parts, dim=-1)
+        return ((columns - self.left[:, None]) / self.span[:, None]).clamp(0, 1)
+
+
+class SmoothClip(nn.Module):
+    """Bring numbers far from zero closer: x / sqrt(1 + (x / limit)^2).
+
+    Close to zero they stay what they are; none gets beyond the limit. So one extreme
+    number in a row cannot take the outputs anywhere (Holzmüller, Grinsztajn, Steinwart,
+    "Better by default: strong pre-tuned MLPs and boosted trees on tabular data", 2024).
+
+    Parameters
+    ----------
+    limit : float
+        In standard deviations, where numbers are standardised.
+    """
+
+    def __init__(self, limit: float):
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return numbers of the same shape."""
+        return X / (1 + (X / self.limit) ** 2).sqrt()
+
+    def extra_repr(self) -> str:
+        """Say how far numbers get."""
+        return f"limit={self.limit:g}"
 
 
 EMBEDDINGS = {"periodic": PeriodicEmbedding, "piecewise": PiecewiseEmbedding}

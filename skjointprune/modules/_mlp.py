@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from ._embeddings import EMBEDDINGS
+from ._embeddings import EMBEDDINGS, PiecewiseEmbedding, SmoothClip
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -40,6 +41,9 @@ class MLP(nn.Sequential):
         What each input goes through before the first layer: sines and cosines, or
         bins, an embedding of its own that goes with the input. Networks follow sharp
         functions of single inputs by it. None gives the numbers as they are.
+    clip : float or None, default=None
+        How far from zero inputs get, by `SmoothClip`, before all else; in standard
+        deviations where they are standardised. None leaves them as they are.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class MLP(nn.Sequential):
         dropout: float = 0.2,
         bias: bool = True,
         embedding: str | None = None,
+        clip: float | None = None,
     ):
         if activation not in ACTIVATIONS:
             raise ValueError(
@@ -88,6 +93,10 @@ class MLP(nn.Sequential):
                 "`dropout` must be at least 0 and below 1. "
                 f"Got {dropout!r}; 0.2 is usual."
             )
+        if clip is not None and not clip > 0:
+            raise ValueError(
+                f"`clip` must be above 0, or None. Got {clip!r}; 3 is usual."
+            )
         if any(size < 1 for size in hidden_layer_sizes):
             raise ValueError(
                 "`hidden_layer_sizes` must hold sizes of at least 1. "
@@ -95,6 +104,8 @@ class MLP(nn.Sequential):
             )
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         width = n_features_in
+        if clip is not None:
+            layers["clip"] = SmoothClip(clip)
         if embedding is not None:
             embed = EMBEDDINGS[embedding](n_features_in)
             layers["embedding"] = embed
@@ -109,3 +120,36 @@ class MLP(nn.Sequential):
             width = size
         layers["output"] = nn.Linear(width, n_outputs, bias=bias)
         super().__init__(layers)
+
+    def set_bins(self, X: Tensor) -> None:
+        """Take the bins of a piecewise embedding from rows, (rows, n_features_in)."""
+        embedding = getattr(self, "embedding", None)
+        if isinstance(embedding, PiecewiseEmbedding):
+            clip = getattr(self, "clip", nn.Identity())
+            embedding.set_bins(clip(X))
+
+
+EMBEDDED_NUMBERS = 128  # up to so many inputs are embedded for numbers as targets,
+EMBEDDED_CLASSES = 50  # and up to so many for classes
+
+
+def mlp_defaults(
+    n_features_in: int, hidden_layer_sizes: tuple[int, ...], *, regression: bool
+) -> dict[str, Any]:
+    """Return parameters of `MLP` that suit most tables with numbers, or classes, as y.
+
+    Functions of single inputs are sharp in most tables, but not in wide ones: pixels,
+    words, gene expression. Targets that are numbers need exact sums, which noise from
+    normalisation and dropout spoils. Without hidden layers a linear model is wanted.
+    """
+    sizes = {"hidden_layer_sizes": hidden_layer_sizes}
+    if not hidden_layer_sizes:
+        return sizes
+    limit = EMBEDDED_NUMBERS if regression else EMBEDDED_CLASSES
+    embedded = n_features_in <= limit
+    return sizes | {
+        "norm": None if regression and embedded else "batch",
+        "dropout": (0.1 if regression else 0.2) if embedded else 0.4,
+        "embedding": "piecewise" if embedded else None,
+        "clip": 3.0,
+    }

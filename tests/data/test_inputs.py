@@ -106,13 +106,13 @@ def test_preparing_leaves_X_as_it_was(example):
 
 def test_the_module_that_was_passed_is_used(example):
     inputs, *_ = example.check()
-    assert inputs.module(SmallConvNet, (4,)) == (SmallConvNet, {})
+    assert inputs.module(SmallConvNet, (4,), regression=False) == (SmallConvNet, {})
 
 
 def test_a_module_for_another_kind_is_refused(example):
     inputs, *_ = example.check()
     with pytest.raises(ValueError, match="`module`="):
-        inputs.module(example.other, (4,))
+        inputs.module(example.other, (4,), regression=False)
 
 
 def test_a_module_is_put_on_the_device(example):

@@ -36,11 +36,13 @@ def test_defaults_find_the_two_inputs_of_an_xor(xor):
     assert clf.score(X, y) > 0.93
 
 
-def test_auto_epochs_make_at_least_4000_steps_in_each_phase(xor):
-    _, _, clf = xor
+def test_auto_epochs_make_steps_by_the_root_of_the_rows(xor):
+    X, _, clf = xor
+    n_train = 0.9 * len(X)
     for phase in ("sparsify", "retrain"):
         rows = [row for row in clf.history_ if row["phase"] == phase]
-        assert sum(row["train_batch_count"] for row in rows) >= 4000
+        steps = sum(row["train_batch_count"] for row in rows)
+        assert 30 * n_train**0.5 <= steps <= 1.2 * 30 * n_train**0.5
 
 
 def test_alpha_drops_noise_inputs_and_units_and_keeps_what_matters(joint, planted):
@@ -235,8 +237,10 @@ def test_module_is_as_small_as_the_report_says(joint):
     n_parameters = sum(p.numel() for p in joint.module_.parameters())
     assert n_parameters == joint.report_.pruned.parameters
     assert n_parameters < joint.report_.dense.parameters
-    linear = next(m for m in joint.module_.modules() if isinstance(m, nn.Linear))
-    assert linear.in_features == joint.support_.sum()
+    network = joint.module_.network
+    assert network.embedding.n_features_in == joint.support_.sum()
+    linear = network.linear1
+    assert linear.in_features == joint.support_.sum() * network.embedding.width
     assert linear.out_features == joint.report_.pruned.units["linear1"]
 
 

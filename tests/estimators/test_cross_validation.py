@@ -65,7 +65,8 @@ def test_what_is_fitted_is_the_point_of_the_path_over_all_rows(fitted, planted):
     # but it is retrained for longer, as long as a fit is
     retraining = [row for row in fitted.history_ if row["phase"] == "retrain"]
     assert len(retraining) == QUICK["retrain_epochs"]
-    assert fitted.get_support().sum() == fitted.module_.linear1.in_features
+    embedding = fitted.module_.network.embedding
+    assert fitted.get_support().sum() == embedding.n_features_in
 
 
 def test_folds_are_compared_at_points_where_as_much_is_left(planted):

@@ -35,7 +35,7 @@ def test_second_fit_forgets_the_first(quick, planted, frame):
     assert_same_fit(clf, fresh, X[:, :7])
 
 
-SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
+SMALL = {"alpha": 0.02, "max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
 
 
 @pytest.fixture(scope="module")

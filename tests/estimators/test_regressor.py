@@ -16,6 +16,7 @@ from skjointprune import JointPruneRegressor
 def quick():
     def make(**params):
         defaults = {
+            "alpha": 0.02,
             "hidden_layer_sizes": (16,),
             "max_epochs": 15,
             "retrain_epochs": 10,

@@ -28,7 +28,7 @@ from skjointprune import (
     save,
 )
 
-SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
+SMALL = {"alpha": 0.02, "max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
 
 # --- what comes back
 

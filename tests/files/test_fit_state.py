@@ -14,7 +14,7 @@ from skjointprune._data.targets import Classes
 from skjointprune._estimators.fitted import adopt, fit_of
 from skjointprune._files.fit_state import describe_fit, restore_fit
 
-SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
+SMALL = {"alpha": 0.02, "max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from skjointprune import (
 )
 from skjointprune._files.format_1 import upgrade
 
-SMALL = {"max_epochs": 4, "retrain_epochs": 1, "random_state": 0}
+SMALL = {"alpha": 0.02, "max_epochs": 4, "retrain_epochs": 1, "random_state": 0}
 
 DATA = Path(__file__).parents[1] / "data"
 

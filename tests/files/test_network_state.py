@@ -13,7 +13,8 @@ from skjointprune import (
 )
 from skjointprune.modules import MLP, resnet18
 
-SMALL = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
+QUICKLY = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
+SMALL = QUICKLY | {"alpha": 0.02}
 
 
 class TwoTowers(nn.Module):
@@ -97,7 +98,7 @@ def test_default_network_comes_back_in_all_forms(planted, tmp_path, norm, activa
         alpha=0.2,
         distillation=0.5,
         lr=1e-2,
-        **SMALL,
+        **QUICKLY,
     ).fit(*planted)
     assert clf.report_.pruned.parameters < clf.report_.dense.parameters
     assert_same_estimator(clf, passed_through(clf, tmp_path), planted[0])
@@ -129,7 +130,7 @@ def test_networks_for_images_come_back(images, tmp_path, module, groups):
         n_features_to_select=5,
         alpha=0.1,
         lr=1e-2,
-        **SMALL,
+        **QUICKLY,
     ).fit(X, y)
     assert clf.support_.any(axis=(0, 2)).sum() <= 5
     assert clf.report_.pruned.parameters < clf.report_.dense.parameters

@@ -1,8 +1,11 @@
 import pytest
+import torch
 from _helpers import RELEVANT
+from _networks import assert_cuts_are_exact
 from torch import nn
 
-from skjointprune.modules import MLP
+from skjointprune.modules import MLP, SmoothClip
+from skjointprune.modules._mlp import mlp_defaults
 
 
 @pytest.mark.parametrize(
@@ -12,6 +15,7 @@ from skjointprune.modules import MLP
         ({"norm": "group"}, "`norm`.*'group'"),
         ({"dropout": 1.0}, "`dropout`.*1.0"),
         ({"hidden_layer_sizes": (3, 0)}, "`hidden_layer_sizes`"),
+        ({"clip": 0.0}, "`clip`.*0.0"),
     ],
 )
 def test_parameters_out_of_range_are_refused_by_name(params, says):
@@ -27,3 +31,52 @@ def test_hidden_layer_sizes_empty_is_a_linear_model(quick, planted):
     clf = quick(hidden_layer_sizes=(), n_features_to_select=3).fit(*planted)
     assert clf.get_support(indices=True).tolist() == RELEVANT
     assert [type(m) for m in clf.module_] == [nn.Linear]
+
+
+def test_numbers_and_few_inputs_are_embedded_and_many_are_not():
+    def defaults(n, regression):
+        return mlp_defaults(n, (8,), regression=regression)
+
+    assert defaults(5, True)["embedding"] == defaults(5, False)["embedding"]
+    assert defaults(5, True)["embedding"] == "piecewise"
+    assert defaults(784, True)["embedding"] is None
+    assert defaults(784, False)["embedding"] is None
+    assert defaults(5, True)["norm"] is None
+    assert defaults(5, False)["norm"] == "batch"
+    for n in (5, 784):
+        for regression in (True, False):
+            MLP(n, 2, **defaults(n, regression))
+
+
+def test_clip_brings_extreme_inputs_close_and_leaves_others():
+    clip = SmoothClip(3.0)
+    x = torch.tensor([0.0, 0.1, -0.1, 1e6, -1e6])
+    assert torch.allclose(clip(x)[:3], x[:3], atol=1e-3)
+    assert torch.allclose(clip(x)[3:], torch.tensor([3.0, -3.0]))
+    assert MLP(4, 2, clip=2.0).clip.limit == 2.0
+
+
+def test_an_extreme_row_hardly_moves_a_clipped_network():
+    torch.manual_seed(0)
+    net = MLP(3, 1, (8,), norm=None, dropout=0, clip=3.0).eval()
+    X = torch.zeros(1, 3)
+    far = net(X + 1e3)
+    assert (net(X + 1e6) - far).abs().max() < 0.01
+
+
+def test_inputs_of_a_clipped_network_go_exactly():
+    assert_cuts_are_exact(lambda: MLP(6, 2, (8,), clip=3.0), (6,))
+
+
+def test_bins_hold_as_many_rows_each_wherever_these_are():
+    X = torch.randn(1600, 2).exp() * torch.tensor([1.0, 100.0])
+    net = MLP(2, 1, embedding="piecewise")
+    net.set_bins(X)
+    left = net.embedding.left
+    counts = torch.stack(
+        [torch.bucketize(x, edges[1:]).bincount() for x, edges in zip(X.T, left)]
+    )
+    assert (counts - 100).abs().max() <= 1
+    # a column of few values: bins are steps, and codes finite
+    net.set_bins(torch.tensor([[0.0, 1.0], [1.0, 1.0]] * 50))
+    assert net(X).isfinite().all()

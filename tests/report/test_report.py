@@ -8,6 +8,7 @@ from torch import nn
 from skjointprune import NetworkSize, PruningReport
 from skjointprune._graph.groups import find_groups
 from skjointprune._layers.attention import MultiheadAttention
+from skjointprune.modules._embeddings import NumberEmbedding
 
 
 @pytest.fixture
@@ -62,8 +63,8 @@ def test_repr_says_what_was_kept_whole_and_why(report):
 
 def count(layers):
     parameters = sum(p.numel() for layer in layers for p in layer.parameters())
-    linear = [m for m in layers if isinstance(m, nn.Linear)]
-    return parameters, sum(m.in_features * m.out_features for m in linear)
+    kinds = nn.Linear | NumberEmbedding
+    return parameters, sum(m.weight.numel() for m in layers if isinstance(m, kinds))
 
 
 def test_pruned_size_is_that_of_the_finished_module(joint):
@@ -71,16 +72,17 @@ def test_pruned_size_is_that_of_the_finished_module(joint):
     layers = [m for m in joint.module_.modules() if not list(m.children())]
     assert (size.parameters, size.macs) == count(layers)
     assert size.inputs == joint.support_.sum()
-    assert size.units == {"linear1": joint.module_.linear1.out_features}
+    assert size.units == {"linear1": joint.module_.network.linear1.out_features}
 
 
 def test_dense_size_is_that_of_the_network_asked_for(joint):
     size = joint.report_.dense
     assert size.inputs == 12
     assert size.units == {"linear1": 16}
-    assert size.macs == 12 * 16 + 16 * 2
+    embedding = 12 * 16 * 3  # each input becomes itself and three numbers of 16 bins
+    assert size.macs == embedding + 4 * 12 * 16 + 16 * 2
     batch_norm = 2 * 16
-    assert size.parameters == size.macs + 16 + batch_norm + 2
+    assert size.parameters == size.macs + 3 * 12 + 16 + batch_norm + 2
 
 
 def test_sizes_count_every_layer_and_no_bias_where_there_is_none(quick, blobs):
@@ -90,6 +92,7 @@ def test_sizes_count_every_layer_and_no_bias_where_there_is_none(quick, blobs):
         standardize=False,  # or its folding adds a bias
         module__bias=False,
         module__norm=None,
+        module__embedding=None,
         max_epochs=1,
         retrain_epochs=1,
     ).fit(*blobs)
@@ -137,8 +140,8 @@ def test_units_before_layer_norm_go(quick, planted):
     clf = quick(module__norm="layer", alpha=0.12).fit(*planted)
     assert clf.report_.pruned.units["linear1"] < 16
     assert clf.report_.kept_whole == {}
-    assert clf.module_.norm1.width == clf.report_.pruned.units["linear1"]
-    assert clf.module_.norm1.over == 16
+    assert clf.module_.network.norm1.width == clf.report_.pruned.units["linear1"]
+    assert clf.module_.network.norm1.over == 16
     assert clf.score(*planted) > 0.9
 
 

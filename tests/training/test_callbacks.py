@@ -1,13 +1,23 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from _helpers import assert_unfitted, table
 from skorch.callbacks import Callback
+from skorch.history import History
 from torch import nn
 
+from skjointprune import JointPruneRegressor
+from skjointprune._data.tables import Table
+from skjointprune._estimators.pose import pose
 from skjointprune._pruning.schedules import Rise
 from skjointprune._training.batches import Batches
-from skjointprune._training.callbacks import Prune
+from skjointprune._training.callbacks import HeldOut, Prune
 from skjointprune._training.net import PruningNet, train
+from skjointprune._training.tasks import REGRESSION
+from skjointprune._utils.seeds import seeded
 
 
 class Recorder:
@@ -18,7 +28,7 @@ class Recorder:
     def __init__(self):
         self.alphas, self.n_steps = [], 0
 
-    def prune(self, alpha, n_inputs=None):
+    def prune(self, alpha, n_inputs=None, alpha_of_units=None):
         self.alphas.append(alpha)
         return torch.arange(6)
 
@@ -80,3 +90,64 @@ def test_divergence_in_retraining_loses_nothing(quick, planted):
     with pytest.raises(ValueError, match=r"(?is)epoch \d+.*\blr\b|\blr\b.*epoch \d+"):
         clf.fit(*planted)
     assert_unfitted(clf)
+
+
+class Ways(nn.Module):
+    """Gives a constant, which a test sets."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(1))
+
+    def forward(self, X):
+        return self.value.expand(len(X), 1)
+
+
+def trained_through(values, held_out):
+    """Let epochs end with some values; return the value after training."""
+    callback, net = HeldOut(REGRESSION["squared_error"], keeps_best=True), Ways()
+    rows = Table(torch.zeros(len(held_out), 2), held_out[:, None], torch.ones(9))
+    history = History()
+    holder = SimpleNamespace(module_=net, history=history)
+    callback.on_train_begin(holder)
+    for value in values:
+        history.new_epoch()
+        net.value.data.fill_(value)
+        callback.on_epoch_end(holder, dataset_valid=rows)
+    callback.on_train_end(holder)
+    return float(net.value.detach())
+
+
+def test_training_ends_with_the_best_epoch_where_the_last_is_surely_worse():
+    y = torch.ones(9)
+    assert trained_through([0.0, 0.9, 3.0], y) == pytest.approx(0.9)
+    assert trained_through([0.0, 3.0, 0.9], y) == pytest.approx(0.9)
+
+
+def test_training_ends_with_the_last_epoch_where_rows_cannot_tell():
+    y = torch.tensor([-2.0, 2.0, -2.0, 2.0, -2.0, 2.0, -2.0, 2.0, 0.0])
+    assert trained_through([0.0, 0.1], y) == pytest.approx(0.1)
+
+
+def test_a_network_that_knows_its_rows_by_heart_partly_begins_anew():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 10)), rng.normal(size=80)
+    reg = JointPruneRegressor((32,), prune="none", max_epochs=100, random_state=0)
+    device = torch.device("cpu")
+    with seeded(0, device):
+        problem = pose(reg, X, y, None, 0, device)
+        sparse = problem.sparsify(problem.start(), "auto")
+        network, data = sparse.point.network, sparse.data
+
+        def share_kept(data, share):
+            trial = network.copy()
+            before = trial.module.linear1.weight.detach().clone()
+            problem.trainer._forget_(trial, data, share)
+            now = trial.module.linear1.weight.detach()
+            return float((now * before).sum() / (before**2).sum())
+
+        assert share_kept(data, 1.0) < 0.5
+        assert 0.5 < share_kept(data, 0.1) < 1
+        # as good on other rows: nothing was learnt by heart
+        assert share_kept(replace(data, valid=data.train), 1.0) == 1
+        assert share_kept(replace(data, valid=None), 1.0) == 1

@@ -40,7 +40,7 @@ def test_optimizer_parameters_reach_the_optimizer(quick, planted):
         quick(prune="none", optimizer="adamw", optimizer__weight_decay=decay).fit(X, y)
         for decay in (0.0, 10.0)
     )
-    norm = [clf.module_.output.weight.norm() for clf in (free, decayed)]
+    norm = [clf.module_.network.output.weight.norm() for clf in (free, decayed)]
     assert norm[1] < norm[0] / 2
 
 
@@ -122,7 +122,7 @@ def test_bar_says_what_is_left_and_how_good_it_is(quick, planted, capsys):
     said = dict(re.findall(r"(\w+)=([\d.]+)", last))
     assert list(said) == ["inputs", "units", "train_loss", "valid_acc"]
     assert int(said["inputs"]) == clf.support_.sum() < 12
-    assert int(said["units"]) == clf.module_.linear1.out_features < 16
+    assert int(said["units"]) == clf.module_.network.linear1.out_features < 16
     assert float(said["valid_acc"]) == pytest.approx(
         clf.report_.scores["after retraining"], abs=1e-4
     )
@@ -193,8 +193,8 @@ def test_dropout_falls_with_the_share_of_units_that_are_left(quick, planted, pru
 def test_noise_on_inputs_finds_what_is_memorised_over_without():
     # clusters in 4 of 300 inputs, 4 mixes of these, and few rows
     X, y = make_classification(
-        600, 300, n_informative=4, n_redundant=4, n_clusters_per_class=4,
-        shuffle=False, flip_y=0.0, random_state=3,
+        300, 300, n_informative=4, n_redundant=4, n_clusters_per_class=4,
+        shuffle=False, flip_y=0.0, random_state=0,
     )  # fmt: skip
     found = {
         noise: JointPruneClassifier(
@@ -203,8 +203,7 @@ def test_noise_on_inputs_finds_what_is_memorised_over_without():
         ).fit(X, y).support_[:8].sum()
         for noise in (0, 1.5)
     }  # fmt: skip
-    assert found[1.5] >= 7
-    assert found[1.5] > found[0]
+    assert found[1.5] >= 5 > found[0] + 1
 
 
 def test_every_fit_of_a_process_is_compiled(quick, planted):

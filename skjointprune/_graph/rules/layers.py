@@ -6,6 +6,7 @@ without a rule is kept whole.
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from ...modules._embeddings import (
     NumberEmbedding,
     PeriodicEmbedding,
     PiecewiseEmbedding,
+    SmoothClip,
 )
 from .arithmetic import glu, within_channels
 from .context import RuleContext, kept_whole
@@ -213,12 +215,11 @@ def _attention(
 def _number_embedding(
     layer: NumberEmbedding, name: str, x: Tensor, context: RuleContext
 ) -> Tensor:
+    # What an input becomes is that input still: the next layer reads it, and all that
+    # belongs to the embedding goes with it.
     v = context.channels(x, -1)
-    # An input that goes is one whose embedding is zero, whatever its code is.
-    for tensor in ("weight", "bias"):
-        context.produce(f"{name}.{tensor}", 0, v)
-    if isinstance(layer, PeriodicEmbedding):
-        context.carry(f"{name}.frequencies", 0, v)
+    for tensor, _ in chain(layer.named_parameters(), layer.named_buffers()):
+        context.carry(f"{name}.{tensor}", 0, v)
     context.count(f"{name}.n_features_in", v)
     return context.spread(v.repeat_interleave(layer.width), -1)
 
@@ -269,7 +270,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign,
          nn.Tanh, nn.Tanhshrink, nn.Threshold, nn.AlphaDropout, nn.Dropout,
          nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDropout,
-         nn.Identity),
+         nn.Identity, SmoothClip),
         _elementwise,
     ),
     **dict.fromkeys(

@@ -1,0 +1,172 @@
+"""Step 1 where no `alpha` is given: how much may go is found on the way.
+
+Each column of a table has a rival: a shadow, the same numbers in another order of the
+rows, which says nothing about y (Kursa, Rudnicki, "Feature selection with the Boruta
+package", 2010). Columns and shadows are trained and pruned together in one run, until
+all is gone. Columns that go before the last shadow are worth no more than chance. Of
+the points after it, the smallest is taken whose loss on held-out rows is within one
+standard error of the best: of the difference, row by row, as most of what makes rows
+differ is the same for both networks.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from skorch.history import History
+from torch import Tensor, nn
+
+from .._data.prepare import Data
+from .._data.rows import Rows
+from .._graph.compact import compact_
+from .._pruning.points import Point
+from .._pruning.schedules import SweepOfInputs
+from .._utils.warn import warn_caller
+from .batches import run_rows
+from .problem import Problem, Sparse
+from .tasks import Task, mean_and_error
+
+N_POINTS = 40
+AS_GOOD = 0.5  # standard errors of a difference that count for nothing
+CONFIRMING_SHARE = 0.5  # of the epochs of retraining
+# Where y says nothing, each more column outlives all shadows with a probability of 1/2.
+SURELY_MORE_THAN_CHANCE = 5  # of them
+SURE = 2  # standard errors of what is gained
+
+
+def search(problem: Problem) -> Sparse:
+    """Sparsify, and find how much may go."""
+    rivals = problem.with_shadows()
+    start = rivals.start()
+    view = rivals.data.view()
+    judge = Judge(rivals.trainer.task, view, problem.inputs.shape[0])
+    rivals.trainer.sweep(
+        start.network,
+        view,
+        rivals.epochs.sparsify,
+        rivals.prices,
+        SweepOfInputs(
+            N_POINTS,
+            partial(rivals.trainer.threshold_of_units, start.network, view),
+        ),
+        start.history,
+        judge.look,
+    )
+    size = problem.dense_size()
+
+    def sparse(point: Point) -> Sparse:
+        return problem.view_of(Sparse(point, problem.data, size, start.history))
+
+    if judge.says_nothing:
+        warn_caller(
+            "Held-out rows do not show that X says anything about y: one input is "
+            "kept. Set `alpha` to a number to keep more."
+        )
+        if judge.last is not None and len(judge.last.kept) == 1:
+            return sparse(judge.last)
+        single = replace(problem, n_inputs=1)
+        return single.sparsify(single.start(), "auto")
+    assert judge.chosen is not None
+    if problem.data.valid is None:
+        return sparse(judge.chosen)
+    larger = judge.larger
+    if len(larger) > 2:  # one in the middle is enough
+        larger = [larger[0], larger[len(larger) // 2]]
+    *smaller, largest = [judge.chosen, *reversed(larger)]
+    best = _losses_once_retrained(problem, sparse(largest))
+    for point in smaller:
+        worse, error = mean_and_error(
+            _losses_once_retrained(problem, sparse(point)) - best
+        )
+        if worse <= AS_GOOD * error:
+            return sparse(point)
+    return sparse(largest)
+
+
+def _losses_once_retrained(problem: Problem, sparse: Sparse) -> Tensor:
+    """Return the losses of held-out rows after a short retraining."""
+    problem.train_again(sparse, CONFIRMING_SHARE, History())
+    rows = sparse.data.valid
+    assert rows is not None
+    return held_out_losses(problem.trainer.task, sparse.point.network.module, rows)
+
+
+def held_out_losses(task: Task, module: nn.Module, rows: Rows) -> Tensor:
+    """Return the weighted loss of each row, (rows,)."""
+    outputs, y, weight = run_rows(module, rows)
+    return task.losses(outputs, y) * weight
+
+
+class Judge:
+    """Looks at each point of a run, and keeps the one to take.
+
+    Parameters
+    ----------
+    task : Task
+    data : Data
+        Loses inputs as the network does.
+    n_inputs : int
+        How many inputs there are; those after them are shadows.
+
+    Attributes
+    ----------
+    chosen : Point or None
+        The smallest point without shadows that is as good as the best of these.
+    larger : list of Point
+        Larger ones, each of about half the inputs of the one before.
+    last : Point or None
+        The last point without shadows.
+    """
+
+    def __init__(self, task: Task, data: Data, n_inputs: int):
+        self.task, self.data, self.n_inputs = task, data, n_inputs
+        self.chosen: Point | None = None
+        self.last: Point | None = None
+        self.larger: list[Point] = []
+        self._n_first = 0  # inputs that outlived all shadows
+        self._best = self._losses = None
+
+    def look(self, point: Point) -> None:
+        """Look at a point, whose network is changed later."""
+        n_real = int((point.kept < self.n_inputs).sum())
+        without_shadows = n_real == len(point.kept)
+        halved = not self.larger or n_real <= len(self.larger[-1].kept) / 2
+        if not n_real or not (without_shadows or halved):
+            return
+        point = _without_shadows(point.copy(), self.n_inputs)
+        if halved:
+            self.larger.append(point)
+        if not without_shadows:
+            return
+        self._n_first = self._n_first or n_real
+        self.last = point
+        valid = self.data.valid
+        if valid is None:  # only shadows tell
+            self.chosen = self.chosen or point
+            return
+        losses = held_out_losses(self.task, point.network.module, valid)
+        if self._best is None or losses.mean() < self._best.mean():
+            self._best = losses
+        worse, error = mean_and_error(losses - self._best)
+        if worse <= AS_GOOD * error:
+            self.chosen, self._losses = point, losses
+            self.larger = [p for p in self.larger if len(p.kept) > n_real]
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether no better than a constant is left, as far as rows can tell."""
+        if self.chosen is None:
+            return True
+        if self.data.valid is None or self._n_first >= SURELY_MORE_THAN_CHANCE:
+            return False
+        constant = self.task.losses_of_constant(self.data.train, self.data.valid)
+        gained, error = mean_and_error(constant - self._losses)
+        return gained < SURE * error
+
+
+def _without_shadows(point: Point, n_inputs: int) -> Point:
+    """Return a point whose network has lost the shadows."""
+    real = point.kept < n_inputs
+    if not real.all():
+        compact_(point.network, {point.network.inputs.name: real})
+    importances = point.importances[:n_inputs]
+    return replace(point, kept=point.kept[real], importances=importances)
