@@ -160,12 +160,14 @@ class TableInputs(Inputs):
             costs=None if costs is None else np.concatenate([costs, costs[columns]]),
             n_shadows=len(columns),
         )
-        train, valid = (
-            None if rows is None else rows.with_shadows(shadowed)
-            for rows in (data.train, data.valid)
+        assert isinstance(data.train, Table)
+        valid = data.valid
+        return inputs, replace(
+            data,
+            train=data.train.with_shadows(shadowed),
+            valid=valid.with_shadows(shadowed) if isinstance(valid, Table) else None,
+            gates=inputs.gates(data.train.y.device),
         )
-        gates = inputs.gates(data.train.y.device)
-        return inputs, replace(data, train=train, valid=valid, gates=gates)
 
     def free_inputs(self, network: Network, data: Data, *, may_go: bool) -> Network:
         """Return a network that can lose columns, whatever reads them."""

@@ -1,5 +1,6 @@
 """One run along a path: sparsify all the way, then retrain points of it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,9 @@ def follow_path(
         start = problem.start()
         _check_that_something_may_go(problem, start.network)
         epochs = SPARSIFY_SHARE * problem.epochs.sparsify
-        points = problem.sweep(start, epochs, Sweep(checked, n_alphas))
+        schedule = Sweep(checked, n_alphas)
+        _check_that_steps_suffice(problem, epochs, schedule)
+        points = problem.sweep(start, epochs, schedule)
     return PathRun(estimator, problem, points)
 
 
@@ -89,6 +92,17 @@ def _check_that_something_may_go(problem: Problem, network: Network) -> None:
             f"A path needs something that may go. Got `prune`={problem.prices.prune!r} "
             f"and a network of which is kept whole: {network.kept_whole}. Change "
             "`prune` or `module`."
+        )
+
+
+def _check_that_steps_suffice(problem: Problem, epochs: int, schedule: Sweep) -> None:
+    steps = epochs * problem.trainer.n_batches(problem.data)
+    needed = math.ceil(schedule.n_events / (schedule.stop - schedule.start))
+    if steps < needed:  # or two events would fall on one step
+        raise ValueError(
+            f"A path of {schedule.n_points} points needs at least {needed} optimiser "
+            f"steps. Got {steps} from twice `max_epochs`, {epochs} epochs; raise it or "
+            "ask for fewer points."
         )
 
 

@@ -61,6 +61,7 @@ class Sweep:
         inputs and units falls by about the same ratio from point to point.
     n_points : int
         How many points to find, where `alphas` is None.
+    events_per_point : int
 
     Attributes
     ----------
@@ -70,21 +71,21 @@ class Sweep:
 
     start: ClassVar[float] = 0.15
     stop: ClassVar[float] = 1.0
-    EVENTS_PER_POINT = 5
 
-    def __init__(self, alphas, n_points: int):
+    def __init__(self, alphas, n_points: int, events_per_point: int = 5):
         self.alphas = alphas
+        self.events_per_point = events_per_point
         self.n_points = n_points if alphas is None else len(alphas)
         self.alpha = 0.0
 
     @property
     def n_events(self) -> int:
         """How many events there are."""
-        return self.n_points * self.EVENTS_PER_POINT
+        return self.n_points * self.events_per_point
 
     def point_at(self, event: int) -> int | None:
         """Return the number of the point that an event reaches, if it does."""
-        point, more = divmod(event + 1, self.EVENTS_PER_POINT)
+        point, more = divmod(event + 1, self.events_per_point)
         return None if more else point - 1
 
     def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
@@ -99,30 +100,8 @@ class Sweep:
 
     def _between(self, event: int) -> float:
         """Interpolate between the points on a logarithmic scale."""
-        point, step = divmod(event, self.EVENTS_PER_POINT)
-        share = (step + 1) / self.EVENTS_PER_POINT
+        point, step = divmod(event, self.events_per_point)
+        share = (step + 1) / self.events_per_point
         if point == 0:
             return self.alphas[0] * share**3
         return self.alphas[point - 1] ** (1 - share) * self.alphas[point] ** share
-
-
-class SweepOfInputs(Sweep):
-    """Raise the threshold of inputs until one is left; units follow up to a limit.
-
-    `alpha_of_units` is asked at each event how high their threshold may get.
-    """
-
-    EVENTS_PER_POINT = 2
-
-    def __init__(self, n_points: int, alpha_of_units: Callable[[], float]):
-        super().__init__(None, n_points)
-        self.alpha_of_units = alpha_of_units
-
-    def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
-        """Prune at the next threshold."""
-        share = (event + 1) / self.n_events
-        alpha = sparsifier.alpha_for(share=share, of_inputs=True)
-        self.alpha = max(self.alpha, alpha, 1e-12)
-        # It rises as in a fit: units seem worth little before the network has learnt.
-        of_units = min(self.alpha, self.alpha_of_units() * share**3)
-        return sparsifier.prune(self.alpha, alpha_of_units=of_units)

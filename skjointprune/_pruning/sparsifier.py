@@ -112,23 +112,20 @@ class Sparsifier:
         compact_(self.network, self._without_gates(keep), self.optimizer)
         return kept.nonzero().flatten()
 
-    def alpha_for(self, share: float, *, of_inputs: bool = False) -> float:
+    def alpha_for(self, share: float) -> float:
         """Return the `alpha` that removes a share of all inputs and units there were.
-
-        Or a share `of_inputs` alone.
 
         The share goes from 0, none, to 1, all but the last input and the last unit of
         each layer; on a logarithmic scale, but for the last few. Between two
         saliencies the result is interpolated; where enough are gone it is below all.
         """
-        targets = [self._limited] if of_inputs else self.targets
-        measured = self._measure_over_costs()
-        priced = [measured[c.name].sort(descending=True).values for c in targets]
-        n_free = self.n_groups - 1 if of_inputs else self._n_free
+        priced = [
+            s.sort(descending=True).values for s in self._measure_over_costs().values()
+        ]
         # The last of each stays whatever its saliency.
         free = torch.cat([s[1:] for s in priced]).sort(descending=True).values
         offset = 10  # below about so many, they go one by one
-        n_left = (n_free + offset) ** (1 - share) * offset**share - offset
+        n_left = (self._n_free + offset) ** (1 - share) * offset**share - offset
         if not len(free):
             return 0.0
         if n_left > len(free) - 0.5:

@@ -15,7 +15,8 @@ from .._graph.network import Network
 from .._pruning.schedules import Schedule
 from .._pruning.sparsifier import Sparsifier
 from .batches import run_rows
-from .tasks import Task, mean_and_error
+from .losses import mean_and_error
+from .tasks import Task
 
 
 class HeldOut(Callback):
@@ -33,6 +34,7 @@ class HeldOut(Callback):
     def on_train_begin(self, net, **kwargs):
         """Forget an earlier training."""
         self.best_: tuple[Tensor, dict[str, Any]] | None = None
+        self.last_: Tensor | None = None
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Score the held-out rows, and copy weights that are the best so far."""
@@ -51,7 +53,7 @@ class HeldOut(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Return to the best weights, if the last are surely worse."""
-        if self.best_ is None:
+        if self.best_ is None or self.last_ is None:
             return
         losses, state = self.best_
         worse, error = mean_and_error(self.last_ - losses)

@@ -19,6 +19,7 @@ from .._graph.groups import find_groups
 from .._graph.network import Network
 from .._graph.probes import gives_probabilities
 from .._layers.wrap import wrap
+from .._pruning.gates import InputGates
 from .._pruning.points import Point
 from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Sweep
@@ -187,10 +188,7 @@ class Problem:
         if alpha == "auto" and not self.widens:
             alpha = USUAL_ALPHA
         if alpha == "auto":
-            of_units = partial(
-                self.trainer.threshold_of_units, start.network, self.data
-            )
-            rise = Rise(0.0, self.n_inputs, of_units)
+            rise = self._rise_of_units(start.network, self.data)
         else:
             rise = Rise(alpha, self.n_inputs)
         point = self.trainer.sparsify(
@@ -203,19 +201,37 @@ class Problem:
         )
         return Sparse(point, self.data, start.size, start.history)
 
+    def sparsify_units(self, sparse: Sparse) -> Sparse:
+        """Train a network whose inputs are chosen, and remove units as they die."""
+        if self.prices.prune != "joint":
+            return sparse
+        network, kept = sparse.point.network, sparse.point.kept
+        gates = InputGates(("channel",), (len(kept),), device=self.device)
+        data = replace(sparse.data, gates=gates)
+        mask = torch.zeros(self.inputs.shape[0], dtype=torch.bool)
+        mask[kept] = True
+        point = self.trainer.sparsify(
+            network,
+            data,
+            self.epochs.sparsify,
+            self.prices.keep_inputs(mask),
+            self._rise_of_units(network, data),
+            sparse.history,
+        )
+        importances = torch.zeros_like(sparse.point.importances)
+        importances[kept] = point.importances
+        point = replace(point, kept=kept[point.kept], importances=importances)
+        return replace(sparse, point=point)
+
+    def _rise_of_units(self, network: Network, data: Data) -> Rise:
+        threshold = partial(self.trainer.threshold_of_units, network, data)
+        return Rise(0.0, self.n_inputs, threshold)
+
     def sweep(self, start: Start, epochs: int, schedule: Sweep) -> list[Sparse]:
         """Train the network until all groups are gone; return the points on the way.
 
         The data stay whole, so each point is followed on a view of its own.
         """
-        steps = epochs * self.trainer.n_batches(self.data)
-        needed = math.ceil(schedule.n_events / (schedule.stop - schedule.start))
-        if steps < needed:  # or two events would fall on one step
-            raise ValueError(
-                f"A path of {schedule.n_points} points needs at least {needed} "
-                f"optimiser steps. Got {steps} from twice `max_epochs`, {epochs} "
-                "epochs; raise it or ask for fewer points."
-            )
         points: list[Point] = []
         self.trainer.sweep(
             start.network,

@@ -4,28 +4,28 @@ Each column of a table has a rival: a shadow, the same numbers in another order 
 rows, which says nothing about y (Kursa, Rudnicki, "Feature selection with the Boruta
 package", 2010). Columns and shadows are trained and pruned together in one run, until
 all is gone. Columns that go before the last shadow are worth no more than chance. Of
-the points after it, the smallest is taken whose loss on held-out rows is within one
-standard error of the best: of the difference, row by row, as most of what makes rows
-differ is the same for both networks.
+the points after it, the smallest is looked for whose loss on held-out rows is as good
+as the best: within half a standard error of the difference, row by row, as most of what
+makes rows differ is the same for both networks. A short retraining tells whether it is
+as good as larger ones. Then units go, in a phase of their own.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from skorch.history import History
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._data.prepare import Data
-from .._data.rows import Rows
 from .._graph.compact import compact_
 from .._pruning.points import Point
-from .._pruning.schedules import SweepOfInputs
+from .._pruning.schedules import Sweep
 from .._utils.warn import warn_caller
-from .batches import run_rows
+from .losses import losses_of_constant, losses_of_rows, mean_and_error
 from .problem import Problem, Sparse
-from .tasks import Task, mean_and_error
+from .tasks import Task
 
-N_POINTS = 40
+N_POINTS, EVENTS_PER_POINT = 40, 2
 AS_GOOD = 0.5  # standard errors of a difference that count for nothing
 CONFIRMING_SHARE = 0.5  # of the epochs of retraining
 # Where y says nothing, each more column outlives all shadows with a probability of 1/2.
@@ -43,11 +43,8 @@ def search(problem: Problem) -> Sparse:
         start.network,
         view,
         rivals.epochs.sparsify,
-        rivals.prices,
-        SweepOfInputs(
-            N_POINTS,
-            partial(rivals.trainer.threshold_of_units, start.network, view),
-        ),
+        replace(rivals.prices, prune="inputs"),
+        Sweep(None, N_POINTS, EVENTS_PER_POINT),
         start.history,
         judge.look,
     )
@@ -62,24 +59,34 @@ def search(problem: Problem) -> Sparse:
             "kept. Set `alpha` to a number to keep more."
         )
         if judge.last is not None and len(judge.last.kept) == 1:
-            return sparse(judge.last)
+            return problem.sparsify_units(sparse(judge.last))
         single = replace(problem, n_inputs=1)
         return single.sparsify(single.start(), "auto")
-    assert judge.chosen is not None
-    if problem.data.valid is None:
-        return sparse(judge.chosen)
-    larger = judge.larger
-    if len(larger) > 2:  # one in the middle is enough
-        larger = [larger[0], larger[len(larger) // 2]]
-    *smaller, largest = [judge.chosen, *reversed(larger)]
+    point = judge.chosen
+    assert point is not None  # or y says nothing
+    if problem.data.valid is not None:
+        point = _large_enough(problem, [point, *reversed(judge.larger)], sparse)
+    return problem.sparsify_units(sparse(point))
+
+
+def _large_enough(
+    problem: Problem, points: list[Point], sparse: Callable[[Point], Sparse]
+) -> Point:
+    """Return the smallest of points that is as good as the largest, once retrained.
+
+    While inputs go, a network is far from its best, and tells little of their worth.
+    `points` ascend in size; between the first and the last, one is tried.
+    """
+    if len(points) > 3:
+        points = [points[0], points[len(points) // 2], points[-1]]
+    *smaller, largest = points
     best = _losses_once_retrained(problem, sparse(largest))
     for point in smaller:
-        worse, error = mean_and_error(
-            _losses_once_retrained(problem, sparse(point)) - best
-        )
+        losses = _losses_once_retrained(problem, sparse(point))
+        worse, error = mean_and_error(losses - best)
         if worse <= AS_GOOD * error:
-            return sparse(point)
-    return sparse(largest)
+            return point
+    return largest
 
 
 def _losses_once_retrained(problem: Problem, sparse: Sparse) -> Tensor:
@@ -87,13 +94,7 @@ def _losses_once_retrained(problem: Problem, sparse: Sparse) -> Tensor:
     problem.train_again(sparse, CONFIRMING_SHARE, History())
     rows = sparse.data.valid
     assert rows is not None
-    return held_out_losses(problem.trainer.task, sparse.point.network.module, rows)
-
-
-def held_out_losses(task: Task, module: nn.Module, rows: Rows) -> Tensor:
-    """Return the weighted loss of each row, (rows,)."""
-    outputs, y, weight = run_rows(module, rows)
-    return task.losses(outputs, y) * weight
+    return losses_of_rows(problem.trainer.task, sparse.point.network.module, rows)
 
 
 class Judge:
@@ -123,7 +124,8 @@ class Judge:
         self.last: Point | None = None
         self.larger: list[Point] = []
         self._n_first = 0  # inputs that outlived all shadows
-        self._best = self._losses = None
+        self._best: Tensor | None = None
+        self._losses: Tensor | None = None  # of the chosen one
 
     def look(self, point: Point) -> None:
         """Look at a point, whose network is changed later."""
@@ -143,7 +145,7 @@ class Judge:
         if valid is None:  # only shadows tell
             self.chosen = self.chosen or point
             return
-        losses = held_out_losses(self.task, point.network.module, valid)
+        losses = losses_of_rows(self.task, point.network.module, valid)
         if self._best is None or losses.mean() < self._best.mean():
             self._best = losses
         worse, error = mean_and_error(losses - self._best)
@@ -156,9 +158,10 @@ class Judge:
         """Whether no better than a constant is left, as far as rows can tell."""
         if self.chosen is None:
             return True
-        if self.data.valid is None or self._n_first >= SURELY_MORE_THAN_CHANCE:
+        if self._losses is None or self._n_first >= SURELY_MORE_THAN_CHANCE:
             return False
-        constant = self.task.losses_of_constant(self.data.train, self.data.valid)
+        assert self.data.valid is not None
+        constant = losses_of_constant(self.task, self.data.train, self.data.valid)
         gained, error = mean_and_error(constant - self._losses)
         return gained < SURE * error
 

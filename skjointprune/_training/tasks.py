@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._data.rows import Rows
 from .._data.targets import Classes, LabelSets, Targets
 
 Score = Callable[[Tensor, Tensor, Tensor], float]
@@ -21,10 +20,11 @@ class Task:
     predictions; `score` is of outputs, targets and the weights of rows. A history
     has the score on held-out rows as `column`. `distance`, (rows,), is a loss of
     outputs that are to follow the outputs of a teacher. `best_constant`, (1, outputs),
-    is the best that can be said of targets, given their weights, without inputs. `memory` is the share of the
-    steps of sparsifying over which squared gradients are averaged. As inputs and units
-    go, those that are left matter more, and a short memory sees that first. But a
-    regression may fit so closely that gradients vanish, which takes a long memory.
+    is the best that can be said of targets, given their weights, without inputs.
+    `memory` is the share of the steps of sparsifying over which squared gradients are
+    averaged. As inputs and units go, those that are left matter more, and a short
+    memory sees that first. But a regression may fit so closely that gradients vanish,
+    which takes a long memory.
     `takes_logits` is whether outputs are read as logits, of which `read` makes
     probabilities.
     """
@@ -43,18 +43,6 @@ class Task:
         """Return the loss of each row, (rows,)."""
         losses = self.criterion(reduction="none")(outputs, targets)
         return losses.mean(dim=1) if losses.ndim > 1 else losses
-
-    def losses_of_constant(self, known: Rows, rows: Rows) -> Tensor:
-        """Return the weighted loss of each row for what is best for known rows."""
-        constant = self.best_constant(known.y, known.weight)
-        return self.losses(constant.expand(len(rows), -1), rows.y) * rows.weight
-
-
-def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """Return the mean of values, (rows,), and its standard error; infinite for one."""
-    n = len(values)
-    error = float(values.std()) / n**0.5 if n > 1 else float("inf")
-    return float(values.mean()), error
 
 
 def _softmax(outputs: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from .._data.prepare import Data
-from .._data.rows import ROWS_TO_CHECK, Rows, n_batches
+from .._data.rows import ROWS_TO_CHECK, n_batches
 from .._graph.network import Network
 from .._pruning.points import Point, Scores
 from .._pruning.prices import Prices
@@ -24,18 +23,18 @@ from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import score_rows
 from .callbacks import HeldOut, OneCycle, Progress, Prune
+from .forget import forget_
+from .losses import mean_loss
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
 from .tasks import Task
 
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
-
 # optimisers that change all parameters in one kernel
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 USUAL_ALPHA = 0.02
 UNIT_SHARE = 0.03  # of the root of a loss, as saliencies are
-ROWS_TO_COMPARE = 4096  # what is learnt with what is known by heart
 
 NamedCallbacks = list[tuple[str, Callback]]
 
@@ -192,9 +191,6 @@ class Trainer:
     ) -> PruningNet:
         """Train the compact network without penalty, in one cycle of `lr`.
 
-        Where a network of a table has learnt its rows by heart, it partly begins anew;
-        less so the smaller the `share` of the epochs of a fit that it is trained for.
-
         Dropout falls with the share of the units that are left: fewer need less of it
         (Han et al., arXiv 1506.02626, of connections). Beside a teacher it does harm,
         and is turned off. An interrupt ends it with a warning: the network works at
@@ -202,7 +198,7 @@ class Trainer:
         """
         taught = data.train.teacher is not None
         if not taught:
-            self._forget_(network, data, share)
+            forget_(self.task, network, data, share)
         left = 0.0 if taught else units_left
         for layer in network.module.modules():
             if isinstance(layer, DROPOUTS):
@@ -222,6 +218,8 @@ class Trainer:
         try:
             self._run(net, network, data, epochs, "retrain", history)
         except KeyboardInterrupt:
+            if share < 1:  # others are to follow
+                raise
             stoppers = [c for _, c in callbacks if isinstance(c, EarlyStopping)]
             if not any(c.misses_ == c.patience for c in stoppers):
                 warn_caller(
@@ -229,32 +227,6 @@ class Trainer:
                     "estimator is fitted and usable; fit again for a better one."
                 )
         return net
-
-    def _forget_(self, network: Network, data: Data, share: float) -> None:
-        """Bring weights closer to new ones, the more they hold for their rows alone.
-
-        What was learnt by heart is not unlearnt by more training: a network that begins
-        with it is worse on other rows than a new one. The weights become
-        c w + (1 - c) w_new, where c is the loss on rows to train on over that on rows
-        held out (Ash, Adams, "On warm-starting neural network training", arXiv
-        1910.08475, where c is a constant).
-        """
-        # Networks of images need more epochs than one retraining to begin anew.
-        if data.valid is None or not data.train.exchangeable_inputs:
-            return
-        known = self._mean_loss(network, data.train)
-        unknown = self._mean_loss(network, data.valid)
-        if known >= unknown:
-            return
-        c = 1 - share * (1 - known / unknown)
-        new = deepcopy(network.module)
-        for layer in new.modules():
-            if callable(reset := getattr(layer, "reset_parameters", None)):
-                reset()
-        with torch.no_grad():
-            parts = zip(network.module.parameters(), new.parameters(), strict=True)
-            for weights, new_weights in parts:
-                weights.lerp_(new_weights, 1 - c)
 
     def score(self, network: Network, data: Data) -> float | None:
         """Return the score on held-out rows, if there are any."""
@@ -272,14 +244,8 @@ class Trainer:
         """
         if self.task.takes_logits:
             return USUAL_ALPHA
-        loss = self._mean_loss(network, data.valid or data.train)
+        loss = mean_loss(self.task, network.module, data.valid or data.train)
         return UNIT_SHARE * math.sqrt(loss)
-
-    def _mean_loss(self, network: Network, rows: Rows) -> float:
-        """Return the mean loss of rows, of the first where there are many."""
-        X, (y, weight) = rows[:ROWS_TO_COMPARE]
-        with evaluating(network.module), torch.no_grad():
-            return float((self.task.losses(network.module(X), y) * weight).mean())
 
     def n_batches(self, data: Data) -> int:
         """Return the number of steps of an epoch."""

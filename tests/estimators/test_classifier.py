@@ -5,7 +5,6 @@ import pytest
 import torch
 from _helpers import RELEVANT, assert_same_fit
 from sklearn.metrics import recall_score
-from torch import nn
 
 from skjointprune import JointPruneClassifier
 

@@ -28,7 +28,13 @@ from skjointprune._data.boxes import smallest_box
 from skjointprune._files.onnx import _json
 from skjointprune._graph.rules.layers import LAYER_RULES
 
-SHORT = {"alpha": 0.02, "max_epochs": 2, "retrain_epochs": 2, "lr": 1e-2, "random_state": 0}
+SHORT = {
+    "alpha": 0.02,
+    "max_epochs": 2,
+    "retrain_epochs": 2,
+    "lr": 1e-2,
+    "random_state": 0,
+}
 TABLE = {**SHORT, "hidden_layer_sizes": (8,), "n_features_to_select": 4}
 
 

@@ -15,6 +15,7 @@ from skjointprune._estimators.pose import pose
 from skjointprune._pruning.schedules import Rise
 from skjointprune._training.batches import Batches
 from skjointprune._training.callbacks import HeldOut, Prune
+from skjointprune._training.forget import forget_
 from skjointprune._training.net import PruningNet, train
 from skjointprune._training.tasks import REGRESSION
 from skjointprune._utils.seeds import seeded
@@ -142,7 +143,7 @@ def test_a_network_that_knows_its_rows_by_heart_partly_begins_anew():
         def share_kept(data, share):
             trial = network.copy()
             before = trial.module.linear1.weight.detach().clone()
-            problem.trainer._forget_(trial, data, share)
+            forget_(problem.trainer.task, trial, data, share)
             now = trial.module.linear1.weight.detach()
             return float((now * before).sum() / (before**2).sum())
 

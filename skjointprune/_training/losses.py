@@ -1,0 +1,37 @@
+"""Losses of a network on rows, and how sure their mean is."""
+
+import torch
+from torch import Tensor, nn
+
+from .._data.rows import Rows
+from .._utils.torch import evaluating
+from .batches import run_rows
+from .tasks import Task
+
+ROWS_TO_COMPARE = 4096
+
+
+def losses_of_rows(task: Task, module: nn.Module, rows: Rows) -> Tensor:
+    """Return the weighted loss of each row, (rows,)."""
+    outputs, y, weight = run_rows(module, rows)
+    return task.losses(outputs, y) * weight
+
+
+def losses_of_constant(task: Task, known: Rows, rows: Rows) -> Tensor:
+    """Return the weighted loss of each row for what is best for the known ones."""
+    constant = task.best_constant(known.y, known.weight)
+    return task.losses(constant.expand(len(rows), -1), rows.y) * rows.weight
+
+
+def mean_loss(task: Task, module: nn.Module, rows: Rows) -> float:
+    """Return the mean loss of rows, of the first where there are many."""
+    X, (y, weight) = rows[:ROWS_TO_COMPARE]
+    with evaluating(module), torch.no_grad():
+        return float((task.losses(module(X), y) * weight).mean())
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """Return the mean of values, (rows,), and its standard error; infinite for one."""
+    n = len(values)
+    error = float(values.std()) / n**0.5 if n > 1 else float("inf")
+    return float(values.mean()), error
