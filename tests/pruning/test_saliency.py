@@ -102,7 +102,12 @@ def test_gradients_are_averaged_over_a_share_of_the_steps(
 
     monkeypatch.setattr(measures, "CostSaliency", Spy)
     X = np.random.default_rng(0).normal(size=(64, 3))
-    params = {"max_epochs": epochs, "retrain_epochs": 0, "batch_size": 16}
+    params = {
+        "alpha": 0.02,
+        "max_epochs": epochs,
+        "retrain_epochs": 0,
+        "batch_size": 16,
+    }
     fit = estimator((2,), validation_fraction=None, random_state=0, **params)
     fit.fit(X, (X[:, 0] > 0).astype(int))
     assert found == [pytest.approx(memory)]
