@@ -21,7 +21,7 @@ MODES = {"dense": "none", "weights only": "weights", "joint": "joint"}
 def fit_once(split, prune, seed):
     """Fit one network; return its size, accuracy and seconds."""
     start = time.perf_counter()
-    clf = JointPruneClassifier(prune=prune, random_state=seed)
+    clf = JointPruneClassifier(alpha=0.02, prune=prune, random_state=seed)
     clf.fit(split.X_train, split.y_train)
     seconds = time.perf_counter() - start
     size = clf.report_.pruned
