@@ -47,12 +47,13 @@ hidden_layer_sizes : sequence of int, default=(256, 128)
 alpha : float or "auto", default="auto"
     Strength of regularisation, above 0. An input or unit goes when its saliency
     falls to `alpha` or below. The saliency is the root of an estimate of what its
-    removal costs in loss. "auto" finds out which inputs stay: those that outlive
-    shadows of all columns, the same numbers in another order of the rows, and as
-    few of these as held-out rows allow. Where y seems to have nothing to do with X,
-    one is kept, and a warning says so. Units go as with 0.02; where y holds numbers,
-    those whose cost is small beside the loss that is left. With another `module`
-    than the default, "auto" is 0.02 for all.
+    removal costs in loss. "auto" finds out how many inputs are needed. Each column
+    is compared with a shadow: the same numbers, in another order of the rows. Only
+    columns that are worth more than all shadows stay, and as few of them as
+    held-out rows allow. If X seems to say nothing about y, one input is kept and a
+    warning says so. Units go as with 0.02; if y holds numbers, units go that cost
+    little beside the loss that is left. With another `module` than the default,
+    "auto" is 0.02.
 n_features_to_select : int, float in (0, 1] or None, default=None
     Exactly how many inputs to keep (groups of them, if there are any), or which
     share; `alpha` then governs the units only. None leaves the number to `alpha`.
@@ -99,9 +100,10 @@ max_epochs : int or "auto", default="auto"
 retrain_epochs : int or "auto", default="auto"
     Passes over the training rows after pruning, in one cycle of the learning
     rate, with the share of dropout that is the share of units left. 0 leaves the
-    pruned network as it is. "auto" as above, and at least 20. Where rows are held
-    out, the epoch of their least loss counts if the last is surely worse; and a
-    network of a table that knows its rows by heart partly begins anew.
+    pruned network as it is. "auto" as above, and at least 20. If the last epoch is
+    clearly worse on held-out rows than the best one, the weights of the best one are
+    used. A network that has memorised the rows of a table starts from weights that
+    are partly new.
 lr : float, default=2e-3
     Learning rate while sparsifying; retraining peaks at twice that.
 batch_size : int or "auto", default="auto"

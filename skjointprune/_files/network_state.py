@@ -69,7 +69,9 @@ def describe_network(
         else:
             shared[name] = first
     regression = isinstance(fit.targets, Numbers)
-    _, defaults = fit.inputs.module(params["module"], (), regression=regression)
+    _, defaults = fit.inputs.module(
+        params["module"], params[SIZES], regression=regression
+    )
     dense = _build_dense(fit.inputs, fit.targets, params, defaults)
     numbers = {}
     for path, layer in inner.named_modules():

@@ -96,7 +96,7 @@ class Trainer:
             network, data, epochs, prices, schedule, history
         )
         starved = sorted(set(sparsifier.starved))
-        if starved:
+        if starved and schedule.alpha_of_units is None:  # no number was asked for
             names = ", ".join(map(repr, starved))
             warn_caller(
                 f"`alpha`={schedule.alpha:g} is so large that none of the channels "

@@ -46,15 +46,17 @@ def test_layout_of_X_does_not_matter(quick, planted, fitted, convert):
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "bool"])
 def test_whole_numbers_are_taken_as_floats(quick, dtype):
+    plain = {"module__embedding": None, "module__clip": None}
+    plain["validation_fraction"] = None  # or rounding may choose another epoch
     rng = np.random.default_rng(0)
     X = rng.integers(0, 2 if dtype == "bool" else 256, size=(300, 8)).astype(dtype)
     y = X[:, 3] > X[:, 6] if dtype != "bool" else X[:, 3] | X[:, 6]
-    clf = quick(n_features_to_select=2).fit(X, y)
+    clf = quick(n_features_to_select=2, **plain).fit(X, y)
     assert clf.get_support(indices=True).tolist() == [3, 6]
-    as_floats = quick(n_features_to_select=2).fit(X.astype(float), y)
+    as_floats = quick(n_features_to_select=2, **plain).fit(X.astype(float), y)
     np.testing.assert_array_equal(clf.support_, as_floats.support_)
     np.testing.assert_allclose(
-        clf.predict_proba(X), as_floats.predict_proba(X), atol=0.1
+        clf.predict_proba(X), as_floats.predict_proba(X), atol=0.02
     )
 
 

@@ -11,6 +11,7 @@ from skjointprune import (
     load,
     save,
 )
+from skjointprune._data import table_inputs
 from skjointprune.modules import MLP, resnet18
 
 QUICKLY = {"max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
@@ -265,3 +266,16 @@ def test_layers_of_another_kind_are_refused(planted, tmp_path, kernel, match):
     save(clf.fit(*planted), tmp_path / "model")
     with pytest.raises(ValueError, match=match):
         load(tmp_path / "model", module=lambda **sizes: Other(12, 2, kernel))
+
+
+def test_a_file_knows_the_defaults_of_its_day(quick, planted, tmp_path, monkeypatch):
+    clf = quick().fit(*planted)
+    save(clf, tmp_path / "it")
+
+    def others(n_features_in, hidden_layer_sizes, *, regression):
+        return {"hidden_layer_sizes": hidden_layer_sizes, "norm": "layer"}
+
+    monkeypatch.setattr(table_inputs, "mlp_defaults", others)
+    again = load(tmp_path / "it")
+    X = planted[0]
+    np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))

@@ -40,8 +40,9 @@ def test_planted_inputs_are_found_when_nothing_is_said(kind):
 def test_where_y_says_nothing_one_input_is_kept_with_a_warning(table):
     y = np.random.default_rng(1).permutation(table.target)
     clf = JointPruneClassifier(**SMALL)
-    with pytest.warns(UserWarning, match="one input is kept"):
+    with pytest.warns(UserWarning, match="one input is kept") as caught:
         clf.fit(table.data, y)
+    assert len(caught) == 1  # and none about an `alpha` that nobody gave
     assert clf.get_support().sum() == 1
 
 
