@@ -134,8 +134,10 @@ class PiecewiseEmbedding(NumberEmbedding):
 
         Where many rows have one number, bins shrink to a step there.
         """
-        shares = torch.linspace(0, 1, self.left.shape[1] + 1, device=X.device)
-        edges = torch.quantile(X, shares.to(X.dtype), dim=0).t()
+        n_edges = self.left.shape[1] + 1
+        shares = torch.linspace(0, 1, n_edges, dtype=X.dtype, device=X.device)
+        # one by one: torch.quantile takes no more than 2^24 numbers at once
+        edges = torch.stack([torch.quantile(column, shares) for column in X.t()])
         self.left.copy_(edges[:, :-1])
         self.span.copy_(edges.diff().clamp(min=1e-6))
 

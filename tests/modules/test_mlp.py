@@ -80,3 +80,10 @@ def test_bins_hold_as_many_rows_each_wherever_these_are():
     # a column of few values: bins are steps, and codes finite
     net.set_bins(torch.tensor([[0.0, 1.0], [1.0, 1.0]] * 50))
     assert net(X).isfinite().all()
+
+
+def test_bins_of_wide_tables_are_found_too():
+    X = torch.rand(9000, 1).expand(-1, 2000)  # more numbers than torch.quantile takes
+    net = MLP(2000, 1, (2,), embedding="piecewise")
+    net.set_bins(X)
+    assert torch.equal(net.embedding.left[0], net.embedding.left[-1])
