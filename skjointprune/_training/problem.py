@@ -214,7 +214,7 @@ class Problem:
             network,
             data,
             self.epochs.sparsify,
-            self.prices.keep_inputs(mask),
+            replace(self.prices.keep_inputs(mask), prune="weights"),
             self._rise_of_units(network, data),
             sparse.history,
         )
