@@ -71,4 +71,4 @@ HOW = Preparation(
 def prepared(example, inputs, rows=None, how=HOW):
     rows = np.arange(40) if rows is None else rows
     y, weight = example.y[rows], np.ones(len(rows))
-    return inputs.prepare(example.X, rows, y, weight, how)
+    return inputs.prepare(example.X, rows, y, weight, how)[1]

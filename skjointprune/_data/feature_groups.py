@@ -1,9 +1,13 @@
 """Which columns of X stay or go together."""
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from .._utils.warn import warn_caller
+from .by_name import values_by_column
+from .dummies import labels_of_dummies, labels_of_encoder
 
 
 def resolve_groups(
@@ -13,7 +17,7 @@ def resolve_groups(
 
     Parameters
     ----------
-    feature_groups : array of labels, list of lists, "auto" or None
+    feature_groups : labels, list of lists, "auto", encoder or None
         As a parameter of the estimators.
     X : ndarray of shape (rows, columns)
     names : sequence of str or None
@@ -30,7 +34,8 @@ def resolve_groups(
     ------
     ValueError
         If labels are not one a column; a list names no column, an unknown one, or
-        one that is taken; or "auto" meets columns without names.
+        one that is taken; "auto" meets columns without names; or an encoder is not
+        fitted, or makes other columns.
     """
     n = X.shape[1]
     if feature_groups is None:
@@ -42,10 +47,20 @@ def resolve_groups(
                 "Pass a DataFrame (`set_output(transform='pandas')` of the encoder "
                 "gives one), or lists of columns."
             )
-        return _by_label(_one_hot_labels(X, names))
-    if _are_lists(feature_groups):
+        groups = _by_label(labels_of_dummies(X, names))
+        if len(groups) == n:
+            warn_caller(
+                "`feature_groups`='auto' found no columns that an encoder made of one "
+                "category: each column is alone. Pass the fitted encoder, or lists of "
+                "columns, or None."
+            )
+        return groups
+    if hasattr(feature_groups, "fit_transform"):
+        return _by_label(labels_of_encoder(feature_groups, n))
+    if not isinstance(feature_groups, Mapping) and _are_lists(feature_groups):
         return _by_lists(feature_groups, n, names)
-    labels = np.asarray(feature_groups)
+    labels = values_by_column(feature_groups, n, names, "feature_groups")
+    labels = np.asarray(labels, dtype=object)
     if labels.shape != (n,):
         raise ValueError(
             f"`feature_groups` must hold one label for each of the {n} columns of X. "
@@ -61,9 +76,12 @@ def _are_lists(groups) -> bool:
 
 
 def _by_label(labels: Sequence) -> list[np.ndarray]:
+    """Return columns of equal labels together; one without a label is alone."""
     members: dict[Any, list[int]] = {}
     for i, label in enumerate(labels):
-        members.setdefault(label, []).append(i)
+        # what is missing, as None, NaN or pd.NA, is not equal to itself or is None
+        missing = label is None or (label == label) is not True
+        members.setdefault((i, "alone") if missing else label, []).append(i)
     return [np.array(columns) for columns in members.values()]
 
 
@@ -95,36 +113,3 @@ def _by_lists(lists, n: int, names: Sequence[str] | None) -> list[np.ndarray]:
             )
         groups.append(np.sort(columns))
     return groups + [np.array([i]) for i in sorted(free)]
-
-
-def _one_hot_labels(X: np.ndarray, names: Sequence[str]) -> list:
-    """Label columns that an encoder made of one category alike.
-
-    `OneHotEncoder` names them category_level, next to each other, and
-    `ColumnTransformer` puts name__ before. As levels and categories may hold an
-    underscore themselves, the data decides as well: columns of one category hold 0
-    and 1, and at most one 1 a row.
-    """
-    bare = [name.partition("__")[2] or name for name in names]
-    labels: list = []
-    category, ones = "", np.zeros(len(X), dtype=bool)
-    for i, name in enumerate(bare):
-        column = X[:, i]
-        binary = bool(np.isin(column, (0, 1)).all())
-        shared = _common_category(category, name) if labels else ""
-        if binary and shared and not (ones & (column == 1)).any():
-            labels.append(labels[-1])
-            category, ones = shared, ones | (column == 1)
-        else:
-            labels.append(i)
-            category = name if binary else ""
-            ones = column == 1
-    return labels
-
-
-def _common_category(a: str, b: str) -> str:
-    """Return the longest prefix of two names that ends in an underscore."""
-    n = 0
-    while n < min(len(a), len(b)) and a[n] == b[n]:
-        n += 1
-    return a[: a.rfind("_", 0, n) + 1]

@@ -75,7 +75,11 @@ class ImageInputs(Inputs):
             X = validate_data(estimator, as_array(X), dtype=None, allow_nd=True)
             shape = check_image_array(X)
         warn_of_channels_last(shape)
-        neutral = {"feature_groups": None, "feature_costs": None}
+        neutral = {
+            "categorical_features": "from_dtype",
+            "feature_groups": None,
+            "feature_costs": None,
+        }
         refuse_parameters(estimator, "tables", shape, neutral)
         rows = np.zeros((len(X), 1))
         _, y = check_X_y(rows, y, multi_output=True, y_numeric=y_numeric)
@@ -93,7 +97,7 @@ class ImageInputs(Inputs):
         y: np.ndarray,
         sample_weight: np.ndarray,
         how: Preparation,
-    ) -> Data:
+    ) -> tuple["ImageInputs", Data]:
         """Return images to be read, of which only statistics are read now."""
         options = self.options
         if options.transform is not None:
@@ -135,10 +139,10 @@ class ImageInputs(Inputs):
                         scaling.mean.to(how.device, torch.float32),
                         scaling.scale.to(how.device, torch.float32),
                     )
-        return data
+        return self, data
 
     def module(
-        self, module: Any, hidden_layer_sizes: tuple, *, regression: bool
+        self, module: Any, hidden_layer_sizes: Any, *, regression: bool
     ) -> tuple[Any, dict[str, Any]]:
         """Return the module that was passed: there is no default for images."""
         if module is None:
@@ -207,7 +211,8 @@ class ImageInputs(Inputs):
             images.crop(at_rows, at_columns, mask)
         network.input_shape = tuple(inside.shape)
         frame = frame_of(needed, smallest_box(support.numpy()))
-        return Traced(support.numpy(), kept, mask, frame)
+        before = None if frame is None else ("frame", frame)
+        return Traced(support.numpy(), kept, mask, before)
 
     def check_rows(self, estimator: Any, X: Any) -> Any:
         """Check images as in `fit`, without a copy.

@@ -19,15 +19,16 @@ class Traced:
     """Which inputs a sparse network needs.
 
     `support` is a mask in the shape of a row of X. `kept` are the positions of the
-    columns, or channels, that the network reads. `frame` is a layer to put before it,
-    where it needs more than is retained. `mask`, in the shape of what the network is
-    given, is 1 for what it may read and 0 for the rest; None where it may read all.
+    columns, or channels, that the network reads. `before` is a layer to put before it,
+    with the name of its place, where it reads other numbers than are retained. `mask`,
+    in the shape of what the network is given, is 1 for what it may read and 0 for the
+    rest; None where it may read all.
     """
 
     support: np.ndarray
     kept: Tensor
     mask: Tensor | None = None
-    frame: nn.Module | None = None
+    before: tuple[str, nn.Module] | None = None
 
 
 class Inputs(ABC):
@@ -41,7 +42,7 @@ class Inputs(ABC):
     Attributes
     ----------
     shape : tuple of int
-        Of one row; the first dimension holds the inputs of a network.
+        Of one row of X.
     names : ndarray of str or None
         Of the columns, where X has names.
     groups : list of ndarray of int, or None
@@ -54,6 +55,21 @@ class Inputs(ABC):
     names: np.ndarray | None
     groups: list[np.ndarray] | None
     batch_size_to_score: ClassVar[int]
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """The shape of what a network is given for a row; inputs come first."""
+        return self.shape
+
+    @property
+    def categories(self) -> dict[Any, list[Any]] | None:
+        """The levels of each column that holds a category; None where none does."""
+        return None
+
+    @property
+    def n_always_kept(self) -> int:
+        """How many inputs, or groups of them, never go."""
+        return 0
 
     @staticmethod
     @abstractmethod
@@ -96,12 +112,15 @@ class Inputs(ABC):
         y: np.ndarray,
         sample_weight: np.ndarray,
         how: Preparation,
-    ) -> Data:
-        """Return data of some `rows` of X, with their encoded y and weights."""
+    ) -> tuple["Inputs", Data]:
+        """Return data of some `rows` of X, with their encoded y and weights.
+
+        And inputs that know what was learnt of the rows to train on.
+        """
 
     @abstractmethod
     def module(
-        self, module: Any, hidden_layer_sizes: tuple, *, regression: bool
+        self, module: Any, hidden_layer_sizes: Any, *, regression: bool
     ) -> tuple[Any, dict[str, Any]]:
         """Return what makes the network, with default parameters for it.
 
@@ -167,6 +186,10 @@ class Inputs(ABC):
         `kept` are the positions of the columns or channels that it still reads.
         """
 
+    def importances(self, saliencies: np.ndarray) -> np.ndarray:
+        """Return the importance of a row's inputs, for saliencies of the network's."""
+        return saliencies
+
     # --- once fitted
 
     @abstractmethod
@@ -202,7 +225,7 @@ def refuse_parameters(
     """Raise ValueError for parameters of another kind of X, which have no effect."""
     for name, value in neutral.items():
         given = getattr(estimator, name)
-        if given is not value:
+        if given is not value and not (isinstance(value, str) and given == value):
             raise ValueError(
                 f"`{name}` is for {kind}. Got {given!r} with X of rows of shape "
                 f"{shape}; leave it at {value}."

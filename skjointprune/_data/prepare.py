@@ -1,7 +1,6 @@
 """Data of a fit: encoded targets and weights, rows held out, scaling."""
 
 import copy
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,13 +128,25 @@ def scale_parts(
 def draw_held_out(
     strata: np.ndarray, fraction: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw a mask of rows to hold out, the same share of every stratum.
+    """Draw a mask of rows to hold out, about the same share of every stratum.
 
-    Rounded down in each, so that a rare class stays in training whole.
+    Strata of few rows take turns: those that are the most behind their share come
+    first. One row of each stays, and two of all.
     """
     held_out = np.zeros(len(strata), dtype=bool)
-    for code in range(strata.max() + 1):
+    if not fraction:
+        return held_out
+    counts = np.bincount(strata)
+    shares = fraction * counts
+    n_out = np.floor(shares).astype(int)
+    missing = max(1, int(fraction * len(strata))) - n_out.sum()
+    missing = min(missing, len(strata) - n_out.sum() - 2)
+    if missing > 0:
+        behind = shares - n_out + rng.random(len(counts)) * 1e-6  # ties by chance
+        behind[counts < 2] = 0.0
+        for code in np.argsort(-behind)[:missing]:
+            n_out[code] += behind[code] > 0
+    for code, n in enumerate(np.minimum(n_out, np.maximum(counts - 1, 0))):
         rows = np.flatnonzero(strata == code)
-        n_out = math.floor(fraction * len(rows))
-        held_out[rng.choice(rows, n_out, replace=False)] = True
+        held_out[rng.choice(rows, n, replace=False)] = True
     return held_out

@@ -7,20 +7,25 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.utils.validation import validate_data
+from scipy.sparse import issparse
 from torch import Tensor
 
 from .._graph.groups import let_inputs_go
 from .._graph.network import Network
 from .._graph.probes import check_outputs
 from .._pruning.gates import InputGates
+from .._pruning.saliency import saliency_of_groups
 from .._utils.sklearn import _check_feature_names_in, _safe_indexing
-from ..modules._mlp import MLP, mlp_defaults
+from ..modules._mlp import MLP, check_sizes, mlp_defaults
 from .check_images import refuse_what_is_nearly_images
+from .check_tables import check_table, read_table
+from .columns import Columns
+from .feature_costs import check_costs
 from .feature_groups import resolve_groups
 from .inputs import Inputs, Traced, refuse_parameters
-from .prepare import Data, Preparation, scale_parts, split_rows
+from .prepare import Data, Preparation, Split, scale_parts, split_rows
 from .rows import ROWS_TO_CHECK
+from .sparse_table import SparseTable, batch_size_of, scaling_of_sparse
 from .tables import Table
 
 MOST_SHADOWS = 1000  # of groups of columns: more would cost time and hardly tell more
@@ -30,13 +35,15 @@ MOST_SHADOWS = 1000  # of groups of columns: more would cost time and hardly tel
 class TableInputs(Inputs):
     """Columns of a table, which go exactly, each alone or in groups.
 
-    `costs`, (columns,), multiply the threshold of each column; None is one each.
-    The last `n_shadows` columns are shadows.
+    `columns` says which numbers a network is given for each. `costs`, (columns,),
+    multiply the threshold of each column; None is one each. The last `n_shadows`
+    columns are shadows.
     """
 
     shape: tuple[int, ...]
     names: np.ndarray | None
     groups: list[np.ndarray]
+    columns: Columns
     costs: np.ndarray | None = None
     n_shadows: int = 0
 
@@ -60,23 +67,15 @@ class TableInputs(Inputs):
     def check(
         cls, estimator: Any, X: Any, y: Any, *, y_numeric: bool
     ) -> tuple[Self, Any, Any]:
-        """Check a table as scikit-learn does; resolve groups and costs of columns."""
+        """Check a table; resolve categories, groups and costs of columns."""
         refuse_what_is_nearly_images(X)
-        small = isinstance(X, np.ndarray) and X.dtype.itemsize <= 2
-        X, y = validate_data(
-            estimator,
-            X,
-            y,
-            dtype=np.float32 if small else [np.float64, np.float32],
-            multi_output=True,
-            y_numeric=y_numeric,
-        )
-        shape = (X.shape[1],)
+        columns, X, y = check_table(estimator, X, y, y_numeric=y_numeric)
+        shape = (columns.n,)
         refuse_parameters(estimator, "images", shape, {"images": None})
         names = getattr(estimator, "feature_names_in_", None)
         groups = resolve_groups(estimator.feature_groups, X, names)
-        costs = check_costs(estimator.feature_costs, X.shape[1])
-        return cls(shape, names, groups, costs), X, y
+        costs = check_costs(estimator.feature_costs, columns.n, names)
+        return cls(shape, names, groups, columns, costs), X, y
 
     def prepare(
         self,
@@ -85,11 +84,17 @@ class TableInputs(Inputs):
         y: np.ndarray,
         sample_weight: np.ndarray,
         how: Preparation,
-    ) -> Data:
+    ) -> tuple["TableInputs", Data]:
         """Return tables on the device, standardised by the rows to train on."""
-        if len(rows) < len(X):
+        if len(rows) < X.shape[0]:
             X = X[rows]
         split = split_rows(y, sample_weight, how)
+        if issparse(X):
+            return self, self._prepare_sparse(X, split, how)
+        columns, X = self.columns.learn(X, split.masks["train"], split.weight)
+        if not columns.plain:
+            encoder = columns.encoder()
+            X = encoder(torch.from_numpy(X.astype(np.float64, copy=False))).numpy()
         scaling, parts = scale_parts(X, split.masks, split.weight, how.standardize)
 
         def table(name: str) -> Table:
@@ -97,15 +102,32 @@ class TableInputs(Inputs):
             return Table(part.to(how.device), *split.targets[name])
 
         valid = table("valid") if "valid" in parts else None
+        inputs = replace(self, columns=columns)
+        gates = inputs.gates(how.device)
+        data = Data(table("train"), valid, scaling, split.target_scaling, gates)
+        return inputs, data
+
+    def _prepare_sparse(self, X: Any, split: Split, how: Preparation) -> Data:
+        """Return sparse tables, whose batches are standardised once they are dense."""
+        parts = {name: X[mask] for name, mask in split.masks.items()}
+        scaling = None
+        if how.standardize:
+            weight = split.weight[split.masks["train"]]
+            scaling = scaling_of_sparse(parts["train"], weight)
+
+        def table(name: str) -> SparseTable:
+            return SparseTable(parts[name], *split.targets[name], scaling)
+
+        valid = table("valid") if "valid" in parts else None
         gates = self.gates(how.device)
         return Data(table("train"), valid, scaling, split.target_scaling, gates)
 
     def module(
-        self, module: Any, hidden_layer_sizes: tuple, *, regression: bool
+        self, module: Any, hidden_layer_sizes: Any, *, regression: bool
     ) -> tuple[Any, dict[str, Any]]:
         """Return the MLP where there is no module, with what suits a table."""
         if module is None:
-            sizes = tuple(hidden_layer_sizes)
+            sizes = check_sizes(hidden_layer_sizes)
             n_inputs = self.shape[0] - self.n_shadows
             return MLP, mlp_defaults(n_inputs, sizes, regression=regression)
         if isinstance(module, str):
@@ -118,7 +140,14 @@ class TableInputs(Inputs):
 
     def gates(self, device: torch.device) -> InputGates:
         """Return no gates: columns go exactly."""
-        return InputGates(("channel",), self.shape, device=device)
+        return InputGates(("channel",), self.network_shape, device=device)
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """The numbers that a network is given for a row."""
+        if self.columns.plain:
+            return self.shape
+        return (int(self.columns.widths.sum()),)
 
     @property
     def grouped(self) -> bool:
@@ -126,17 +155,45 @@ class TableInputs(Inputs):
         return len(self.groups) < self.shape[0]
 
     def group_numbers(self) -> Tensor | None:
-        """Return the number of the group of each column, None if each is alone."""
-        if not self.grouped:
+        """Return the number of the group of each input, None if each is alone."""
+        plain = self.columns.plain
+        if plain and not self.grouped:
             return None
         numbers = torch.empty(self.shape[0], dtype=torch.long)
         for number, columns in enumerate(self.groups):
             numbers[columns] = number
-        return numbers
+        return numbers if plain else self.columns.spread(numbers)
 
     def costs_of_inputs(self) -> Tensor | None:
-        """Return what multiplies the threshold of each column, None for one each."""
-        return None if self.costs is None else torch.from_numpy(self.costs)
+        """Return what multiplies the threshold of each input, None for one each.
+
+        In a group all have its mean, so that columns count alike, however many numbers
+        they are.
+        """
+        if self.costs is None:
+            return None
+        if self.columns.plain:
+            return torch.from_numpy(self.costs)
+        costs = self.costs.copy()
+        for columns in self.groups:
+            kept = (costs[columns] == 0).any()
+            costs[columns] = 0 if kept else costs[columns].mean()
+        return self.columns.spread(costs)
+
+    @property
+    def categories(self) -> dict[Any, list[Any]] | None:
+        """The levels of each category that have a number of their own, by its name."""
+        if not self.columns.levels:
+            return None
+        named = range(self.shape[0]) if self.names is None else self.names.tolist()
+        return {named[i]: levels for i, levels in self.columns.levels.items()}
+
+    @property
+    def n_always_kept(self) -> int:
+        """How many columns, or groups of them, cost nothing."""
+        if self.costs is None:
+            return 0
+        return sum((self.costs[columns] == 0).any() for columns in self.groups)
 
     def count_selectable(self, asked: Any) -> tuple[int, str]:
         """Return how many columns, or groups of them, there are."""
@@ -144,30 +201,45 @@ class TableInputs(Inputs):
         return len(self.groups), what
 
     def with_shadows(self, data: Data) -> tuple["TableInputs", Data]:
-        """Return columns and data with a shadow for each group, up to a number."""
-        n = self.shape[0]
-        drawn = torch.randperm(len(self.groups))[:MOST_SHADOWS].numpy()
-        shadowed = [self.groups[group] for group in drawn]
-        columns = np.concatenate(shadowed)
+        """Return inputs and data with a shadow for each group, up to a number."""
+        (n,) = self.network_shape
+        groups, costs = self._groups_and_costs_of_inputs()
+        may_go = torch.tensor([costs is None or costs[g[0]] > 0 for g in groups])
+        able = may_go.nonzero().flatten()
+        drawn = able[torch.randperm(len(able))[:MOST_SHADOWS]].tolist()
+        shadowed = [groups[group] for group in drawn]
+        copied = np.concatenate([np.empty(0, dtype=int), *shadowed])
         starts = n + np.cumsum([0, *map(len, shadowed)])
-        groups = [np.arange(*ends) for ends in pairwise(starts)]
-        costs = self.costs
+        shadows = [np.arange(*ends) for ends in pairwise(starts)]
+        width = n + len(copied)
         inputs = replace(
             self,
-            shape=(n + len(columns),),
+            shape=(width,),
             names=None,
-            groups=[*self.groups, *groups],
-            costs=None if costs is None else np.concatenate([costs, costs[columns]]),
-            n_shadows=len(columns),
+            groups=[*groups, *shadows],
+            columns=Columns(width),
+            costs=None if costs is None else np.concatenate([costs, costs[copied]]),
+            n_shadows=width - self.shape[0],
         )
-        assert isinstance(data.train, Table)
-        valid = data.valid
+        train, valid = data.train, data.valid
+        assert isinstance(train, Table | SparseTable)
+        if isinstance(valid, Table | SparseTable):
+            valid = valid.with_shadows(shadowed)
         return inputs, replace(
             data,
-            train=data.train.with_shadows(shadowed),
-            valid=valid.with_shadows(shadowed) if isinstance(valid, Table) else None,
-            gates=inputs.gates(data.train.y.device),
+            train=train.with_shadows(shadowed),
+            valid=valid,
+            gates=inputs.gates(train.y.device),
         )
+
+    def _groups_and_costs_of_inputs(self) -> tuple[list[np.ndarray], np.ndarray | None]:
+        """Return groups, and costs, of the inputs of a network."""
+        if self.columns.plain:
+            return self.groups, self.costs
+        numbers = self.columns.numbers_of_columns()
+        groups = [np.concatenate([numbers[i] for i in group]) for group in self.groups]
+        costs = self.costs_of_inputs()
+        return groups, None if costs is None else costs.numpy()
 
     def free_inputs(self, network: Network, data: Data, *, may_go: bool) -> Network:
         """Return a network that can lose columns, whatever reads them."""
@@ -180,16 +252,34 @@ class TableInputs(Inputs):
     def trace_back(self, network: Network, kept: Tensor, data: Data) -> Traced:
         """Say which columns the network still reads."""
         support = np.zeros(self.shape, dtype=bool)
-        support[kept.numpy()] = True
-        return Traced(support, kept)
+        if self.columns.plain:
+            support[kept.numpy()] = True
+            return Traced(support, kept)
+        of_columns = self.columns.spread(torch.arange(self.shape[0]))
+        support[of_columns[kept].numpy()] = True
+        encoder = self.columns.encoder(np.flatnonzero(support))
+        return Traced(support, kept, before=("columns", encoder))
+
+    def importances(self, saliencies: np.ndarray) -> np.ndarray:
+        """Return the saliency of each column, for those of the network's inputs."""
+        if self.columns.plain:
+            return saliencies
+        of_columns = self.columns.spread(torch.arange(self.shape[0]))
+        found = saliency_of_groups(torch.from_numpy(saliencies), of_columns)
+        return found.numpy()
 
     def read(
         self, estimator: Any, X: Any, support: np.ndarray, dtype: torch.dtype
     ) -> Iterator[Any]:
-        """Check a table as in `fit`; return its retained columns."""
-        X = validate_data(estimator, X, dtype=[np.float64, np.float32], reset=False)
-        double = dtype == torch.float64
-        yield X[:, support].astype(np.float64 if double else np.float32)
+        """Check the retained columns as in `fit`; return them, some rows at a time."""
+        X = read_table(estimator, X, self.columns, self.names, support)
+        kind = np.float64 if dtype == torch.float64 else np.float32
+        if not issparse(X):
+            yield X.astype(kind)
+            return
+        size = batch_size_of(X.shape[1])
+        for start in range(0, X.shape[0], size):
+            yield X[start : start + size].toarray().astype(kind)
 
     def positions_read(self, support: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return the positions of the retained columns."""
@@ -204,26 +294,3 @@ class TableInputs(Inputs):
     def group_support(self, support: np.ndarray) -> np.ndarray:
         """Return a mask over `groups`."""
         return support[[columns[0] for columns in self.groups]]
-
-
-def check_costs(feature_costs: Any, n: int) -> np.ndarray | None:
-    """Return the cost of each of n columns.
-
-    Raises
-    ------
-    ValueError
-        If they are not one finite number above 0 for each.
-    """
-    if feature_costs is None:
-        return None
-    costs = np.asarray(feature_costs)
-    if (
-        costs.shape != (n,)
-        or costs.dtype.kind not in "iuf"
-        or not (np.isfinite(costs) & (costs > 0)).all()
-    ):
-        raise ValueError(
-            "`feature_costs` must hold one finite number above 0 for each of the "
-            f"{n} columns of X. Got {feature_costs!r}; 1 is the usual cost."
-        )
-    return costs.astype(np.float32)

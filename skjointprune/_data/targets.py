@@ -16,6 +16,7 @@ from .readers import DATASETS
 
 MANY_CLASSES = 10  # of so many, numbers may be meant,
 FEW_ROWS_EACH = 3  # where there are fewer rows of each than this
+LARGEST = 1e150  # its square is a number, too
 COMPARED_LABELS = 16  # items of a dataset, to see whether it returns what it lists
 
 
@@ -134,7 +135,28 @@ def encode_classes(y: Any, weight: np.ndarray, class_weight: Any) -> EncodedTarg
 def encode_numbers(y: np.ndarray, weight: np.ndarray) -> EncodedTargets:
     """Encode one number a row or several."""
     values = y.astype(np.float64).reshape(len(y), -1)
+    largest = np.abs(values).max()
+    if largest > LARGEST:
+        raise ValueError(
+            f"y holds numbers beyond {LARGEST:g}. Got {largest:g}; if that stands for "
+            "a gap, leave its row out, else divide y."
+        )
     return EncodedTargets(Numbers(values.shape[1], flat=y.ndim == 1), values, weight)
+
+
+def refuse_text(y: Any) -> None:
+    """Raise ValueError where targets are to be numbers, and are text."""
+    values = np.asarray(y)
+    if values.dtype.kind not in "OUS":
+        return
+    text = next(
+        (v for v in values.ravel().tolist() if isinstance(v, str | bytes)), None
+    )
+    if text is not None:
+        raise ValueError(
+            f"y must hold numbers. Got {text!r}; convert them, or use a "
+            "JointPruneClassifier."
+        )
 
 
 def targets_of(X: Any, y: Any) -> Any:

@@ -34,7 +34,10 @@ class JointPruneEstimator(
     """
 
     _parameter_constraints = {  # noqa: RUF012
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "n_features_to_select": [
             None,
@@ -43,8 +46,20 @@ class JointPruneEstimator(
         ],
         "prune": [StrOptions({"joint", "inputs", "weights", "none"})],
         "penalty": [StrOptions(set(PENALTIES)), HasMethods("prox")],
-        "feature_groups": ["array-like", StrOptions({"auto"}), None],
-        "feature_costs": ["array-like", None],
+        "categorical_features": [
+            "array-like",
+            dict,
+            StrOptions({"from_dtype"}),
+            None,
+        ],
+        "feature_groups": [
+            "array-like",
+            dict,
+            StrOptions({"auto"}),
+            HasMethods("fit_transform"),
+            None,
+        ],
+        "feature_costs": ["array-like", dict, None],
         "unit_cost": [StrOptions({"constant", "macs", "params"})],
         "round_units_to": [Interval(Integral, 1, None, closed="left")],
         "input_noise": [Interval(Real, 0, None, closed="left")],
@@ -93,6 +108,12 @@ class JointPruneEstimator(
             # 3. Compact, and retrain what is left.
             adopt(self, problem.retrain(sparse, traced))
         return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
 
     def _sparsify(self, problem: Problem) -> Sparse:
         if self.alpha == "auto" and problem.searches:

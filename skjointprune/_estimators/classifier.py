@@ -85,6 +85,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         n_features_to_select=None,
         prune="joint",
         penalty="group_l0",
+        categorical_features="from_dtype",
         feature_groups=None,
         feature_costs=None,
         unit_cost="constant",
@@ -96,7 +97,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         retrain_epochs="auto",
         lr=2e-3,
         batch_size="auto",
-        optimizer="adam",
+        optimizer="adamw",
         standardize=True,
         validation_fraction=0.1,
         class_weight=None,
@@ -115,6 +116,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self.n_features_to_select = n_features_to_select
         self.prune = prune
         self.penalty = penalty
+        self.categorical_features = categorical_features
         self.feature_groups = feature_groups
         self.feature_costs = feature_costs
         self.unit_cost = unit_cost

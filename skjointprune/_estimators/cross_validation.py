@@ -23,7 +23,7 @@ from .._utils.sklearn import (
 )
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
-from .delegate import attribute_of_estimator, method_of_estimator
+from .delegate import HoldsEstimator, attribute_of_estimator, method_of_estimator
 from .folds import (
     choose,
     collect_results,
@@ -43,7 +43,9 @@ def _may_predict_proba(cv) -> bool:
     return inner is None or hasattr(inner, "predict_proba")
 
 
-class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
+class JointPruneCV(
+    HoldsEstimator, MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator
+):
     """Choose `alpha` by cross-validation along paths, and fit that network.
 
     One path is followed on all rows, and one on the training rows of each fold. Points
@@ -310,6 +312,7 @@ class JointPruneCV(MetaEstimatorMixin, ReportBelowDiagram, BaseEstimator):
     support_ = attribute_of_estimator("support_")
     feature_importances_ = attribute_of_estimator("feature_importances_")
     feature_groups_ = attribute_of_estimator("feature_groups_")
+    categories_ = attribute_of_estimator("categories_")
     module_ = attribute_of_estimator("module_")
     net_ = attribute_of_estimator("net_")
     history_ = attribute_of_estimator("history_")

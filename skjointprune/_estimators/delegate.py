@@ -1,7 +1,8 @@
-"""What an estimator takes from the fitted one that it holds, its `estimator_`."""
+"""What an estimator takes from the one that it holds: `estimator`, `estimator_`."""
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,3 +25,35 @@ def method_of_estimator(method: Callable) -> Callable:
         return getattr(self.estimator_, method.__name__)(*args, **kwargs)
 
     return ask
+
+
+class HoldsEstimator:
+    """An estimator around another, which is chosen by y where `estimator` is None."""
+
+    estimator: Any
+
+    def set_params(self, **params):
+        """Set parameters; `estimator__…` are those of `estimator`.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameter names and values.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of a name, or no `estimator` yet to have it.
+        """
+        of_estimator = [name for name in params if name.startswith("estimator__")]
+        if of_estimator and params.get("estimator", self.estimator) is None:
+            raise ValueError(
+                f"`{of_estimator[0]}` is a parameter of `estimator`, which is None: it "
+                "is chosen by y in `fit`. Pass `estimator`=JointPruneClassifier(), or "
+                "a JointPruneRegressor."
+            )
+        return super().set_params(**params)  # type: ignore[misc]

@@ -62,15 +62,21 @@ prune : {"joint", "inputs", "weights", "none"}, default="joint"
 penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
     The price of a group; an object answers `prox(s, alpha)` for a tensor `s` of
     saliencies: see `skjointprune.penalties`.
-feature_groups : array-like, list of lists, "auto" or None, default=None
-    Columns that stay or go together: a label for each column; or lists of the
-    names or positions of columns, where a column in no list is alone; or "auto",
-    which finds the columns that `OneHotEncoder` made of one category: named
-    alike up to the last underscore, neighbours, and at most one of them 1 in a
-    row.
-feature_costs : array-like of shape (n_features,) or None, default=None
-    What multiplies the threshold of each input, above 0; the mean of a group
-    counts. None is one each.
+categorical_features : "from_dtype", array-like, dict or None, default="from_dtype"
+    Which columns hold categories: those of a frame whose type is text or levels; or
+    a mask, names or positions; None for none. A category is one input: all its
+    levels stay or go. Levels of fewer than 5 rows count as one.
+feature_groups : array-like, list of lists, dict, "auto", encoder or None, default=None
+    Columns that stay or go together: a label for each column, where a column
+    without a label is alone; or lists of the names or positions of columns, where
+    a column in no list is alone; or a fitted `OneHotEncoder` or
+    `ColumnTransformer` that made X; or "auto", which finds the columns that an
+    encoder made of one category: named alike up to a separator, neighbours, of two
+    values each, and at most one of them the larger in a row.
+feature_costs : array-like of shape (n_features,), dict or None, default=None
+    What multiplies the threshold of each input, at least 0; the mean of a group
+    counts, and what costs 0 always stays. A dict or a Series is by name, as in
+    `feature_groups` and `categorical_features`. None is one each.
 unit_cost : {"constant", "macs", "params"}, default="constant"
     Whether the threshold of a unit is multiplied by the root of the MACs or
     parameters that its removal saves, relative to the mean unit of the network.
@@ -108,8 +114,9 @@ lr : float, default=2e-3
     Learning rate while sparsifying; retraining peaks at twice that.
 batch_size : int or "auto", default="auto"
     Rows of a step. "auto" is a tenth of the rows, between 16 and 256.
-optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
-    A class is a `torch.optim.Optimizer`.
+optimizer : {"adam", "adamw", "sgd"} or class, default="adamw"
+    A class is a `torch.optim.Optimizer`. "adamw" decays the weights of the default
+    network by 0.1, unless `optimizer__weight_decay` says otherwise.
 random_state : int, RandomState or None, default=None
     Seed of initial weights, batches, dropout and held-out rows.
 device : str or torch.device, default="auto"
@@ -144,6 +151,10 @@ feature_importances_ : ndarray of shape (n_features_in_,) or of one image
 feature_groups_ : list of ndarray of int
     Positions of the columns of each group, in the order of `get_group_support`;
     of tables alone.
+categories_ : dict
+    Of each column that holds a category, by its name or position, the levels that
+    have a number of their own; only where there is one. `module_` takes a category as
+    the position of its level there, and the number of levels for all others.
 net_ : skorch.NeuralNet
     The skorch net that retrained and holds it.
 history_ : skorch.history.History

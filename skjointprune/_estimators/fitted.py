@@ -18,6 +18,7 @@ def adopt(estimator: Any, fit: Fit) -> Any:
     optional = {
         "feature_names_in_": inputs.names,
         "feature_groups_": inputs.groups,
+        "categories_": inputs.categories,
         "classes_": getattr(targets, "labels", None),
     }
     for name, value in optional.items():

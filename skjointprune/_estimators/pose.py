@@ -11,15 +11,17 @@ import torch
 from .._data.inputs import Inputs
 from .._data.kinds import kind_of
 from .._data.prepare import Data, Preparation
+from .._data.targets import refuse_text
 from .._pruning.prices import Prices
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
 from .._training.settings import (
     AUTO_RETRAIN_EPOCHS,
+    WEIGHT_DECAY,
     check_backend,
-    check_callbacks,
     check_monitors,
     resolve_batch_size,
+    resolve_callbacks,
     resolve_epochs,
     resolve_optimizer,
 )
@@ -48,21 +50,23 @@ def pose(
         If X or y hold what cannot be learnt from, or a parameter does not fit these.
     """
     numeric = estimator._y_numeric
+    if numeric:
+        refuse_text(y)
     kind = kind_of(X)
     inputs, X, y = kind.check(estimator, X, y, y_numeric=numeric)
     n_inputs = _resolve_n_inputs(estimator, inputs)
-    weight, rows = _check_weight(sample_weight, len(X))
+    weight, rows = _check_weight(sample_weight, _count_rows(X))
     encoded = estimator._encode(y[rows], weight[rows])
     how = Preparation(
         estimator.validation_fraction, estimator.standardize, numeric, seed, device
     )
-    data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
+    inputs, data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
     task = task_for(encoded.targets, getattr(estimator, "loss", None))
     trainer = _make_trainer(estimator, task, data, device)
     epochs = _resolve_epochs(estimator, trainer, data)
-    if epochs.retrain and data.valid is None:
-        scores = ("valid_loss", trainer.task.column)
-        check_monitors(estimator.callbacks or (), scores)
+    if epochs.retrain:
+        held_out = data.valid is not None
+        check_monitors(trainer.callbacks, trainer.task.column, held_out=held_out)
     return Problem(
         inputs=inputs,
         targets=encoded.targets,
@@ -74,7 +78,7 @@ def pose(
             hidden_layer_sizes=estimator.hidden_layer_sizes,
             params=params_for(estimator, "module__"),
         ),
-        widens=estimator.module in (None, MLP),
+        widens=_is_default(estimator.module),
         trainer=trainer,
         prices=_make_prices(estimator, inputs),
         n_inputs=n_inputs,
@@ -82,6 +86,11 @@ def pose(
         seed=seed,
         device=device,
     )
+
+
+def _is_default(module: Any) -> bool:
+    """Tell whether the network is the one for any table."""
+    return module is None or module is MLP
 
 
 def _resolve_n_inputs(estimator: Any, inputs: Inputs) -> int | None:
@@ -96,6 +105,12 @@ def _resolve_n_inputs(estimator: Any, inputs: Inputs) -> int | None:
             f"`n_features_to_select` must be at most the {n} {what} of X. Got {asked}; "
             "lower it or pass a fraction."
         )
+    if n_inputs < inputs.n_always_kept:
+        raise ValueError(
+            f"`n_features_to_select` must leave the {inputs.n_always_kept} {what} that "
+            f"cost 0 in `feature_costs`, which always stay. Got {asked}; raise it, or "
+            "these costs."
+        )
     if estimator.prune in ("weights", "none"):
         raise ValueError(
             f"`n_features_to_select`={asked} asks for fewer inputs, but "
@@ -103,6 +118,10 @@ def _resolve_n_inputs(estimator: Any, inputs: Inputs) -> int | None:
             "`n_features_to_select` at None."
         )
     return n_inputs
+
+
+def _count_rows(X: Any) -> int:
+    return X.shape[0] if hasattr(X, "shape") else len(X)  # a sparse matrix has no len
 
 
 def _check_weight(sample_weight: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,9 +149,10 @@ def _make_trainer(
             f"The learning rate is `lr`. Got `optimizer__lr`={params['lr']!r} as well; "
             "set `lr` alone."
         )
-    callbacks = estimator.callbacks or ()
-    check_callbacks(callbacks)
+    callbacks = resolve_callbacks(estimator.callbacks or ())
     check_backend(estimator.compile)
+    if estimator.optimizer == "adamw" and _is_default(estimator.module):
+        params = {"weight_decay": WEIGHT_DECAY} | params
     return Trainer(
         task=task,
         input_noise=estimator.input_noise,

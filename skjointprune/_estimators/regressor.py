@@ -87,6 +87,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         n_features_to_select=None,
         prune="joint",
         penalty="group_l0",
+        categorical_features="from_dtype",
         feature_groups=None,
         feature_costs=None,
         unit_cost="constant",
@@ -98,7 +99,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         retrain_epochs="auto",
         lr=2e-3,
         batch_size="auto",
-        optimizer="adam",
+        optimizer="adamw",
         standardize=True,
         validation_fraction=0.1,
         random_state=None,
@@ -117,6 +118,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         self.n_features_to_select = n_features_to_select
         self.prune = prune
         self.penalty = penalty
+        self.categorical_features = categorical_features
         self.feature_groups = feature_groups
         self.feature_costs = feature_costs
         self.unit_cost = unit_cost

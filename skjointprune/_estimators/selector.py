@@ -9,10 +9,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._data.boxes import read_cropped, smallest_box
+from .._data.check_tables import select_columns
+from .._data.frames import is_frame
 from .._data.image_inputs import ImageInputs
 from .._report.html import ReportBelowDiagram
 from .._utils.sklearn import HasMethods, _fit_context, _get_output_config
 from .classifier import JointPruneClassifier
+from .delegate import HoldsEstimator
 from .for_target import default_estimator
 from .rollback import all_or_nothing
 
@@ -23,7 +26,11 @@ def _has_groups(selector) -> bool:
 
 
 class InputFeatureSelector(
-    MetaEstimatorMixin, SelectorMixin, ReportBelowDiagram, BaseEstimator
+    HoldsEstimator,
+    MetaEstimatorMixin,
+    SelectorMixin,
+    ReportBelowDiagram,
+    BaseEstimator,
 ):
     """Select the inputs that a jointly pruned network keeps.
 
@@ -143,17 +150,22 @@ class InputFeatureSelector(
             images were to be returned as frames.
         """
         check_is_fitted(self)
-        if self.get_support().ndim == 1:
-            return super().transform(X)
+        support = self.get_support()
+        if support.ndim == 1:
+            names = getattr(self, "feature_names_in_", None)
+            kept = select_columns(self, X, names, np.flatnonzero(support))
+            container = _get_output_config("transform", self)["dense"]
+            if is_frame(kept) and container == "default":
+                return np.asarray(kept)
+            return kept
         container = _get_output_config("transform", self)["dense"]
         if container != "default":
             raise ValueError(
                 f"Images do not fit in a frame. Got the output {container!r}; call "
                 "`set_output(transform='default')`."
             )
-        inputs = ImageInputs(self.get_support().shape)
-        X = inputs.check_rows(self, X)
-        return torch.cat([*read_cropped(X, self.get_support())]).numpy()
+        X = ImageInputs(support.shape).check_rows(self, X)
+        return torch.cat([*read_cropped(X, support)]).numpy()
 
     def inverse_transform(self, X):
         """Put what `transform` returned back in place, with zeros for what went.
@@ -268,6 +280,15 @@ class InputFeatureSelector(
             raise NotFittedError(
                 "`prefit`=True needs a fitted `estimator`. Got None; pass one."
             )
+        try:
+            check_is_fitted(self.estimator)
+        except NotFittedError as error:
+            raise NotFittedError(
+                "`prefit`=True needs a fitted `estimator`. Got a "
+                f"{type(self.estimator).__name__} that is not; where `clone` has "
+                "emptied it, as searches do, pass FrozenEstimator(estimator), of "
+                "sklearn.frozen."
+            ) from error
         if self._overrides():
             raise NotFittedError(
                 f"`prefit`=True only reads `estimator`, so {self._overrides()} has no "
@@ -295,8 +316,7 @@ class InputFeatureSelector(
     def __sklearn_is_fitted__(self):
         if not self.prefit:
             return hasattr(self, "estimator_")
-        check_is_fitted(self._prefitted())
-        return True
+        return self._prefitted() is not None
 
     @available_if(_has_groups)
     def get_group_support(self, indices=False):
@@ -327,4 +347,6 @@ class InputFeatureSelector(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags

@@ -38,6 +38,7 @@ ESTIMATORS: dict[str, type[BaseEstimator]] = {
 TRAINING_ONLY = {
     "callbacks",
     "cv",
+    "feature_groups",
     "images__transform",
     "optimizer",
     "penalty",

@@ -9,6 +9,7 @@ import torch
 from skorch.history import History
 from torch import Tensor
 
+from .._data.columns import Columns
 from .._data.image_inputs import ImageInputs
 from .._data.image_options import ImageInput
 from .._data.inputs import Inputs
@@ -105,6 +106,7 @@ def _inputs_to_json(inputs: Inputs) -> dict[str, Any]:
         state["names"] = to_json(inputs.names)
         state["groups"] = [columns.tolist() for columns in inputs.groups]
         state["costs"] = to_json(inputs.costs)
+        state["columns"] = _columns_to_json(inputs.columns)
     elif isinstance(inputs, ImageInputs):
         state["kinds"] = list(inputs.kinds)
     return state
@@ -116,7 +118,38 @@ def _inputs_from_json(state: dict[str, Any], images: ImageInput | None) -> Input
         return ImageInputs(shape, tuple(state["kinds"]), images or ImageInput())
     groups = [np.array(columns) for columns in state["groups"]]
     names, costs = from_json(state["names"]), from_json(state["costs"])
-    return TableInputs(shape, names, groups, costs)
+    columns = _columns_from_json(state.get("columns"), shape[0])
+    return TableInputs(shape, names, groups, columns, costs)
+
+
+def _columns_to_json(columns: Columns) -> dict[str, Any]:
+    try:
+        levels = {str(i): to_json(of_one) for i, of_one in columns.levels.items()}
+    except TypeError as error:
+        raise TypeError(
+            f"The levels of a category cannot be saved: {error}. Fit with levels that "
+            "are numbers or text, or save with joblib."
+        ) from error
+    return {
+        "levels": levels,
+        "rare": list(columns.rare),
+        "gaps": list(columns.gaps),
+        "means": to_json(columns.means),
+    }
+
+
+def _columns_from_json(state: dict[str, Any] | None, n: int) -> Columns:
+    """Return columns; those of files of earlier versions held numbers without gaps."""
+    if state is None:
+        return Columns(n)
+    levels = {int(i): list(from_json(v)) for i, v in state["levels"].items()}
+    return Columns(
+        n,
+        levels,
+        tuple(state["rare"]),
+        tuple(state["gaps"]),
+        from_json(state["means"]),
+    )
 
 
 def _targets_to_json(targets: Targets) -> dict[str, Any]:

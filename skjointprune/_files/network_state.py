@@ -18,6 +18,7 @@ from .._data.inputs import Inputs
 from .._data.targets import Numbers, Targets
 from .._graph.tensors import get_tensor, locate_tensor, names_of_tensors
 from .._layers.affine import Affine
+from .._layers.encode_columns import EncodeColumns
 from .._layers.frame import Frame
 from .._layers.scatter_inputs import ScatterInputs
 from .._layers.wrap import wrap
@@ -199,6 +200,7 @@ def _outputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
 # What a fit puts around the user's network, and the tensors of each.
 AROUND = {
     "frame": ("channels", "rows", "columns"),
+    "columns": ("source", "level", "gap", "fill"),
     "places": ("weight", "places"),
     "inputs": ("scale", "shift"),
     "targets": ("scale", "shift"),
@@ -213,7 +215,7 @@ def _unwrap(module: nn.Module) -> tuple[nn.Module, dict[str, nn.Module]]:
         around = [
             n
             for n, c in children.items()
-            if isinstance(c, Affine | Frame | ScatterInputs)
+            if isinstance(c, Affine | EncodeColumns | Frame | ScatterInputs)
         ]
         if not around:
             break
@@ -228,7 +230,9 @@ def _layer_of(inputs: Inputs, tensors: dict[str, Tensor]) -> nn.Module:
         return Affine(**tensors)
     if "rows" in tensors:
         return Frame(**tensors)
-    layer = ScatterInputs(inputs.shape[0])
+    if "source" in tensors:
+        return EncodeColumns(**tensors)
+    layer = ScatterInputs(inputs.network_shape[0])
     layer.weight, layer.places = nn.Parameter(tensors["weight"]), tensors["places"]
     return layer
 

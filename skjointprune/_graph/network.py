@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from .labels import CONSTANT
 
 INPUTS = "inputs"  # the name of the channels that are the inputs
+# where layers of torch say how many units they have
+SIZES = ("out_features", "out_channels", "hidden_size")
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,20 @@ class Network:
         """Channels, and layers without a rule, that are never pruned, and why."""
         pinned = {c.name: c.pinned for c in self.channels if c.pinned}
         return pinned | self.without_rule
+
+    @property
+    def units(self) -> dict[str, int]:
+        """How many units each layer has, by the name of its channels.
+
+        A channel may be several units of a layer, as where what a linear layer makes is
+        seen as a picture.
+        """
+        layers = dict(self.module.named_modules())
+        units = {}
+        for c in self.hidden:
+            sizes = (getattr(layers.get(c.name), name, None) for name in SIZES)
+            units[c.name] = next((n for n in sizes if isinstance(n, int)), c.size)
+        return units
 
     def copy(self) -> "Network":
         """Return a network that can be changed without this one."""

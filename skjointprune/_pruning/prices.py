@@ -19,7 +19,8 @@ class Prices:
     """What may go, and what it costs to stay.
 
     `groups`, (inputs,), numbers the groups of inputs that go together, 0, 1, …, and
-    `costs`, (inputs,), multiply the threshold of each input; None is one each.
+    `costs`, (inputs,), multiply the threshold of each input; None is one each. What
+    costs 0 always stays.
     `unit_cost` makes the threshold of a unit follow the root of what its removal saves,
     "macs" or "params", relative to the mean unit of the network; "constant" does not.
     In layers that lose units, the number left is a multiple of `round_units_to`.
@@ -61,7 +62,7 @@ class Prices:
         """Return what a group costs, by name of its channels, where it is not 1.
 
         One number for all units of a layer and all gates of a kind; of inputs one for
-        each group, (groups,), the mean over the group.
+        each group, (groups,), the mean over the group; 0 if any of it costs 0.
 
         A saliency is the root of a loss, so the root of what is saved is its price,
         relative to the mean unit. Cropping a row, or another part of an image, saves
@@ -85,7 +86,7 @@ class Prices:
         if self.costs is not None:
             groups = self.number_groups(len(self.costs))
             total = torch.zeros(int(groups.max()) + 1, dtype=self.costs.dtype)
-            found[network.inputs.name] = (
-                total.index_add_(0, groups, self.costs) / groups.bincount()
-            )
+            of_groups = total.index_add_(0, groups, self.costs) / groups.bincount()
+            of_groups[groups[self.costs == 0]] = 0
+            found[network.inputs.name] = of_groups
         return found

@@ -117,11 +117,7 @@ class FisherSaliency:
         noise. Their mean is fair to noise, but not to a category, of which each row has
         one column. The geometric mean of the two is fair to both.
         """
-        s = self.measure(channels)
-        groups = groups.to(s.device)
-        total = torch.zeros(int(groups.max()) + 1, dtype=s.dtype, device=s.device)
-        total.index_add_(0, groups, s**2)
-        return (total / groups.bincount().sqrt()).sqrt()
+        return saliency_of_groups(self.measure(channels), groups)
 
     def keep(self, name: str, mask: Tensor) -> None:
         """Forget the channels that a mask, (channels,), leaves out."""
@@ -142,6 +138,14 @@ class FisherSaliency:
     def _average(self, name: str, gradient: Tensor, decay: float) -> None:
         self.squares[name].lerp_(gradient**2, 1 - decay)
         self._share_of_zero[name] *= decay
+
+
+def saliency_of_groups(s: Tensor, groups: Tensor) -> Tensor:
+    """Return the saliency of groups, (groups,), for saliencies of their channels."""
+    groups = groups.to(s.device)
+    total = torch.zeros(int(groups.max()) + 1, dtype=s.dtype, device=s.device)
+    total.index_add_(0, groups, s**2)
+    return (total / groups.bincount().sqrt()).sqrt()
 
 
 def _gate_interval(step: int) -> int:

@@ -34,11 +34,11 @@ class Rise:
 
     start: ClassVar[float] = 0.1
     stop: ClassVar[float] = 0.8
-    n_events: ClassVar[int] = 100
 
     alpha: float
     n_inputs: int | None = None
     alpha_of_units: Callable[[], float] | None = None
+    n_events: int = 100
 
     def prune(self, sparsifier: Sparsifier, event: int) -> Tensor:
         """Prune as the progress asks."""

@@ -69,7 +69,7 @@ class Sparsifier:
         # what a number of inputs to keep limits
         self._limited = gates.prunable_inputs(network)[0]
         self.n_groups = self._count_groups(self._limited)
-        self._n_free = sum(self._count_groups(c) - 1 for c in self.targets)
+        self._n_free = self._count_free()
         self._n_dense = network.inputs.size
         self.support = torch.arange(self._n_dense)
         self.starved: list[str] = []
@@ -119,11 +119,7 @@ class Sparsifier:
         each layer; on a logarithmic scale, but for the last few. Between two
         saliencies the result is interpolated; where enough are gone it is below all.
         """
-        priced = [
-            s.sort(descending=True).values for s in self._measure_over_costs().values()
-        ]
-        # The last of each stays whatever its saliency.
-        free = torch.cat([s[1:] for s in priced]).sort(descending=True).values
+        free = self._free_saliencies().sort(descending=True).values
         offset = 10  # below about so many, they go one by one
         n_left = (self._n_free + offset) ** (1 - share) * offset**share - offset
         if not len(free):
@@ -132,6 +128,28 @@ class Sparsifier:
             return float(free[-1]) / 2
         ranks = np.arange(1, len(free) + 1)
         return float(np.interp(n_left + 0.5, ranks, free.double().cpu().numpy()))
+
+    def _count_free(self) -> int:
+        """Count what may go, but for the last of each."""
+        costs = self.prices.group_costs(self.network, self.gates)
+        n_free = 0
+        for c in self.targets:
+            cost = costs.get(c.name)
+            kept = int((cost == 0).sum()) if isinstance(cost, Tensor) else 0
+            n_free += self._count_groups(c) - max(1, kept)
+        return n_free
+
+    def _free_saliencies(self) -> Tensor:
+        """Return saliency over cost of all groups that may go, but for the last ones.
+
+        What costs nothing, and of other channels the most salient, stays.
+        """
+        priced = self._measure_over_costs().values()
+        left = [
+            s.sort(descending=True).values[max(1, int(s.isinf().sum())) :]
+            for s in priced
+        ]
+        return torch.cat(left) if left else torch.zeros(0)
 
     def importances(self) -> Tensor:
         """Return the saliency of every input, of the shape of a row, 0 if it went.
@@ -166,7 +184,11 @@ class Sparsifier:
             else:
                 s = self.saliency.measure(c)
             cost = costs.get(c.name, 1.0)
-            priced[c.name] = s / (cost.to(s) if isinstance(cost, Tensor) else cost)
+            if isinstance(cost, Tensor):
+                cost = cost.to(s)
+                priced[c.name] = torch.where(cost > 0, s / cost, math.inf)
+            else:
+                priced[c.name] = s / cost
         return priced
 
     def _step(
@@ -190,8 +212,8 @@ class Sparsifier:
         if channels.name in self.gates:  # open or closed: no weights to shrink
             return keep
         left = prox(s, alpha)
-        # What is kept by rule, as ties and the last group are, stays as it is.
-        factors = torch.where(left > 0, left / s, 1.0)
+        # What is kept by rule stays as it is: ties, the last group, what costs nothing.
+        factors = torch.where((left > 0) & s.isfinite(), left / s, 1.0)
         if channels is self.network.inputs:
             groups = self.prices.number_groups(channels.size).to(s.device)
             keep, factors = keep[groups], factors[groups]

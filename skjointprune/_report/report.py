@@ -21,8 +21,7 @@ class NetworkSize:
     inputs : int
         Number of inputs: columns, or numbers of an image.
     units : dict of str to int
-        Units of each hidden layer, by the name of the layer; those that all hang
-        together, as in an LSTM, are one.
+        Units of each hidden layer, by the name of the layer; of attention its heads.
     parameters : int
         Number of trainable numbers.
     macs : int
@@ -56,7 +55,7 @@ class NetworkSize:
             two, three = (_count_flops(module, n_rows, shape) for n_rows in (2, 3))
         return cls(
             inputs=math.prod(network.input_shape) if inputs is None else inputs,
-            units={c.name: c.size for c in network.hidden},
+            units=network.units,
             parameters=sum(p.numel() for p in module.parameters()),
             # Of one row, with what does not depend on rows: products of weights.
             macs=(2 * two - three) // 2,

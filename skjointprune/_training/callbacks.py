@@ -168,7 +168,7 @@ class Progress(Callback):
         """Move it on."""
         last = net.history[-1]
         names = ("train_loss", "valid_acc", "valid_r2")
-        units = [c.size for c in self.network.hidden]
+        units = [*self.network.units.values()]
         by_layer = len(units) <= self.shown_layers
         shown = {
             "inputs": self.rows_.count_inputs(self.network.input_shape),

@@ -15,6 +15,8 @@ from .._utils.torch import kind_of_rows
 # Above this many standard deviations between a column and zero, a folded layer
 # subtracts numbers too large for float32.
 LARGEST_OFFSET = 1e3
+# Beyond this scale, or below one over it, factors are at the limits of float32.
+LARGEST_SCALE = 1e30
 
 
 def fold_scaling(
@@ -40,9 +42,7 @@ def fold_scaling(
     if mask is not None and inputs is None:
         inputs = Scaling(*torch.tensor([0.0, 1.0]).double()[:, None, None, None])
     for scaling in (inputs, targets):
-        if scaling and float((scaling.mean / scaling.scale).abs().max()) > (
-            LARGEST_OFFSET
-        ):
+        if scaling is not None and _needs_double(scaling):
             module.double()
     kind = kind_of_rows(module)
     rows = torch.randn(
@@ -71,6 +71,14 @@ def fold_scaling(
         last = [] if network.last_layer is None else [within + network.last_layer]
         module = _folded(module, last, _fold_after_, wrapped, rows)
     return module
+
+
+def _needs_double(scaling: Scaling) -> bool:
+    """Tell whether float32 cannot hold a scaling."""
+    offset = (scaling.mean / scaling.scale).abs().max()
+    scale = scaling.scale
+    beyond = torch.stack([scale.max(), 1 / scale.min()]).max()
+    return bool(offset > LARGEST_OFFSET or beyond > LARGEST_SCALE)
 
 
 def _folded(

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from .._data.readers import slices
 from .._data.rows import Rows
 from .._utils.torch import evaluating
 from .batches import run_rows
@@ -25,9 +26,13 @@ def losses_of_constant(task: Task, known: Rows, rows: Rows) -> Tensor:
 
 def mean_loss(task: Task, module: nn.Module, rows: Rows) -> float:
     """Return the mean loss of rows, of the first where there are many."""
-    X, (y, weight) = rows[:ROWS_TO_COMPARE]
+    n = min(len(rows), ROWS_TO_COMPARE)
+    total = 0.0
     with evaluating(module), torch.no_grad():
-        return float((task.losses(module(X), y) * weight).mean())
+        for part in slices(n, rows.batch_size_to_score):
+            X, (y, weight) = rows[part]
+            total += float((task.losses(module(X), y) * weight).sum())
+    return total / n
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:

@@ -30,9 +30,11 @@ def make_saliency(
     if not data.train.exchangeable_inputs:
         return FisherSaliency(network, **params)
 
+    most = min(ROWS_AT_AN_EVENT, data.train.batch_size_to_score)
+
     def draw_rows(generator: torch.Generator):
         drawn = torch.randperm(len(data.train), generator=generator)
-        X, (y, weight) = data.train[drawn[:ROWS_AT_AN_EVENT].numpy()]
+        X, (y, weight) = data.train[drawn[:most].numpy()]
         return X, lambda outputs: task.losses(outputs, y) * weight
 
     return CostSaliency(network, draw_rows, **params)

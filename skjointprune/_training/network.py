@@ -40,9 +40,9 @@ def dense_module(
     regression = isinstance(targets, Numbers)
     module, defaults = inputs.module(module, hidden_layer_sizes, regression=regression)
     sizes = {
-        "n_features_in": inputs.shape[0],
+        "n_features_in": inputs.network_shape[0],
         "n_outputs": targets.n_outputs,
-        "input_shape": inputs.shape,
+        "input_shape": inputs.network_shape,
     }
     network = build_module(module, sizes, defaults | params)
     network = with_prunable_layers(network.float())

@@ -25,6 +25,7 @@ from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Sweep
 from .._report.report import NetworkSize, PruningReport
 from .._utils.seeds import seeded
+from .._utils.torch import kind_of_rows
 from .._utils.warn import warn_caller
 from ..modules._mlp import MLP
 from .fold_scaling import fold_scaling
@@ -32,6 +33,8 @@ from .net import PruningNet, finish_
 from .trainer import USUAL_ALPHA, Trainer
 
 ROWS_FOR_BINS = 10_000
+# A phase for units alone is short: units stand in for each other more than inputs do.
+SHARE_FOR_UNITS, EVENTS_FOR_UNITS = 0.5, 40
 
 
 @dataclass(frozen=True)
@@ -208,14 +211,14 @@ class Problem:
         network, kept = sparse.point.network, sparse.point.kept
         gates = InputGates(("channel",), (len(kept),), device=self.device)
         data = replace(sparse.data, gates=gates)
-        mask = torch.zeros(self.inputs.shape[0], dtype=torch.bool)
+        mask = torch.zeros(self.inputs.network_shape[0], dtype=torch.bool)
         mask[kept] = True
         point = self.trainer.sparsify(
             network,
             data,
-            self.epochs.sparsify,
+            math.ceil(self.epochs.sparsify * SHARE_FOR_UNITS),
             replace(self.prices.keep_inputs(mask), prune="weights"),
-            self._rise_of_units(network, data),
+            replace(self._rise_of_units(network, data), n_events=EVENTS_FOR_UNITS),
             sparse.history,
         )
         importances = torch.zeros_like(sparse.point.importances)
@@ -280,14 +283,14 @@ class Problem:
             self.targets,
             net,
             traced.support,
-            sparse.point.importances.numpy(),
+            self.inputs.importances(sparse.point.importances.numpy()),
             history,
             report,
         )
 
     def train_again(self, sparse: Sparse, share: float, history: History) -> PruningNet:
         """Retrain a sparse network, in place, for a share of the epochs."""
-        n_units = sum(c.size for c in sparse.point.network.hidden)
+        n_units = sum(sparse.point.network.units.values())
         n_dense = sum(sparse.dense.units.values())
         return self.trainer.retrain(
             sparse.point.network,
@@ -310,7 +313,7 @@ class Problem:
         if isinstance(module, MLP):
             rows, _ = self.data.train[:ROWS_FOR_BINS]
             module.set_bins(rows)
-        network = find_groups(module, self.inputs.shape)
+        network = find_groups(module, self.inputs.network_shape)
         n_outputs = self.targets.n_outputs
         if network.n_outputs != n_outputs:
             raise ValueError(
@@ -319,7 +322,7 @@ class Problem:
                 "parameter."
             )
         if self.trainer.task.takes_logits and gives_probabilities(
-            network.module, self.inputs.shape
+            network.module, self.inputs.network_shape
         ):
             warn_caller(
                 f"The outputs of `module` {type(module).__name__} are probabilities, "
@@ -343,6 +346,8 @@ class Problem:
             kept = traced.kept
             scaling = Scaling(scaling.mean[kept], scaling.scale[kept])
         module = fold_scaling(network, scaling, data.target_scaling, traced.mask)
-        if traced.frame is not None:
-            module = wrap(module, "frame", traced.frame.to(self.device))
-        return replace(network, module=module)
+        if traced.before is not None:
+            place, layer = traced.before
+            module = wrap(module, place, layer.to(**kind_of_rows(module)))
+        read = self.inputs.positions_read(traced.support)
+        return replace(network, module=module, input_shape=tuple(map(len, read)))

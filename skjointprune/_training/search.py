@@ -27,7 +27,7 @@ from .tasks import Task
 
 N_POINTS, EVENTS_PER_POINT = 40, 2
 AS_GOOD = 0.5  # standard errors of a difference that count for nothing
-CONFIRMING_SHARE = 0.5  # of the epochs of retraining
+CONFIRMING_SHARE = 0.3  # of the epochs of retraining
 # Where y says nothing, each more column outlives all shadows with a probability of 1/2.
 SURELY_MORE_THAN_CHANCE = 5  # of them
 SURE = 2  # standard errors of what is gained
@@ -38,7 +38,7 @@ def search(problem: Problem) -> Sparse:
     rivals = problem.with_shadows()
     start = rivals.start()
     view = rivals.data.view()
-    judge = Judge(rivals.trainer.task, view, problem.inputs.shape[0])
+    judge = Judge(rivals.trainer.task, view, problem.inputs.network_shape[0])
     rivals.trainer.sweep(
         start.network,
         view,

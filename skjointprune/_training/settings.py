@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Iterable
+from copy import copy
 from inspect import isclass
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EpochScoring
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
+WEIGHT_DECAY = 0.1  # of the default network by "adamw"
 # A phase of "auto" epochs has at least so many steps for each root of a row, in these
 # bounds; and retraining at least so many epochs.
 AUTO_STEPS = 30
@@ -45,33 +47,74 @@ def resolve_optimizer(optimizer: Any) -> type[torch.optim.Optimizer]:
     return optimizer
 
 
-def check_callbacks(callbacks: Iterable[Any]) -> None:
-    """Raise ValueError where one is no callback, with or without a name."""
-    for callback in callbacks:
-        named = isinstance(callback, tuple) and len(callback) == 2
-        held = callback[1] if named else callback
+def resolve_callbacks(callbacks: Iterable[Any]) -> list[tuple[str, Callback]]:
+    """Return callbacks with names; a class stands for what it makes without arguments.
+
+    Raises
+    ------
+    ValueError
+        If one is no callback, or a class that needs arguments.
+    """
+    named = []
+    for i, given in enumerate(callbacks):
+        is_pair = isinstance(given, tuple) and len(given) == 2
+        name, held = given if is_pair else (f"callback{i}", given)
         kind = held if isclass(held) else type(held)
         if not issubclass(kind, Callback):
             raise ValueError(
                 "`callbacks` must hold skorch callbacks, or tuples (name, callback). "
-                f"Got {callback!r}; derive it from skorch.callbacks.Callback."
+                f"Got {given!r}; derive it from skorch.callbacks.Callback."
             )
+        if isclass(held):
+            try:
+                held = held()
+            except TypeError as error:
+                raise ValueError(
+                    f"`callbacks` holds the class {kind.__name__}, which needs "
+                    f"arguments ({error}). Pass an object."
+                ) from error
+        named.append((name, held))
+    return named
 
 
-def check_monitors(callbacks: Iterable[Any], of_held_out: Iterable[str]) -> None:
-    """Raise ValueError where a callback watches a score on held-out rows.
+def check_monitors(
+    callbacks: Iterable[tuple[str, Callback]], column: str, *, held_out: bool
+) -> None:
+    """Raise ValueError where a callback watches what no epoch records.
 
-    For a fit that holds none out.
+    Parameters
+    ----------
+    callbacks : list of (name, callback)
+    column : str
+        What the score on held-out rows is called.
+    held_out : bool
+        Whether there are such rows.
     """
-    missing = {f"{name}{best}" for name in of_held_out for best in ("", "_best")}
-    for callback in callbacks:
-        held = callback[1] if isinstance(callback, tuple) else callback
-        monitor = getattr(held, "monitor", None)
-        if isinstance(monitor, str) and monitor in missing:
+    callbacks = list(callbacks)
+    always = {"train_loss", "dur", "epoch"}
+    of_held_out = {"valid_loss", column}
+    own = True  # whether all callbacks are skorch's, so that what they record is known
+    for _, callback in callbacks:
+        own &= type(callback).__module__.startswith("skorch.")
+        if isinstance(callback, EpochScoring):
+            name = copy(callback).initialize().name_
+            (always if callback.on_train else of_held_out).add(name)
+    for _, callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if not isinstance(monitor, str):
+            continue
+        watched, kind = monitor.removesuffix("_best"), type(callback).__name__
+        if watched in of_held_out and not held_out:
             raise ValueError(
-                f"The callback {type(held).__name__} watches {monitor!r}, and no rows "
-                "are held out. Set `validation_fraction`, or its `monitor` to "
-                "'train_loss'."
+                f"The callback {kind} watches {monitor!r}, and no rows are held out: "
+                "there are too few, or `validation_fraction` is 0 or None. Add rows, "
+                "raise it, or watch 'train_loss'."
+            )
+        if own and watched not in always | of_held_out:
+            known = ", ".join(sorted(always | of_held_out))
+            raise ValueError(
+                f"The callback {kind} watches {monitor!r}, which no epoch records. Use "
+                f"one of {known}, or add an EpochScoring of that name."
             )
 
 

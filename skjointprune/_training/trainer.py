@@ -1,12 +1,18 @@
 """Training of one phase: dense, sparsifying, or what is left of a network."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+)
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import Tensor, nn
@@ -27,6 +33,7 @@ from .forget import forget_
 from .losses import mean_loss
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
+from .scoring import RowScoring
 from .tasks import Task
 
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
@@ -57,14 +64,15 @@ class Trainer:
     verbose: int
     amp: bool
     compile: bool | str
-    callbacks: Sequence[Callback | tuple[str, Callback]]
+    callbacks: NamedCallbacks
 
     def train_dense(
         self, network: Network, data: Data, epochs: int, phase: str, history: History
     ) -> None:
         """Train a network that is to lose nothing yet, in one cycle of `lr`."""
         whole = data.ungated()
-        callbacks = self._with_cycle(self._callbacks_before_retraining(), whole, epochs)
+        callbacks = self._callbacks_before_retraining(data)
+        callbacks = self._with_cycle(callbacks, whole, epochs)
         net = self._build_net(network, whole, callbacks, keeps_best=True)
         self._run(net, network, whole, epochs, phase, history)
 
@@ -160,7 +168,7 @@ class Trainer:
             on_start=on_start,
             on_event=on_event,
         )
-        callbacks = [("prune", pruning), *self._callbacks_before_retraining()]
+        callbacks = [("prune", pruning), *self._callbacks_before_retraining(data)]
         net = self._build_net(network, data, callbacks, noise=self.input_noise)
         self._run(net, network, data, epochs, "sparsify", history)
         return pruning.sparsifier_, scores
@@ -197,13 +205,13 @@ class Trainer:
         any time.
         """
         taught = data.train.teacher is not None
-        if not taught:
+        if epochs and not taught:
             forget_(self.task, network, data, share)
         left = 0.0 if taught else units_left
         for layer in network.module.modules():
             if isinstance(layer, DROPOUTS):
                 layer.p *= left
-        callbacks = self._with_cycle(self._named_callbacks(), data, epochs)
+        callbacks = self._with_cycle(self._named_callbacks(data), data, epochs)
         if self.compile:
             # torch counts graphs of earlier networks as this one's, up to a limit
             torch.compiler.reset()
@@ -268,14 +276,16 @@ class Trainer:
         )
         return [*callbacks, ("one_cycle", cycle)]
 
-    def _named_callbacks(self) -> NamedCallbacks:
-        """Return the user's callbacks with names."""
+    def _named_callbacks(self, data: Data) -> NamedCallbacks:
+        """Return the user's callbacks; those that score read rows as ours are."""
         return [
-            c if isinstance(c, tuple) else (f"callback{i}", c)
-            for i, c in enumerate(self.callbacks)
+            (name, RowScoring.like(c, self.task, data.target_scaling))
+            if type(c) is EpochScoring
+            else (name, c)
+            for name, c in self.callbacks
         ]
 
-    def _callbacks_before_retraining(self) -> NamedCallbacks:
+    def _callbacks_before_retraining(self, data: Data) -> NamedCallbacks:
         """Return the user's callbacks for the phases before retraining.
 
         None of them may stop a phase early, which would cut its schedule short, or load
@@ -283,7 +293,7 @@ class Trainer:
         """
         return [
             (name, c)
-            for name, c in self._named_callbacks()
+            for name, c in self._named_callbacks(data)
             if not isinstance(c, EarlyStopping)
             and not (isinstance(c, Checkpoint) and c.load_best)
         ]

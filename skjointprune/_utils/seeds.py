@@ -26,14 +26,26 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch for a while, on one device, and then restore its random state.
 
-    All threads of a process share torch's random state, and what `torch.fx` patches
+    New tensors are of float32 meanwhile, whatever type the user has set. All threads
+    of a process share torch's random state, that type, and what `torch.fx` patches
     while it traces. So fits in threads take turns.
     """
     on_gpu = device.type == "cuda"
-    with _LOCK, torch.random.fork_rng(devices=[device] if on_gpu else []):
+    devices = [device] if on_gpu else []
+    with _LOCK, _new_tensors_of(torch.float32), torch.random.fork_rng(devices=devices):
         # torch.manual_seed would seed every GPU as well.
         torch.default_generator.manual_seed(seed)
         if on_gpu:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _new_tensors_of(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

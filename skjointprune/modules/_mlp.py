@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from ._embeddings import EMBEDDINGS, PiecewiseEmbedding, SmoothClip
@@ -27,7 +28,7 @@ class MLP(nn.Sequential):
         Number of inputs.
     n_outputs : int
         Number of outputs; for classification one logit a class.
-    hidden_layer_sizes : sequence of int, default=(256, 128)
+    hidden_layer_sizes : int or sequence of int, default=(256, 128)
         Units of each hidden layer. Empty gives a linear model.
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid"}, default="relu"
         The activation after each hidden layer.
@@ -65,7 +66,7 @@ class MLP(nn.Sequential):
         self,
         n_features_in: int,
         n_outputs: int,
-        hidden_layer_sizes: Sequence[int] = (256, 128),
+        hidden_layer_sizes: int | Sequence[int] = (256, 128),
         activation: str = "relu",
         norm: str | None = "batch",
         dropout: float = 0.2,
@@ -97,11 +98,6 @@ class MLP(nn.Sequential):
             raise ValueError(
                 f"`clip` must be above 0, or None. Got {clip!r}; 3 is usual."
             )
-        if any(size < 1 for size in hidden_layer_sizes):
-            raise ValueError(
-                "`hidden_layer_sizes` must hold sizes of at least 1. "
-                f"Got {hidden_layer_sizes!r}; leave a layer out instead of emptying it."
-            )
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         width = n_features_in
         if clip is not None:
@@ -110,7 +106,7 @@ class MLP(nn.Sequential):
             embed = EMBEDDINGS[embedding](n_features_in)
             layers["embedding"] = embed
             width *= embed.width
-        for i, size in enumerate(hidden_layer_sizes, start=1):
+        for i, size in enumerate(check_sizes(hidden_layer_sizes), start=1):
             layers[f"linear{i}"] = nn.Linear(width, size, bias=bias)
             if norm is not None:
                 layers[f"norm{i}"] = NORMS[norm](size)
@@ -127,6 +123,28 @@ class MLP(nn.Sequential):
         if isinstance(embedding, PiecewiseEmbedding):
             clip = getattr(self, "clip", nn.Identity())
             embedding.set_bins(clip(X))
+
+
+def check_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+    """Return sizes of layers as a tuple of int; one number is one layer.
+
+    Raises
+    ------
+    ValueError
+        If one is no whole number of at least 1.
+    """
+    sizes = np.asarray(hidden_layer_sizes, dtype=object).ravel().tolist()
+    try:
+        whole = tuple(int(size) for size in sizes)
+        right = all(n >= 1 and n == size for n, size in zip(whole, sizes, strict=True))
+    except (TypeError, ValueError, OverflowError):
+        right = False
+    if not right or any(isinstance(size, bool | str) for size in sizes):
+        raise ValueError(
+            "`hidden_layer_sizes` must hold whole numbers of at least 1. Got "
+            f"{hidden_layer_sizes!r}; leave a layer out instead of emptying it."
+        )
+    return whole
 
 
 EMBEDDED_NUMBERS = 128  # up to so many inputs are embedded for numbers as targets,

@@ -27,6 +27,23 @@ def test_columns_of_equal_labels_are_a_group_in_order_of_appearance(labels):
     assert groups(labels) == [[0, 2], [1, 5], [3, 4]]
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_columns_without_a_label_are_alone(missing):
+    assert groups(["x", missing, "x", missing, "y", "y"]) == [[0, 2], [1], [3], [4, 5]]
+
+
+def test_labels_by_name_are_in_any_order():
+    labels = dict(zip("fedcba", "yyxxzz", strict=True))
+    assert groups(labels, names=NAMES) == [[0, 1], [2, 3], [4, 5]]
+    assert groups(pd.Series(labels), names=NAMES) == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_auto_says_that_it_found_nothing():
+    X = np.random.default_rng(0).normal(size=(9, 6))
+    with pytest.warns(UserWarning, match="found no columns"):
+        assert groups("auto", X, NAMES) == groups(None)
+
+
 def test_lists_come_first_and_other_columns_follow_alone():
     assert groups([[4, 2], [0, 5]]) == [[2, 4], [0, 5], [1], [3]]
     assert groups([["e", "c"], ["a", 5]], names=NAMES) == [[2, 4], [0, 5], [1], [3]]
@@ -158,6 +175,16 @@ def test_groups_by_name_and_through_the_selector(quick, categories):
     selector = InputFeatureSelector(estimator).fit(frame, y)
     assert selector.get_feature_names_out().tolist() == ["c0", "c1", "c2", "c3"]
     assert selector.get_group_support(indices=True).tolist() == [0]
+
+
+def test_a_fitted_encoder_says_which_columns_are_a_group(quick, mixed):
+    y = (mixed["marital"] == "apart").to_numpy().astype(int)
+    encoder = make_column_transformer(
+        (OneHotEncoder(), ["marital", "city"]), (StandardScaler(), ["age"])
+    ).fit(mixed)
+    clf = quick(feature_groups=encoder, n_features_to_select=1, max_epochs=20)
+    clf.fit(encoder.transform(mixed), y)
+    assert clf.get_support(indices=True).tolist() == [0, 1, 2]
 
 
 def test_auto_through_a_pipeline_of_encoder_and_classifier(quick, mixed):

@@ -67,7 +67,7 @@ def test_prepared_batches_are_of_the_rows_given(example):
     inputs, *_ = example.check()
     rows = np.arange(4, 40)
     data = prepared(example, inputs, rows)
-    assert [len(part) for part in data.parts] == [28, 8]
+    assert [len(part) for part in data.parts] == [27, 9]
     X = torch.cat([whole(part) for part in data.parts])
     assert X.shape == (36, *example.shape) and X.dtype == FLOAT
     raw = (X * data.scaling.scale + data.scaling.mean).numpy()
@@ -152,7 +152,7 @@ def test_a_network_that_has_lost_nothing_needs_all(example):
     traced = inputs.trace_back(network, kept, data)
     assert traced.support.all() and traced.support.shape == example.shape
     assert traced.kept.tolist() == list(range(example.n_inputs))
-    assert traced.mask is None and traced.frame is None
+    assert traced.mask is None and traced.before is None
     assert network.input_shape == example.shape
 
 
@@ -197,8 +197,8 @@ def test_reading_refuses_rows_of_another_shape(example):
 def test_reading_refuses_what_is_not_finite(example):
     inputs, X, _, estimator = example.check()
     X = X.copy()
-    X[(0,) * X.ndim] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
+    X[(0,) * X.ndim] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
         list(inputs.read(estimator, X, np.ones(example.shape, dtype=bool), FLOAT))
 
 

@@ -210,8 +210,8 @@ def test_a_fit_that_fails_leaves_the_one_before(of_numbers, planted):
     y = X[:, 1] + X[:, 5]
     cv = clone(of_numbers).fit(X, y)
     before = dict(vars(cv))
-    spoilt, y = with_value(np.nan)(X, y)
-    with pytest.raises(ValueError, match="NaN"):
+    spoilt, y = with_value(np.inf)(X, y)
+    with pytest.raises(ValueError, match="infinity"):
         cv.fit(spoilt, y)
     assert vars(cv) == before
 

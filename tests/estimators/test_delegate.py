@@ -2,6 +2,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from skjointprune import InputFeatureSelector, JointPruneClassifier, JointPruneCV
 from skjointprune._estimators.delegate import (
     attribute_of_estimator,
     method_of_estimator,
@@ -53,3 +54,12 @@ def test_a_method_asks_the_fitted_estimator_and_is_documented_as_there():
     assert Outer.scale.__name__ == "scale"
     with pytest.raises(NotFittedError):
         Outer().scale(2)
+
+
+@pytest.mark.parametrize("kind", [InputFeatureSelector, JointPruneCV])
+def test_parameters_of_an_estimator_that_is_chosen_later_are_refused(kind):
+    around = kind()
+    with pytest.raises(ValueError, match=r"`estimator__lr` is .* Pass `estimator`="):
+        around.set_params(estimator__lr=0.1)
+    around.set_params(estimator=JointPruneClassifier(), estimator__lr=0.1)
+    assert around.estimator.lr == 0.1

@@ -5,15 +5,14 @@ import pytest
 from _helpers import assert_same_fit, assert_unfitted, with_value
 
 BAD_DATA = {
-    "nan": (with_value(np.nan), "NaN"),
     "infinity": (with_value(np.inf), "infinity"),
     "one class": (lambda X, y: (X, np.zeros_like(y)), "class"),
     "lengths": (lambda X, y: (X, y[:-1]), "inconsistent"),
     "one column of numbers": (lambda X, y: (X[:, 0], y), "2D"),
     "no rows": (lambda X, y: (X[:0], y[:0]), "(?i)sample"),
-    "words": (
-        lambda X, y: (X.astype(str).astype(object) + "a", y),
-        "could not convert",
+    "words among numbers": (
+        lambda X, y: with_value("a")(X.astype(object), y),
+        "column 2 of X holds no numbers",
     ),
     "nan in y": (lambda X, y: (X, np.where(y, np.nan, 0.0)), "NaN"),
     "continuous y": (lambda X, y: (X, X[:, 0]), "continuous"),

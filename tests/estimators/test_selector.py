@@ -314,7 +314,7 @@ def test_sample_weight_not_asked_for_is_not_routed(quick, misleading):
 
 
 BAD = {
-    "nan": (lambda X, y: (np.where(X > 2, np.nan, X), y), {}, "NaN"),
+    "infinity": (lambda X, y: (np.where(X > 2, np.inf, X), y), {}, "infinity"),
     "one class": (lambda X, y: (X, y * 0), {}, "class"),
     "lengths": (lambda X, y: (X[:-1], y), {}, "inconsistent"),
     "too many": (

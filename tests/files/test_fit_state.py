@@ -3,6 +3,7 @@ import pickle
 from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from _helpers import assert_same, assert_same_estimator, passed_through
@@ -134,3 +135,21 @@ def test_describing_a_fit_leaves_it_as_it_was(joint):
         tensor.zero_()
     after = fit.network.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_a_table_of_categories_and_gaps_comes_back(tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "city": rng.choice(["Rome", "Oslo", "Bonn"], 80),
+            "age": np.where(rng.random(80) < 0.2, np.nan, rng.normal(size=80)),
+        }
+    )
+    clf = JointPruneClassifier((4,), **SMALL).fit(X, X["city"] == "Oslo")
+    loaded = passed_through(clf, tmp_path)
+    new = X.assign(city="Nice")
+    for rows in (X, new):
+        np.testing.assert_array_equal(
+            loaded.predict_proba(rows), clf.predict_proba(rows)
+        )
+    assert loaded.categories_ == clf.categories_ == {"city": ["Bonn", "Oslo", "Rome"]}

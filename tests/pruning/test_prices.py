@@ -147,7 +147,7 @@ def test_unit_costs_thin_the_layer_whose_units_are_dear(planted, unit_cost):
     def units(cost):
         clf = JointPruneClassifier(
             (24, 24),
-            alpha=0.03,
+            alpha=0.05,
             prune="weights",
             unit_cost=cost,
             max_epochs=15,

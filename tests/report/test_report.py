@@ -130,7 +130,7 @@ class Summed(nn.Module):
 
 def test_units_that_hang_together_are_kept_whole_and_the_report_says_so(quick, planted):
     clf = quick(module=Summed, alpha=0.12).fit(*planted)
-    assert clf.report_.pruned.units == {"linear1": 1}
+    assert clf.report_.pruned.units == clf.report_.dense.units == {"linear1": 16}
     assert "hang together" in clf.report_.kept_whole["linear1"]
     assert "linear1" in repr(clf.report_)
     assert clf.support_.sum() < 12

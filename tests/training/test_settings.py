@@ -1,8 +1,11 @@
 import pytest
 import torch
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
 from skjointprune._training import trainer
+from skjointprune._training.settings import check_monitors, resolve_callbacks
+
+WATCHED = EpochScoring("roc_auc", name="AUC", lower_is_better=False)
 
 
 @pytest.mark.parametrize(
@@ -14,7 +17,13 @@ from skjointprune._training import trainer
         ({"callbacks": [("a", 3)]}, r"`callbacks` must .* Got \('a', 3\)"),
         (
             {"callbacks": [EarlyStopping()], "validation_fraction": None},
-            "EarlyStopping watches 'valid_loss', and no rows are held out. Set",
+            "EarlyStopping watches 'valid_loss', and no rows are held out: ",
+        ),
+        ({"callbacks": [EarlyStopping("valid_f1")]}, "'valid_f1', which no epoch"),
+        ({"callbacks": [EpochScoring]}, "class EpochScoring, which needs arguments"),
+        (
+            {"callbacks": [WATCHED, EarlyStopping("AUC")], "validation_fraction": 0},
+            "EarlyStopping watches 'AUC', and no rows are held out",
         ),
         ({"compile": "nothing"}, "`compile` must be .* Got 'nothing'; choose from"),
     ],
@@ -37,3 +46,16 @@ def test_a_callback_may_watch_what_needs_no_rows_held_out(quick, planted):
     own = [OwnScore(), ("stop", EarlyStopping(monitor="valid_own", patience=2))]
     history = quick(callbacks=own, retrain_epochs=9, **params).fit(*planted).history_
     assert len(history) < 2 + 9
+
+
+def test_a_class_of_callback_stands_for_an_object(quick, planted):
+    ((name, made),) = resolve_callbacks([EarlyStopping])
+    assert name == "callback0" and type(made) is EarlyStopping
+    history = quick(callbacks=[EarlyStopping], max_epochs=9).fit(*planted).history_
+    assert [row["phase"] for row in history].count("sparsify") == 9
+
+
+@pytest.mark.parametrize("monitor", ["AUC", "AUC_best", "valid_acc", "train_loss"])
+def test_what_an_epoch_records_may_be_watched(monitor):
+    callbacks = resolve_callbacks([("score", WATCHED), EarlyStopping(monitor)])
+    check_monitors(callbacks, "valid_acc", held_out=True)

@@ -40,3 +40,13 @@ def test_torchs_random_state_is_as_before_after_an_error():
         torch.rand(3)
         raise KeyError
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_new_tensors_are_of_float32_within_whatever_the_user_has_set():
+    torch.set_default_dtype(torch.float64)
+    try:
+        with seeded(5, torch.device("cpu")):
+            assert torch.zeros(1).dtype == torch.float32
+        assert torch.zeros(1).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)

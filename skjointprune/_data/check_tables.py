@@ -1,0 +1,165 @@
+"""Check tables as they come: in a fit, and once fitted."""
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import check_array, check_X_y
+from sklearn.utils.validation import validate_data
+
+from .categorical_features import resolve_categories
+from .columns import Columns
+from .frames import as_table, columns_by_name, holds_plain_numbers, is_frame
+
+SPARSE = ["csr", "csc"]
+LARGEST = 1e150  # its square is a number, too
+LARGEST_UNSCALED = 1e30  # well within float32
+
+
+def check_table(
+    estimator: Any, X: Any, y: Any, *, y_numeric: bool
+) -> tuple[Columns, Any, Any]:
+    """Check a table and its targets; return numbers, with NaN where some are missing.
+
+    Categories become positions of levels. Sets on the estimator what scikit-learn's
+    `validate_data` does.
+
+    Returns
+    -------
+    columns : Columns
+    X : ndarray or CSR matrix of shape (rows, columns)
+    y : ndarray
+
+    Raises
+    ------
+    ValueError
+        If X or y hold what cannot be learnt from.
+    """
+    of_both = {"multi_output": True, "y_numeric": y_numeric}
+    X = as_table(X)
+    given = estimator.categorical_features
+    by_type = isinstance(given, str) and given == "from_dtype"
+    if holds_plain_numbers(X):
+        X, y = _validate(estimator, X, y, **of_both)
+        names = getattr(estimator, "feature_names_in_", None)
+        found = [] if by_type else resolve_categories(given, X, names)
+        columns = Columns(X.shape[1])
+        if found:
+            if issparse(X):
+                raise ValueError(
+                    "`categorical_features` needs a dense X. Got a sparse matrix; "
+                    "encode its categories, or pass X.toarray()."
+                )
+            columns = Columns.find(X, found)
+            X = columns.read(X, range(columns.n), names)
+    else:
+        validate_data(estimator, X, y, skip_check_array=True)
+        names = getattr(estimator, "feature_names_in_", None)
+        columns = Columns.find(X, resolve_categories(given, X, names))
+        X = columns.read(X, range(columns.n), names)
+        X, y = check_X_y(
+            X, y, ensure_all_finite="allow-nan", estimator=estimator, **of_both
+        )
+    limit = LARGEST if estimator.standardize else LARGEST_UNSCALED
+    _refuse_huge(X, getattr(estimator, "feature_names_in_", None), limit)
+    return columns, X, y
+
+
+def _validate(estimator: Any, X: Any, y: Any, **params) -> tuple[Any, Any]:
+    """Check X and y as scikit-learn does; float32 stays, and sparse X is CSR."""
+    small = isinstance(X, np.ndarray) and X.dtype.itemsize <= 2
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        dtype=np.float32 if small else [np.float64, np.float32],
+        accept_sparse=SPARSE,
+        ensure_all_finite="allow-nan",
+        **params,
+    )
+    if issparse(X):
+        X = X.tocsr()
+        if np.isnan(X.data).any():
+            raise ValueError(
+                "A sparse X must not hold NaN. Fill these, or pass X.toarray()."
+            )
+    return X, y
+
+
+def _refuse_huge(X: Any, names: Any, limit: float) -> None:
+    """Raise ValueError where a column holds numbers beyond a limit."""
+    if issparse(X):
+        largest = abs(X).max(axis=0).toarray().ravel()
+    else:
+        largest = np.fmax(np.fmax.reduce(X), -np.fmin.reduce(X))
+    huge = np.flatnonzero(largest > limit)
+    if len(huge):
+        column = int(huge[0]) if names is None else str(names[huge[0]])
+        raise ValueError(
+            f"The column {column!r} of X holds numbers beyond {limit:g}. Got "
+            f"{largest[huge[0]]:g}; if that stands for a gap, make it NaN, else divide "
+            "the column."
+        )
+
+
+def read_table(
+    estimator: Any,
+    X: Any,
+    columns: Columns,
+    names: Any,
+    support: np.ndarray,
+) -> Any:
+    """Check rows as in a fit; return the retained columns, whatever is in others.
+
+    Returns
+    -------
+    ndarray or sparse matrix of shape (rows, retained)
+
+    Raises
+    ------
+    ValueError
+        If X has other columns than in the fit, or retained ones hold infinity or what
+        is no number.
+    """
+    kept = np.flatnonzero(support)
+    X = select_columns(estimator, X, names, kept)
+    if issparse(X):
+        return check_array(X, accept_sparse="csr", input_name="X", estimator=estimator)
+    kept_names = None if names is None else np.asarray(names)[kept]
+    if columns.levels or not holds_plain_numbers(X):
+        X = columns.read(X, kept.tolist(), kept_names)
+    X = check_array(
+        X,
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan",
+        estimator=estimator,
+        input_name="X",
+    )
+    return columns.fill(X, kept.tolist())
+
+
+def select_columns(estimator: Any, X: Any, names: Any, kept: np.ndarray) -> Any:
+    """Return some columns of X, which has those of the fit, and is not looked into.
+
+    A frame may lack columns that are not asked for.
+    """
+    X = as_table(X)
+    if names is not None and is_frame(X):
+        there = set(X.columns)
+        known = [name for name in names if name in there]
+        if known != list(X.columns) or not there.issuperset(np.asarray(names)[kept]):
+            # as scikit-learn does, and in its words
+            validate_data(estimator, X, reset=False, skip_check_array=True)
+        return columns_by_name(X, np.asarray(names)[kept])
+    if is_frame(X):
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+        return X.iloc[:, kept] if hasattr(X, "iloc") else X[:, kept.tolist()]
+    X = validate_data(
+        estimator,
+        X,
+        reset=False,
+        dtype=None,
+        accept_sparse=SPARSE,
+        ensure_all_finite=False,
+    )
+    return X[:, kept]

@@ -1,0 +1,125 @@
+"""Rows of a sparse matrix, which are dense by batch only."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csc_matrix, csr_matrix, hstack
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from .prepare import Scaling
+from .rows import Rows
+from .tables import Table
+
+NUMBERS_TO_SCORE = 2**21  # in a batch that is dense
+
+
+def batch_size_of(n_columns: int) -> int:
+    """Return how many rows are dense at once where nothing is trained."""
+    return min(Table.batch_size_to_score, max(16, NUMBERS_TO_SCORE // n_columns))
+
+
+def scaling_of_sparse(X: csr_matrix, weight: np.ndarray) -> Scaling:
+    """Return means and deviations of columns, as of a dense table."""
+    scaler = StandardScaler(with_mean=False).fit(X, sample_weight=weight)
+    return Scaling(torch.from_numpy(scaler.mean_), torch.from_numpy(scaler.scale_))
+
+
+class SparseTable(Rows):
+    """Rows of a CSR matrix, with targets and weights on a device.
+
+    A batch is made dense, standardised and put on the device when it is due. So the
+    memory is that of the stored numbers. Once what is left of the columns is as small
+    when it is dense, it becomes a `Table`.
+    """
+
+    exchangeable_inputs = True
+
+    def __init__(
+        self, X: csr_matrix, y: Tensor, weight: Tensor, scaling: Scaling | None
+    ):
+        self.X, self.y, self.weight = X, y, weight
+        self.mean = self.scale = None
+        if scaling is not None:
+            self.mean = scaling.mean.numpy().astype(np.float32)
+            self.scale = scaling.scale.numpy().astype(np.float32)
+        self._most_bytes = _bytes_of(X)
+        self._dense: Table | None = None
+
+    def __len__(self) -> int:
+        return self.X.shape[0] if self._dense is None else len(self._dense)
+
+    @property
+    def batch_size_to_score(self) -> int:  # type: ignore[override]
+        """How many rows to run at once where nothing is trained."""
+        n_columns = self.X.shape[1] if self._dense is None else self._dense.X.shape[1]
+        return batch_size_of(n_columns)
+
+    def __getitem__(self, rows):
+        if self._dense is not None:
+            return self._dense[rows]
+        return self._make_dense(rows), (self.y[rows], self.weight[rows])
+
+    def _make_dense(self, rows) -> Tensor:
+        if isinstance(rows, Tensor):
+            rows = rows.cpu().numpy()
+        X = self.X[rows].toarray().astype(np.float32, copy=False)
+        if self.mean is not None:
+            X -= self.mean
+            X /= self.scale
+        return torch.from_numpy(X).to(self.y.device)
+
+    def batches(
+        self, positions: Sequence[Any], *, with_teacher: bool = False
+    ) -> Iterator[Any]:
+        """Return a batch for each item of `positions`."""
+        for rows in positions:
+            X, targets = self[rows]
+            if with_teacher:
+                assert isinstance(self.teacher, Tensor)
+                targets = (*targets, self.teacher[rows])
+            yield X, targets
+
+    def with_shadows(self, groups: Sequence[Any]) -> "SparseTable":
+        """Return rows with copies of groups of columns, each in an order of its own."""
+        n = len(self)
+        by_column = csc_matrix(self.X)
+        shadows = []
+        for columns in groups:
+            shadow = by_column[:, columns]
+            order = torch.randperm(n).numpy()
+            shadow.indices = order[shadow.indices].astype(shadow.indices.dtype)
+            shadow.has_sorted_indices = False
+            shadows.append(shadow)
+        new = SparseTable(
+            csr_matrix(hstack([by_column, *shadows], format="csr")),
+            self.y,
+            self.weight,
+            None,
+        )
+        if self.mean is not None and self.scale is not None:
+            copied = np.concatenate([np.empty(0, dtype=int), *groups])
+            new.mean = np.concatenate([self.mean, self.mean[copied]])
+            new.scale = np.concatenate([self.scale, self.scale[copied]])
+        return new
+
+    def keep_inputs(self, kept: Tensor) -> None:
+        """Keep some of the present columns, given by their positions."""
+        if self._dense is not None:
+            self._dense.keep_inputs(kept)
+            return
+        columns = kept.cpu().numpy()
+        if len(columns) == self.X.shape[1]:
+            return
+        self.X = self.X[:, columns]
+        if self.mean is not None and self.scale is not None:
+            self.mean, self.scale = self.mean[columns], self.scale[columns]
+        if 4 * np.prod(self.X.shape) <= self._most_bytes:
+            self._dense = Table(self._make_dense(slice(None)), self.y, self.weight)
+            self.X = self.X[:0]
+
+
+def _bytes_of(X: csr_matrix) -> int:
+    return X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
