@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import make_parser, print_header, print_table
+from _common import make_parser, mean_and_std, print_header, print_table
 from _data import add_data_option
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -109,12 +109,11 @@ def main():
     rows = []
 
     def add(what, k, scores, seconds, note=""):
-        mean, spread = np.mean(scores), np.std(scores)
         rows.append(
             {
                 "what": what,
                 "columns": k,
-                "accuracy": f"{mean:.4f} ± {spread:.4f}",
+                "accuracy": mean_and_std(scores),
                 "seconds": f"{np.mean(seconds):.0f}",
                 "chosen": note,
             }

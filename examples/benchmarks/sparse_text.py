@@ -1,9 +1,8 @@
 """Text tables, stored sparse and stored dense: the same inputs, score and time?
 
 BASEHOCK and RELATHE, words by documents; k inputs are kept, all else is at its
-defaults. Each fit runs in a process of its own. Memory is the peak above what the
-process held before it read the table; the table itself is read in the form that is
-measured.
+defaults. Each fit runs in a process of its own, which is given the table in one of the
+two forms. Memory is by how much the peak of the process grows in the fit.
 
     OMP_NUM_THREADS=1 python sparse_text.py --data FOLDER
 """
@@ -11,38 +10,36 @@ measured.
 import time
 
 import numpy as np
-from _common import make_parser, peak_memory_mb, print_header, print_table, run_in_child
+from _common import (
+    make_parser,
+    mean_and_std,
+    peak_memory_mb,
+    print_header,
+    print_table,
+    run_in_child,
+)
 from _data import add_data_option, load
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, issparse
 
 from skjointprune import JointPruneClassifier
 
 TABLES = "BASEHOCK", "RELATHE"
 
 
-def fit(name, folder, k, seed, stored):
-    """Return support, score, seconds and the bytes of the table."""
-    split = load(name, folder)
-    convert = csr_matrix if stored == "sparse" else np.asarray
-    X, X_test = convert(split.X_train), convert(split.X_test)
-    size = (
-        X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-        if stored == "sparse"
-        else X.nbytes
-    )
+def fit(X, y, X_test, y_test, k, seed):
+    """Return support, score, seconds, and the growth of the process in MB."""
     before = peak_memory_mb()
     start = time.process_time()
-    clf = JointPruneClassifier(n_features_to_select=k, random_state=seed)
-    clf.fit(X, split.y_train)
+    clf = JointPruneClassifier(n_features_to_select=k, random_state=seed).fit(X, y)
     seconds = time.process_time() - start
-    score = clf.score(X_test, split.y_test)
-    return (
-        clf.get_support(indices=True),
-        score,
-        seconds,
-        size,
-        peak_memory_mb() - before,
-    )
+    more = peak_memory_mb() - before
+    return clf.get_support(indices=True), clf.score(X_test, y_test), seconds, more
+
+
+def megabytes(X):
+    """Return the size of a table."""
+    parts = (X.data, X.indices, X.indptr) if issparse(X) else (X,)
+    return sum(part.nbytes for part in parts) / 2**20
 
 
 def main():
@@ -55,27 +52,27 @@ def main():
     print_header()
     rows = []
     for name in TABLES:
-        found = {
-            stored: [
-                run_in_child(fit, name, args.data, args.k, seed, stored)
+        split = load(name, args.data)
+        found, sizes = {}, {}
+        for stored, convert in (("sparse", csr_matrix), ("dense", np.asarray)):
+            X, X_test = convert(split.X_train), convert(split.X_test)
+            sizes[stored] = megabytes(X)
+            found[stored] = [
+                run_in_child(fit, X, split.y_train, X_test, split.y_test, args.k, seed)
                 for seed in range(args.seeds)
             ]
-            for stored in ("sparse", "dense")
-        }
-        shared = [
-            len(np.intersect1d(a[0], b[0])) / args.k
-            for a, b in zip(found["sparse"], found["dense"], strict=True)
-        ]
+        pairs = zip(found["sparse"], found["dense"], strict=True)
+        shared = [len(np.intersect1d(a[0], b[0])) / args.k for a, b in pairs]
         for stored, runs in found.items():
-            _, scores, seconds, sizes, peaks = zip(*runs, strict=True)
+            _, scores, seconds, more = zip(*runs, strict=True)
             rows.append(
                 {
                     "table": name,
                     "stored": stored,
-                    "score": f"{np.mean(scores):.4f} ± {np.std(scores):.4f}",
+                    "score": mean_and_std(scores),
                     "seconds": f"{np.median(seconds):.1f}",
-                    "MB of X": f"{np.mean(sizes) / 2**20:.1f}",
-                    "peak MB more": f"{np.mean(peaks):.0f}",
+                    "MB of X": f"{sizes[stored]:.1f}",
+                    "MB more in the fit": f"{np.median(more):.0f}",
                     "inputs shared": f"{np.mean(shared):.0%}",
                 }
             )

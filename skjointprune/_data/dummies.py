@@ -55,7 +55,7 @@ def labels_of_encoder(encoder: Any, n: int) -> list:
     Parameters
     ----------
     encoder : OneHotEncoder, ColumnTransformer or Pipeline
-        Fitted. Of a pipeline, the last step counts.
+        Fitted. Of a pipeline, the last step that makes columns of categories counts.
     n : int
         How many columns X has.
 
@@ -79,15 +79,18 @@ def labels_of_encoder(encoder: Any, n: int) -> list:
 
 def _block_sizes(encoder: Any) -> list[int] | None:
     """Return how many columns a fitted encoder makes of each; None if it is unclear."""
-    if hasattr(encoder, "steps"):  # a pipeline; its last step says what comes out
-        return _block_sizes(encoder.steps[-1][1])
+    if hasattr(encoder, "steps"):  # a pipeline: what scales does not know of blocks
+        made = (_block_sizes(step) for _, step in reversed(encoder.steps))
+        return next((sizes for sizes in made if sizes is not None), None)
     if hasattr(encoder, "output_indices_"):  # a ColumnTransformer
         sizes: list[int] = []
         for name, part, _ in encoder.transformers_:
-            made = encoder.output_indices_[name]
-            width = made.stop - made.start
+            place = encoder.output_indices_[name]
+            width = place.stop - place.start
             of_part = None if isinstance(part, str) else _block_sizes(part)
-            sizes += [1] * width if of_part is None else of_part
+            if of_part is None or sum(of_part) != width:
+                of_part = [1] * width
+            sizes += of_part
         return sizes
     if not (hasattr(encoder, "categories_") and hasattr(encoder, "drop_idx_")):
         return None

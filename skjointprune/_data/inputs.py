@@ -225,7 +225,7 @@ def refuse_parameters(
     """Raise ValueError for parameters of another kind of X, which have no effect."""
     for name, value in neutral.items():
         given = getattr(estimator, name)
-        if given is not value and not (isinstance(value, str) and given == value):
+        if given is not value and not (isinstance(given, str) and given == value):
             raise ValueError(
                 f"`{name}` is for {kind}. Got {given!r} with X of rows of shape "
                 f"{shape}; leave it at {value}."

@@ -1,6 +1,7 @@
 """Rows of a sparse matrix, which are dense by batch only."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.sparse import csc_matrix, csr_matrix, hstack
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from .._pruning.gates import InputGates
 from .prepare import Scaling
 from .rows import Rows
 from .tables import Table
@@ -81,6 +83,12 @@ class SparseTable(Rows):
                 assert isinstance(self.teacher, Tensor)
                 targets = (*targets, self.teacher[rows])
             yield X, targets
+
+    def behind(self, gates: InputGates) -> "SparseTable":
+        """Return the same rows, which lose inputs on their own."""
+        new = copy(self)
+        new._dense = copy(self._dense)
+        return new
 
     def with_shadows(self, groups: Sequence[Any]) -> "SparseTable":
         """Return rows with copies of groups of columns, each in an order of its own."""

@@ -90,7 +90,7 @@ class TableInputs(Inputs):
             X = X[rows]
         split = split_rows(y, sample_weight, how)
         if issparse(X):
-            return self, self._prepare_sparse(X, split, how)
+            return self._prepare_sparse(X, split, how)
         columns, X = self.columns.learn(X, split.masks["train"], split.weight)
         if not columns.plain:
             encoder = columns.encoder()
@@ -107,20 +107,22 @@ class TableInputs(Inputs):
         data = Data(table("train"), valid, scaling, split.target_scaling, gates)
         return inputs, data
 
-    def _prepare_sparse(self, X: Any, split: Split, how: Preparation) -> Data:
+    def _prepare_sparse(
+        self, X: Any, split: Split, how: Preparation
+    ) -> tuple["TableInputs", Data]:
         """Return sparse tables, whose batches are standardised once they are dense."""
         parts = {name: X[mask] for name, mask in split.masks.items()}
-        scaling = None
-        if how.standardize:
-            weight = split.weight[split.masks["train"]]
-            scaling = scaling_of_sparse(parts["train"], weight)
+        known = scaling_of_sparse(parts["train"], split.weight[split.masks["train"]])
+        columns = replace(self.columns, means=known.mean.numpy())
+        scaling = known if how.standardize else None
 
         def table(name: str) -> SparseTable:
             return SparseTable(parts[name], *split.targets[name], scaling)
 
         valid = table("valid") if "valid" in parts else None
         gates = self.gates(how.device)
-        return Data(table("train"), valid, scaling, split.target_scaling, gates)
+        data = Data(table("train"), valid, scaling, split.target_scaling, gates)
+        return replace(self, columns=columns), data
 
     def module(
         self, module: Any, hidden_layer_sizes: Any, *, regression: bool

@@ -21,7 +21,7 @@ class NetworkSize:
     inputs : int
         Number of inputs: columns, or numbers of an image.
     units : dict of str to int
-        Units of each hidden layer, by the name of the layer; of attention its heads.
+        Units of each hidden layer, by the name of the layer.
     parameters : int
         Number of trainable numbers.
     macs : int
@@ -47,15 +47,24 @@ class NetworkSize:
         return 2 * self.macs
 
     @classmethod
-    def of(cls, network: Network, inputs: int | None = None) -> "NetworkSize":
-        """Measure a network; `inputs` is how many it reads, None for all."""
+    def of(
+        cls,
+        network: Network,
+        inputs: int | None = None,
+        units: dict[str, int] | None = None,
+    ) -> "NetworkSize":
+        """Measure a network.
+
+        `inputs` is how many it reads, None for all. `units` are those of its layers,
+        where its module is around the one that has the names of the channels.
+        """
         module = network.module
         with evaluating(module):
             shape = network.input_shape
             two, three = (_count_flops(module, n_rows, shape) for n_rows in (2, 3))
         return cls(
             inputs=math.prod(network.input_shape) if inputs is None else inputs,
-            units=network.units,
+            units=network.units if units is None else units,
             parameters=sum(p.numel() for p in module.parameters()),
             # Of one row, with what does not depend on rows: products of weights.
             macs=(2 * two - three) // 2,

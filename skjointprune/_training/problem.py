@@ -273,7 +273,7 @@ class Problem:
         task = self.trainer.task
         report = PruningReport(
             sparse.dense,
-            NetworkSize.of(finished, inputs=int(traced.support.sum())),
+            NetworkSize.of(finished, int(traced.support.sum()), network.units),
             sparse.point.scores | scores,
             finished.kept_whole,
             task.score_name,

@@ -12,12 +12,23 @@ from torch import Tensor
 from .._data.prepare import Scaling
 from .tasks import Task
 
+# of `EpochScoring`
+PARAMETERS = (
+    "scoring",
+    "lower_is_better",
+    "on_train",
+    "name",
+    "target_extractor",
+    "use_caching",
+)
+
 
 class RowScoring(EpochScoring):
     """Score the outputs of an epoch by any scorer of scikit-learn.
 
-    Targets are the codes of classes, 0, 1, …, or numbers in the units of y. That of
-    skorch expects targets without weights, and a net that is a classifier.
+    It takes the place of `EpochScoring`, which expects targets without weights, and a
+    net that is a classifier. Targets are the codes of classes, 0, 1, …, or numbers in
+    the units of y.
 
     Parameters
     ----------
@@ -69,16 +80,6 @@ class RowScoring(EpochScoring):
         if self.scaling is None:
             return values
         return values * self.scaling.scale.cpu() + self.scaling.mean.cpu()
-
-
-PARAMETERS = (
-    "scoring",
-    "lower_is_better",
-    "on_train",
-    "name",
-    "target_extractor",
-    "use_caching",
-)
 
 
 class _Predicted(BaseEstimator):

@@ -60,7 +60,7 @@ def search(problem: Problem) -> Sparse:
         )
         if judge.last is not None and len(judge.last.kept) == 1:
             return problem.sparsify_units(sparse(judge.last))
-        single = replace(problem, n_inputs=1)
+        single = replace(problem, n_inputs=max(1, problem.inputs.n_always_kept))
         return single.sparsify(single.start(), "auto")
     point = judge.chosen
     assert point is not None  # or y says nothing

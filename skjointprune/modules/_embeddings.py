@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+LEAST_SPAN = 1e-6  # of a bin, in standard deviations
+
 
 class NumberEmbedding(nn.Module):
     """Turn each input into several numbers: itself, and what its code is mapped to.
@@ -132,14 +134,22 @@ class PiecewiseEmbedding(NumberEmbedding):
     def set_bins(self, X: Tensor) -> None:
         """Let each bin hold the same share of some rows, (rows, n_features_in).
 
-        Where many rows have one number, bins shrink to a step there.
+        Where many rows have one number, a bin has no width. It then tells that number
+        from the next larger one, and rises between the two: a step at the number
+        itself would make a large difference of a small error of rounding.
         """
         n_edges = self.left.shape[1] + 1
         shares = torch.linspace(0, 1, n_edges, dtype=X.dtype, device=X.device)
-        # one by one: torch.quantile takes no more than 2^24 numbers at once
-        edges = torch.stack([torch.quantile(column, shares) for column in X.t()])
-        self.left.copy_(edges[:, :-1])
-        self.span.copy_(edges.diff().clamp(min=1e-6))
+        for i, column in enumerate(X.t()):
+            edges = torch.quantile(column, shares)
+            left, span = edges[:-1], edges.diff()
+            numbers = column.unique()  # in their order
+            after = torch.searchsorted(numbers, left, right=True)
+            # beyond the largest number it rises somewhere
+            gap = torch.cat([numbers, numbers[-1:] + 4])[after] - left
+            flat = span < LEAST_SPAN
+            self.left[i] = torch.where(flat, left + gap / 4, left)
+            self.span[i] = torch.where(flat, (gap / 2).clamp(min=LEAST_SPAN), span)
 
     def encode(self, columns: Tensor) -> Tensor:
         """Return how far each number is through each bin, (inputs, rows, bins)."""

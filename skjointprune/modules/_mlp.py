@@ -133,7 +133,7 @@ def check_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     ValueError
         If one is no whole number of at least 1.
     """
-    sizes = np.asarray(hidden_layer_sizes, dtype=object).ravel().tolist()
+    sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).tolist()
     try:
         whole = tuple(int(size) for size in sizes)
         right = all(n >= 1 and n == size for n, size in zip(whole, sizes, strict=True))

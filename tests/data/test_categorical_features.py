@@ -21,7 +21,7 @@ NAMES = [*FRAME.columns]
         ([False, True, True, False], [1, 2]),
         (np.array([False, False, True, False]), [2]),
         ({"age": False, "city": True, "code": True, "flag": False}, [1, 2]),
-        (pd.Series([True, False], index=["code", "age"]).reindex(NAMES) == True, [2]),  # noqa: E712
+        (pd.Series([False, False, True, False], index=NAMES), [2]),
     ],
 )
 def test_categories_are_found_by_type_mask_names_or_positions(given, expected):

@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from _kinds import CPU
 from scipy.sparse import csc_array, csr_matrix
 from sklearn.preprocessing import StandardScaler
 
@@ -9,8 +8,6 @@ from skjointprune import JointPruneClassifier, JointPruneRegressor
 from skjointprune._data.check_tables import check_table, read_table
 
 polars = pytest.importorskip("polars")
-del CPU
-
 Y = np.arange(30) % 2
 
 

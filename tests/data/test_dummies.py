@@ -67,6 +67,12 @@ def test_a_column_transformer_says_what_its_parts_made(table):
     assert labels_of_encoder(encoder, 7) == [0, 1, 1, 1, 2, 3, 3]
 
 
+def test_what_scales_after_an_encoder_leaves_its_blocks(table):
+    scaled = make_pipeline(OneHotEncoder(sparse_output=False), StandardScaler())
+    encoder = make_column_transformer((scaled, ["city", "job"])).fit(table)
+    assert labels_of_encoder(encoder, 5) == [0, 0, 0, 1, 1]
+
+
 def test_encoders_of_other_columns_are_refused(table):
     encoder = OneHotEncoder().fit(table[["city"]])
     with pytest.raises(ValueError, match=r"of 5 columns. It makes 3 columns"):

@@ -51,3 +51,14 @@ def test_fewer_inputs_than_cost_nothing_are_refused(quick, planted):
     costs = np.zeros(12)
     with pytest.raises(ValueError, match="12 features that cost 0"):
         quick(feature_costs=costs, n_features_to_select=3).fit(*planted)
+
+
+def test_where_y_says_nothing_what_costs_nothing_stays(planted):
+    X, _ = planted
+    y = np.random.default_rng(1).integers(2, size=len(X))
+    costs = np.ones(12)
+    costs[[3, 4]] = 0
+    clf = JointPruneClassifier((16,), feature_costs=costs, random_state=0)
+    with pytest.warns(UserWarning, match="do not show"):
+        clf.fit(X, y)
+    assert clf.get_support(indices=True).tolist() == [3, 4]

@@ -10,6 +10,7 @@ from skjointprune._data.sparse_table import (
     scaling_of_sparse,
 )
 from skjointprune._data.tables import Table
+from skjointprune._pruning.gates import InputGates
 
 N, D = 40, 30
 
@@ -90,3 +91,22 @@ def test_wide_rows_are_scored_few_at_a_time():
     assert batch_size_of(10) == Table.batch_size_to_score
     assert batch_size_of(20_000) * 20_000 <= 2**21
     assert batch_size_of(10**9) == 16
+
+
+def test_a_view_loses_columns_on_its_own(pair):
+    sparse, _ = pair
+    sparse.keep_inputs(torch.arange(2))
+    assert sparse._dense is not None
+    sparse.behind(InputGates(("channel",), (2,))).keep_inputs(torch.tensor([1]))
+    assert sparse[slice(None)][0].shape == (N, 2)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_gaps_of_dense_rows_get_the_means_of_a_sparse_fit(quick, X, standardize):
+    clf = quick(standardize=standardize, max_epochs=2, n_features_to_select=3)
+    clf.fit(csr_matrix(X), X[:, 0] > 0)
+    column = clf.get_support(indices=True)[0]
+    missing, filled = X.copy(), X.copy()
+    missing[:, column] = np.nan
+    filled[:, column] = clf._inputs.columns.means[column]
+    np.testing.assert_array_equal(clf.predict_proba(missing), clf.predict_proba(filled))

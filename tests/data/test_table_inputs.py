@@ -1,10 +1,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from _helpers import RELEVANT, assert_same_fit
 from _kinds import FLOAT, TABLE
 
 from skjointprune.modules import MLP
+
+
+@pytest.fixture(autouse=True, params=[torch.float32, torch.float64], ids=str)
+def default_dtype(request):
+    """All of this file holds whatever type of new tensors the user has set."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(request.param)
+    yield
+    torch.set_default_dtype(before)
 
 
 def test_frame_and_array_give_the_same(quick, frame, fitted, planted):

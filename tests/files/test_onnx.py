@@ -365,3 +365,15 @@ def test_a_missing_package_is_named_with_the_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r'pip install "skjointprune\[onnx\]"'):
         export_onnx(small, tmp_path / "it.onnx")
+
+
+def test_categories_are_positions_of_levels_and_gaps_are_nan(tmp_path):
+    rng = np.random.default_rng(0)
+    age = np.where(rng.random(80) < 0.2, np.nan, rng.normal(size=80))
+    X = pd.DataFrame({"city": rng.choice(["Rome", "Oslo"], 80), "age": age})
+    clf = JointPruneClassifier((8,), **SHORT).fit(X, X["city"] == "Oslo")
+    export_onnx(clf, tmp_path / "model")
+    levels = clf.categories_["city"]
+    read = np.c_[X["city"].map(levels.index), age].astype(np.float32)
+    expected = clf.predict_proba(X)
+    np.testing.assert_allclose(run(tmp_path / "model", read), expected, atol=1e-5)

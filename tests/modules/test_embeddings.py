@@ -67,3 +67,21 @@ def test_a_linear_layer_cannot_follow_what_an_embedding_can():
 def test_an_unknown_embedding_is_refused():
     with pytest.raises(ValueError, match="`embedding` must be None or one of"):
         MLP(3, 2, embedding="fourier")
+
+
+def test_bins_of_a_number_that_many_rows_have_do_not_feel_rounding():
+    torch.manual_seed(0)
+    two_values = (torch.rand(200) < 0.2).float()
+    mostly_zero = torch.randn(200) * (torch.rand(200) < 0.3)
+    X = torch.stack([two_values, mostly_zero], dim=1)
+    embedding = PiecewiseEmbedding(2)
+    embedding.set_bins(X)
+    codes = embedding.encode(X.t()[..., None])
+    rounded = embedding.encode((X.t() + 1e-6)[..., None])
+    assert (codes - rounded).abs().max() < 1e-3
+    # each of the two values has codes of its own, and zero those of no other number
+    assert codes[0][X[:, 0] == 0].unique(dim=0).shape[0] == 1
+    assert (codes[0][X[:, 0] == 1][0] - codes[0][X[:, 0] == 0][0]).max() == 1
+    smallest = X[X[:, 1] > 0, 1].min()
+    at_zero = codes[1][X[:, 1] == 0][0]
+    assert (codes[1][X[:, 1] == smallest][0] - at_zero).max() == 1

@@ -242,3 +242,20 @@ def test_macs_are_those_of_one_row_with_attention_and_products_of_weights():
     assert NetworkSize.of(network).macs == (
         of_weights + projections + scores_and_sums + 8 * 2
     )
+
+
+class Recurrent(nn.Module):
+    """An LSTM, whose units are kept whole, behind which a scaling cannot be folded."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.lstm = nn.LSTM(n_features_in, 8, batch_first=True)
+        self.output = nn.Linear(8, n_outputs)
+
+    def forward(self, X):
+        return self.output(self.lstm(X[:, None])[0][:, -1])
+
+
+def test_units_are_counted_alike_before_and_after_pruning(quick, planted):
+    clf = quick(module=Recurrent, max_epochs=2, retrain_epochs=1).fit(*planted)
+    assert clf.report_.dense.units == clf.report_.pruned.units == {"lstm": 8}
