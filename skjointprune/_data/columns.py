@@ -216,8 +216,9 @@ def _split_levels(
 ) -> tuple[list[Any], bool, np.ndarray]:
     """Return levels with a number of their own, whether others are left, new codes.
 
-    `codes`, (rows,), are those of the rows to train on, NaN where missing. The new code
-    of each level is the last one where it is rare, and unknown where it is not there.
+    `codes`, (rows,), are those of the rows to train on, NaN where missing. All rare
+    levels get the last new code. Where no row to train on has a rare level, others get
+    the code of unknown levels.
     """
     counts = np.bincount(codes[~np.isnan(codes)].astype(int), minlength=len(levels))
     order = np.argsort(-counts, kind="stable")[:MOST_LEVELS]

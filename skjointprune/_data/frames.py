@@ -29,7 +29,7 @@ def as_table(X: Any) -> Any:
 def holds_plain_numbers(X: Any) -> bool:
     """Tell whether scikit-learn can read X at once: it holds no text and no pandas.NA.
 
-    Of what is no table at all, scikit-learn knows what to say, too.
+    What is no table is left to scikit-learn as well, whose errors say what is wrong.
     """
     if is_frame(X):
         kinds = [d.kind if isinstance(d, np.dtype) else "O" for d in X.dtypes]

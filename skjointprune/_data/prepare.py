@@ -130,8 +130,9 @@ def draw_held_out(
 ) -> np.ndarray:
     """Draw a mask of rows to hold out, about the same share of every stratum.
 
-    Strata of few rows take turns: those that are the most behind their share come
-    first. One row of each stays, and two of all.
+    Shares are rounded down. What is missing in all is made up by one more row from each
+    of the strata that lack most. At least one row of each stratum stays in training,
+    and two rows in all.
     """
     held_out = np.zeros(len(strata), dtype=bool)
     if not fraction:

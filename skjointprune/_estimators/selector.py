@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._data.boxes import read_cropped, smallest_box
 from .._data.check_tables import select_columns
@@ -152,8 +152,7 @@ class InputFeatureSelector(
         check_is_fitted(self)
         support = self.get_support()
         if support.ndim == 1:
-            names = getattr(self, "feature_names_in_", None)
-            kept = select_columns(self, X, names, np.flatnonzero(support))
+            kept = self._select(X)
             container = _get_output_config("transform", self)["dense"]
             if is_frame(kept) and container == "default":
                 return np.asarray(kept)
@@ -251,10 +250,16 @@ class InputFeatureSelector(
 
     def _check_rows(self, X):
         """Refuse rows of another shape than the fitted estimator selects from."""
-        if self.get_support().ndim == 1:
-            validate_data(self, X, dtype=None, ensure_all_finite=False, reset=False)
+        support = self.get_support()
+        if support.ndim == 1:
+            self._select(X)
         else:
-            ImageInputs(self.get_support().shape).check_rows(self, X)
+            ImageInputs(support.shape).check_rows(self, X)
+
+    def _select(self, X):
+        """Return the retained columns of a table."""
+        names = getattr(self, "feature_names_in_", None)
+        return select_columns(self, X, names, self.get_support(indices=True))
 
     def _new_estimator(self, y):
         """Make the estimator to fit, with the parameters that override its own."""

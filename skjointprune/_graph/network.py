@@ -148,8 +148,8 @@ class Network:
     def units(self) -> dict[str, int]:
         """How many units each layer has, by the name of its channels.
 
-        A channel may be several units of a layer, as where what a linear layer makes is
-        seen as a picture.
+        One channel may be several units of a layer, for example where the output of a
+        linear layer is reshaped to a picture.
         """
         layers = dict(self.module.named_modules())
         units = {}

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from _helpers import RELEVANT
+from scipy.sparse import csc_matrix, csr_matrix, issparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -368,3 +369,33 @@ def test_frozen_estimator_is_read_and_not_fitted(fitted, planted):
     selector = InputFeatureSelector(FrozenEstimator(fitted)).fit(X[:50], y[:50])
     np.testing.assert_array_equal(selector.get_support(), fitted.get_support())
     assert selector.transform(X).shape == (len(X), 3)
+
+
+@pytest.mark.parametrize("convert", [csr_matrix, csc_matrix])
+def test_sparse_columns_stay_sparse(quick, planted, convert):
+    X, y = planted
+    selector = InputFeatureSelector(quick(n_features_to_select=3)).fit(convert(X), y)
+    kept = selector.transform(convert(X))
+    assert issparse(kept)
+    np.testing.assert_array_equal(kept.toarray(), X[:, selector.get_support()])
+    again = InputFeatureSelector(selector.estimator_, prefit=True).fit(convert(X))
+    np.testing.assert_array_equal(again.transform(X), kept.toarray())
+
+
+def test_a_frame_keeps_its_categories_and_may_lack_what_is_not_retained(quick):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"city": rng.choice(["Oslo", "Rome"], 90), "a": rng.random(90)})
+    selector = InputFeatureSelector(quick(n_features_to_select=1))
+    selector.set_output(transform="pandas").fit(X, X["city"] == "Oslo")
+    for rows in (X, X[["city"]]):
+        assert selector.transform(rows)["city"].tolist() == X["city"].tolist()
+
+
+def test_a_prefit_estimator_that_a_search_has_emptied_is_named(quick, planted):
+    X, y = planted
+    clf = quick(n_features_to_select=3, max_epochs=2, retrain_epochs=0).fit(X, y)
+    emptied = clone(InputFeatureSelector(clf, prefit=True))
+    with pytest.raises(NotFittedError, match="FrozenEstimator"):
+        emptied.fit(X, y)
+    frozen = clone(InputFeatureSelector(FrozenEstimator(clf), prefit=True))
+    np.testing.assert_array_equal(frozen.fit(X, y).get_support(), clf.support_)
