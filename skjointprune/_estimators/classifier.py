@@ -97,7 +97,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         retrain_epochs="auto",
         lr=2e-3,
         batch_size="auto",
-        optimizer="adamw",
+        optimizer="adam",
         standardize=True,
         validation_fraction=0.1,
         class_weight=None,

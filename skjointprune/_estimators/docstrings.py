@@ -114,9 +114,8 @@ lr : float, default=2e-3
     Learning rate while sparsifying; retraining peaks at twice that.
 batch_size : int or "auto", default="auto"
     Rows of a step. "auto" is a tenth of the rows, between 16 and 256.
-optimizer : {"adam", "adamw", "sgd"} or class, default="adamw"
-    A class is a `torch.optim.Optimizer`. "adamw" decays the weights of the default
-    network by 0.1, unless `optimizer__weight_decay` says otherwise.
+optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
+    A class is a `torch.optim.Optimizer`.
 random_state : int, RandomState or None, default=None
     Seed of initial weights, batches, dropout and held-out rows.
 device : str or torch.device, default="auto"

@@ -17,7 +17,6 @@ from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
 from .._training.settings import (
     AUTO_RETRAIN_EPOCHS,
-    WEIGHT_DECAY,
     check_backend,
     check_monitors,
     resolve_batch_size,
@@ -78,7 +77,7 @@ def pose(
             hidden_layer_sizes=estimator.hidden_layer_sizes,
             params=params_for(estimator, "module__"),
         ),
-        widens=_is_default(estimator.module),
+        widens=estimator.module in (None, MLP),
         trainer=trainer,
         prices=_make_prices(estimator, inputs),
         n_inputs=n_inputs,
@@ -86,11 +85,6 @@ def pose(
         seed=seed,
         device=device,
     )
-
-
-def _is_default(module: Any) -> bool:
-    """Tell whether the network is the one for any table."""
-    return module is None or module is MLP
 
 
 def _resolve_n_inputs(estimator: Any, inputs: Inputs) -> int | None:
@@ -151,8 +145,6 @@ def _make_trainer(
         )
     callbacks = resolve_callbacks(estimator.callbacks or ())
     check_backend(estimator.compile)
-    if estimator.optimizer == "adamw" and _is_default(estimator.module):
-        params = {"weight_decay": WEIGHT_DECAY} | params
     return Trainer(
         task=task,
         input_noise=estimator.input_noise,

@@ -99,7 +99,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         retrain_epochs="auto",
         lr=2e-3,
         batch_size="auto",
-        optimizer="adamw",
+        optimizer="adam",
         standardize=True,
         validation_fraction=0.1,
         random_state=None,

@@ -14,7 +14,6 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
-WEIGHT_DECAY = 0.1  # of the default network by "adamw"
 # A phase of "auto" epochs has at least so many steps for each root of a row, in these
 # bounds; and retraining at least so many epochs.
 AUTO_STEPS = 30
