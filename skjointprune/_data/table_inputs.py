@@ -225,14 +225,11 @@ class TableInputs(Inputs):
         )
         train, valid = data.train, data.valid
         assert isinstance(train, Table | SparseTable)
+        train = train.with_shadows(shadowed)
         if isinstance(valid, Table | SparseTable):
             valid = valid.with_shadows(shadowed)
-        return inputs, replace(
-            data,
-            train=train.with_shadows(shadowed),
-            valid=valid,
-            gates=inputs.gates(train.y.device),
-        )
+        gates = inputs.gates(train.y.device)
+        return inputs, replace(data, train=train, valid=valid, gates=gates)
 
     def _groups_and_costs_of_inputs(self) -> tuple[list[np.ndarray], np.ndarray | None]:
         """Return groups, and costs, of the inputs of a network."""
