@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._layers.scatter_inputs import ScatterInputs
+from .._layers.sizes import let_sizes_follow_
 from .._layers.wrap import wrap
 from .._utils.torch import kind_of_rows
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
@@ -21,6 +22,7 @@ from .probes import (
     pin_what_has_no_gradient_,
 )
 from .propagate import propagate_labels
+from .sizes import next_choices, settle_sizes, sizes_to_put_in
 from .trace import note_shapes_, trace
 
 
@@ -44,11 +46,12 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
     try:
         graph = trace(module, shape)
         n_outputs = note_shapes_(module, graph, shape)
-        labels = Labels(module)
-        inputs, positions = propagate_labels(module, graph, labels, shape)
+        labels, inputs, positions = _propagate(module, graph, shape)
     finally:  # tracing leaves tensors that the code makes here
         for made in set(vars(module)) - there:
             delattr(module, made)
+    for name, sizes in sizes_to_put_in(labels).items():
+        let_sizes_follow_(module.get_submodule(name), sizes)
     channels, input_dim = _collect(labels, inputs)
     network = Network(
         module,
@@ -65,6 +68,25 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
     find_constants_(network)
     pin_what_has_no_gradient_(network)
     return network
+
+
+def _propagate(
+    module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]
+) -> tuple[Labels, Tensor, dict[str, int]]:
+    """Send labels through the graph, and take those choices by which most can go.
+
+    Returns the labels, those of the inputs, and how often a row uses each weight.
+    """
+    chosen: dict[str, int] = {}
+    found = []
+    while True:  # at most as often as a split has choices
+        labels = Labels(module, chosen)
+        found.append((labels, *propagate_labels(module, graph, labels, shape)))
+        settle_sizes(labels)
+        others = next_choices(labels)
+        if not others:
+            return max(found, key=lambda attempt: attempt[0].count_free())
+        chosen = chosen | others
 
 
 def let_inputs_go(network: Network, rows: Tensor) -> Network:

@@ -6,6 +6,7 @@ labels. Channels that must go together are tied, by union-find. Channels that ca
 are pinned, with the reason.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,19 +71,43 @@ class Bound:
 
 
 @dataclass
+class SizeAsked:
+    """A size that the code asks for, where `x` has it along a dimension.
+
+    `owner` is the layer whose code it is, and `name` the attribute by which it can put
+    another number in its place; None where it cannot.
+    """
+
+    owner: str
+    node: str
+    name: str | None
+    n: Any
+    x: Tensor
+    dim: int
+
+
+@dataclass
 class Labels:
     """The labels of a network: which are tied, which are pinned, and to what bound.
 
     `bound` are the roles of the slots of each tensor, by its name and dimension.
     `reasons` tell why labels are pinned, `without_rule` why the parameters of layers
     are not pruned. `by_function` are the weights that functions in the code use.
+    `sizes` are those that the code asks for, and `put_in` those that layers have to put
+    in, by their names in the network. `splits` are the choices at nodes that
+    split a dimension: the labels there, and how many choices there are; `chosen` is
+    which one is taken, the first unless said.
     """
 
     module: nn.Module
+    chosen: dict[str, int] = field(default_factory=dict)
     bound: dict[tuple[str, int], dict[str, Bound]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_function: set[str] = field(default_factory=set)
+    sizes: list[SizeAsked] = field(default_factory=list)
+    put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
+    splits: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     _outputs: list[int] = field(default_factory=list)
     _parent: list[int] = field(default_factory=list)
     _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
@@ -188,6 +213,11 @@ class Labels:
         elif isinstance(x, dict):
             self.pin(list(x.values()), why)
 
+    def choose(self, node: str, x: Tensor, choices: Sequence[int]) -> int:
+        """Return one of the choices that there are at a node, which splits x."""
+        self.splits[node] = x, len(choices)
+        return choices[self.chosen.get(node, 0) % len(choices)]
+
     def expect(self, number: Counted, x: Tensor, why: str) -> None:
         """Pin the channels that a number counts, and x, unless they are the same.
 
@@ -195,18 +225,22 @@ class Labels:
         """
         self._expected.append((number, x, why))
 
+    def counted_by(self, number: Counted) -> list[int]:
+        """Return the labels of channels that a number counts."""
+        return [
+            i for at, dim in number.of if self.vary(at, dim) for i in self.members(at)
+        ]
+
+    def counts(self, number: Counted, x: Tensor) -> bool:
+        """Tell whether a number counts no other channels than those of x."""
+        expected = {self.find(i) for i in self.members(x)}
+        return expected.issuperset(map(self.find, self.counted_by(number)))
+
     def _settle(self) -> None:
         """Pin the channels that were expected to be the same, and are not."""
         for number, x, why in self._expected:
-            counted = [
-                i
-                for at, dim in number.of
-                if self.vary(at, dim)
-                for i in self.members(at)
-            ]
-            expected = {self.find(i) for i in self.members(x)}
-            if not expected.issuperset(map(self.find, counted)):
-                self.pin([torch.tensor(counted), x], why)
+            if not self.counts(number, x):
+                self.pin([torch.tensor(self.counted_by(number)), x], why)
 
     def is_pinned(self, x: Tensor) -> bool:
         """Tell whether all labels are of one channel, which is pinned."""
@@ -225,6 +259,16 @@ class Labels:
     def set_outputs(self, x: Tensor) -> None:
         """Pin the labels of the outputs."""
         self._outputs = self.members(x)
+
+    def count_free(self) -> int:
+        """Count the slots of tensors that may go without all others along them."""
+        pinned = self.reasons_of_roots()
+        count = 0
+        for there in self.bound.values():
+            roots = self.roots(next(iter(there.values())).labels).tolist()
+            if len(set(roots)) > 1:
+                count += sum(root not in pinned for root in roots)
+        return count
 
     def reasons_of_roots(self) -> dict[int, str]:
         """Return why each root is pinned that is."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from .._layers.sizes import asked_sizes
 from .labels import (
     CONSTANT,
     Counted,
@@ -79,7 +80,9 @@ def propagate_labels(
 
 
 def _context_at(node: fx.Node, labels: Labels) -> RuleContext:
-    return RuleContext(labels, node.name, node.meta.get("shape", ()))
+    owners = node.meta.get("nn_module_stack") or {"": ("", None)}
+    owner, _ = list(owners.values())[-1]
+    return RuleContext(labels, node.name, node.meta.get("shape", ()), owner)
 
 
 def _check_labels(node: fx.Node, out: Any, shape: tuple[int, ...]) -> None:
@@ -200,6 +203,8 @@ def _call(
             with _blaming_the_rule_for(what):
                 out = registered(context, *args, **kwargs)
         else:
+            if not isinstance(node.target, torch._ops.OpOverload):
+                context.asked = asked_sizes(function_name(node) or "", args, kwargs)
             out = _apply(function_rule(node), context, *args, **kwargs)
     return _no_rule(context, flat, what) if out is NotImplemented else out
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..._layers.sizes import Asked
 from ..labels import CONSTANT, Counted, Labels
 
 
@@ -24,10 +25,22 @@ class RuleContext:
         Name of the layer or function in the graph.
     shape : tuple of int
         Shape of its output, batch first; () where the output is no tensor.
+    owner : str
+        Name of the layer whose code calls it.
+    asked : Asked or None
+        The sizes that the code asks for, if it is a function that is told sizes.
     """
 
-    def __init__(self, labels: Labels, node: str, shape: tuple[int, ...]):
+    def __init__(
+        self,
+        labels: Labels,
+        node: str,
+        shape: tuple[int, ...],
+        owner: str = "",
+        asked: Asked | None = None,
+    ):
         self.labels, self.node, self.shape = labels, node, shape
+        self.owner, self.asked = owner, asked
 
     def produce(self, tensor: str, dim: int, labels: Tensor | None = None) -> Tensor:
         """Say that slots of a parameter make channels, new ones if not given.

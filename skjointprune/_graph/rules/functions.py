@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from . import arithmetic as compute
+from . import contractions as contraction
 from . import shapes as shape
 
 ELEMENTWISE = (
@@ -78,6 +79,9 @@ FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), compute.couple_along),
     **dict.fromkeys(("cumprod", "cumsum"), compute.couple_along),
     **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),
+    **dict.fromkeys(("matmul", "bmm", "mm"), contraction.matmul),
+    "einsum": contraction.einsum,
+    "scaled_dot_product_attention": contraction.attend,
     "stack": shape.stack,
     "flatten": shape.flatten,
     "unflatten": shape.unflatten,

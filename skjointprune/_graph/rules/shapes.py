@@ -3,38 +3,30 @@
 `functions.py` says what a rule is given, and returns.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..labels import CONSTANT, Counted, varies
+from ..labels import CONSTANT, Counted, SizeAsked, varies
 from .arithmetic import tie_along, within_channels
 from .context import RuleContext, filled, kept_whole
 
 
-def _fixed_sizes(context: RuleContext, x: Tensor, sizes: Iterable[int]) -> list[int]:
-    """Return the dimensions whose new sizes are written in the code.
+def _ask_size(context: RuleContext, i: int, n: Any, x: Tensor, dim: int) -> None:
+    """Say that the code asks for a size, the one of a dimension of x.
 
-    These stay as they are when channels go. Sizes that count channels follow, but must
-    count channels of x.
+    `i` is its position among the sizes that are asked for. Where channels go, and the
+    size is not computed from their number, the layer whose code it is puts in how many
+    are left.
     """
-    fixed = []
-    for d, n in enumerate(sizes):
-        if isinstance(n, Counted):
-            context.labels.expect(n, x, f"their number is a size at {context.node!r}")
-        elif n > 0:
-            fixed.append(d)
-    return fixed
-
-
-def _pin_fixed(context: RuleContext, x: Tensor, dims: Iterable[int]) -> None:
-    for d in dims:
-        if varies(x, d):
-            n = context.shape[d]
-            context.pin(x, f"their number, {n}, is written at {context.node!r}")
+    if not isinstance(n, int) or n >= 0:  # or torch finds out
+        name = None if context.asked is None else context.asked.name(i)
+        context.labels.sizes.append(
+            SizeAsked(context.owner, context.node, name, n, x, dim)
+        )
 
 
 def concatenate(
@@ -66,27 +58,47 @@ def stack(context: RuleContext, tensors, dim: int = 0) -> Tensor:
 
 
 def reshape(
-    context: RuleContext,
-    x: Tensor,
-    fixed: Sequence[int] = (),
-    counted: Sequence[int] = (),
+    context: RuleContext, x: Tensor, sizes: Sequence[Any] = (), start: int = 0
 ) -> Tensor:
-    """Return labels in another shape, of which some dimensions are fixed or counted.
+    """Return labels in another shape, for whose dimensions from `start` on sizes are
+    asked for.
 
     Where a dimension of channels is split into several, channels may differ along one
     of these alone, the one whose size follows when channels go. Along the others they
     are tied, so that what is left can still be viewed in such a shape.
     """
     out = x.reshape(context.shape)
-    for start, stop in _splits(tuple(x.shape), context.shape):
-        varying = [d for d in range(start, stop) if varies(out, d)]
-        left = [d for d in varying if d not in fixed]
-        follows = [d for d in varying if d in counted] or left or varying
-        for d in varying:
-            if d != follows[-1]:
-                out = tie_along(context, out, [d]).expand(context.shape)
-    _pin_fixed(context, out, fixed)
+    asked = dict(enumerate(sizes, start))
+    for first, stop in _splits(tuple(x.shape), context.shape):
+        varying = [d for d in range(first, stop) if varies(out, d)]
+        if len(varying) > 1:
+            choices = _by_preference(context, x, varying, stop, asked)
+            follows = context.labels.choose(context.node, x, choices)
+            for d in varying:
+                if d != follows:
+                    out = tie_along(context, out, [d]).expand(context.shape)
+    for d, n in asked.items():
+        _ask_size(context, d - start, n, out, d)
     return out
+
+
+def _by_preference(
+    context: RuleContext, x: Tensor, dims: list[int], stop: int, asked: dict[int, Any]
+) -> list[int]:
+    """Return dimensions that a split makes, first those that may well follow.
+
+    First comes what is computed from the number of channels that are split, then what
+    torch finds out, then the last but one: heads of attention stand before the numbers
+    of each.
+    """
+
+    def rank(d: int) -> int:
+        n = asked.get(d, -1)
+        if isinstance(n, Counted) and context.labels.counts(n, x):
+            return 0
+        return 1 if n == -1 else 2 if d == stop - 2 else 3
+
+    return sorted(dims, key=rank)
 
 
 def _splits(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -105,12 +117,12 @@ def _splits(before: tuple[int, ...], after: tuple[int, ...]) -> list[tuple[int, 
     return ranges
 
 
-def view(context: RuleContext, x: Tensor, *shape) -> Any:
-    sizes = shape[0] if isinstance(shape[0], tuple | list) else shape
-    if isinstance(sizes[0], torch.dtype):
+def view(context: RuleContext, x: Tensor, *shape, **kwargs) -> Any:
+    sizes = shape[0] if shape and isinstance(shape[0], tuple | list) else shape
+    sizes = sizes or kwargs.get("shape", kwargs.get("size", ()))
+    if any(isinstance(n, torch.dtype) for n in (*sizes, *kwargs.values())):
         return NotImplemented
-    counted = [d for d, n in enumerate(sizes) if isinstance(n, Counted)]
-    return reshape(context, x, _fixed_sizes(context, x, sizes), counted)
+    return reshape(context, x, sizes)
 
 
 def view_as(context: RuleContext, x: Tensor, other: Tensor) -> Tensor:
@@ -122,8 +134,7 @@ def view_as(context: RuleContext, x: Tensor, other: Tensor) -> Tensor:
 def unflatten(context: RuleContext, x: Tensor, dim, sizes) -> Any:
     if isinstance(dim, str):
         return NotImplemented
-    fixed = _fixed_sizes(context, x, sizes)
-    return reshape(context, x, [dim % x.ndim + d for d in fixed])
+    return reshape(context, x, sizes, dim % x.ndim)
 
 
 def flatten(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
@@ -141,10 +152,24 @@ def chunk(context: RuleContext, x: Tensor, chunks: int, dim: int = 0) -> Any:
     return parts
 
 
-def split(context: RuleContext, x: Tensor, split_size_or_sections, dim: int = 0) -> Any:
-    if context.labels.vary(x, dim):
-        context.pin(x, f"{context.node!r} cuts them at positions written in the code")
-    return x.split(split_size_or_sections, dim)
+def split(
+    context: RuleContext, x: Tensor, split_size_or_sections=None, dim=0, split_size=None
+) -> Any:
+    asked = split_size_or_sections if split_size is None else split_size
+    parts = x.split(asked, dim)
+    if not varies(x, dim):
+        return parts
+    if isinstance(asked, tuple | list):
+        for i, (n, part) in enumerate(zip(asked, parts, strict=True)):
+            _ask_size(context, i, n, part, dim)
+        return parts
+    if parts[-1].shape != parts[0].shape:
+        context.pin(x, f"{context.node!r} cuts them into unequal parts")
+    else:
+        for part in parts[1:]:
+            context.tie(part, parts[0])
+        _ask_size(context, 0, asked, parts[0], dim)
+    return parts
 
 
 def take_by_position(function: Callable) -> Callable:
@@ -171,11 +196,17 @@ def index(context: RuleContext, x: Tensor, key: Any) -> Tensor:
     for k in keys:
         if k is None:
             continue
-        takes_all = isinstance(k, slice) and k == slice(None)
+        takes_all = isinstance(k, slice) and _takes_all(k, x.shape[dim])
         if not takes_all and context.labels.vary(x, dim):
             context.pin(x, f"{context.node!r} takes them by their positions")
         dim += 1
     return x[key]
+
+
+def _takes_all(part: slice, n: int) -> bool:
+    """Tell whether a slice leaves nothing out of n numbers, or of fewer."""
+    to_the_end = part.stop is None or (isinstance(part.stop, int) and part.stop >= n)
+    return part.start in (None, 0) and part.step in (None, 1) and to_the_end
 
 
 def pad(
@@ -216,13 +247,14 @@ def squeeze(context: RuleContext, x: Tensor, dim=None) -> Tensor:
     return x.reshape(context.shape)
 
 
-def expand(context: RuleContext, x: Tensor, *shape) -> Tensor:
-    sizes = shape[0] if isinstance(shape[0], tuple | list) else shape
+def expand(context: RuleContext, x: Tensor, *shape, size=()) -> Tensor:
+    sizes = shape[0] if shape and isinstance(shape[0], tuple | list) else shape
+    sizes = sizes or size
     if (x == CONSTANT).all() and any(n > 1 for n in sizes):
         return filled(context, sizes)
-    fixed = _fixed_sizes(context, x, sizes)
     out = x.expand(context.shape)
-    _pin_fixed(context, out, fixed)
+    for d, n in enumerate(sizes):
+        _ask_size(context, d, n, out, d)
     return out
 
 

@@ -32,7 +32,7 @@ def context(labels):
 def test_a_context_has_the_documented_calls_and_its_node_and_no_more(context):
     public = {name for name in dir(context) if not name.startswith("_")}
     assert {name for name in public if callable(getattr(context, name))} == CALLS
-    assert public - CALLS == {"labels", "node", "shape"}
+    assert public - CALLS == {"labels", "node", "shape", "owner", "asked"}
     assert (context.node, context.shape) == ("node", (2, 3))
     for name in CALLS:
         assert inspect.getdoc(getattr(context, name))

@@ -1,0 +1,114 @@
+"""Rules of products of two tensors that both depend on the rows, as in attention.
+
+`functions.py` says what a rule is given, and returns. A product is written as in
+`torch.einsum`: each dimension of each tensor has a letter, and letters that the output
+lacks are summed over.
+"""
+
+from string import ascii_letters
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..labels import CONSTANT, Counted
+from .context import RuleContext
+
+Term = tuple[Tensor, str]  # labels, and a letter for each dimension
+
+
+def contract(context: RuleContext, terms: list[Term], kept: str) -> Tensor:
+    """Return labels of a sum of products, whose dimensions are the letters `kept`.
+
+    Channels along a letter that is summed over may go from all terms, as zeros add
+    nothing. Those along a letter that is kept are channels of the output.
+    """
+    out = torch.full(context.shape, CONSTANT)
+    for letter in dict.fromkeys("".join(letters for _, letters in terms)):
+        along = _channels_along(context, terms, letter)
+        if along is not None and letter in kept:
+            spread = context.spread(along, kept.index(letter))
+            context.tie(out, spread)
+            out = torch.where(out == CONSTANT, spread, out)
+    return out
+
+
+def _channels_along(
+    context: RuleContext, terms: list[Term], letter: str
+) -> Tensor | None:
+    """Return the channels along a letter, the same in all terms; None if none differ.
+
+    A dimension of size 1 is repeated, and has none.
+    """
+    found = [
+        (x, letters.index(letter))
+        for x, letters in terms
+        if letter in letters and x.shape[letters.index(letter)] > 1
+    ]
+    if not any(context.labels.vary(x, dim) for x, dim in found):
+        return None
+    first, *others = (context.channels(x, dim) for x, dim in found)
+    for other in (first, *others):
+        if (other == CONSTANT).any():  # written in the code, in as many numbers
+            why = f"their number is written in what {context.node!r} multiplies"
+            context.pin([first, *others], why)
+    for other in others:
+        context.tie(first, other)
+    return torch.where(first == CONSTANT, others[0], first) if others else first
+
+
+def matmul(context: RuleContext, a: Tensor, b: Any = None, **kwargs) -> Any:
+    """Multiply matrices, of which there may be many."""
+    b = kwargs.get("other", kwargs.get("mat2", b))
+    if not isinstance(b, Tensor) or min(a.ndim, b.ndim) < 2:
+        return NotImplemented
+    many = ascii_letters[3 : 3 + len(context.shape) - 2]
+    terms = [
+        (a, many[len(many) - a.ndim + 2 :] + "nk"),
+        (b, many[len(many) - b.ndim + 2 :] + "km"),
+    ]
+    return contract(context, terms, many + "nm")
+
+
+def einsum(context: RuleContext, equation: str, *operands) -> Any:
+    """Follow the letters of an equation."""
+    if len(operands) == 1 and isinstance(operands[0], tuple | list):
+        operands = tuple(operands[0])
+    if not isinstance(equation, str) or "." in equation:
+        return NotImplemented
+    left, arrow, kept = equation.replace(" ", "").partition("->")
+    letters = left.split(",")
+    repeats = any(len(set(part)) < len(part) for part in letters)
+    if not arrow or repeats or not all(isinstance(x, Tensor) for x in operands):
+        return NotImplemented
+    return contract(context, list(zip(operands, letters, strict=True)), kept)
+
+
+def attend(
+    context: RuleContext,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Any = None,
+    dropout_p: Any = 0.0,
+    is_causal: Any = False,
+    scale: Any = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """Attend: what is summed over in queries and keys is one, as their number counts.
+
+    torch divides by the root of their number, unless a scale is given.
+    """
+    if enable_gqa or min(query.ndim, key.ndim, value.ndim) < 3:
+        return NotImplemented
+    if isinstance(scale, Counted):
+        context.pin(scale, f"their number is part of what {context.node!r} computes")
+    many = ascii_letters[4 : 4 + len(context.shape) - 2]
+    if scale is None and context.labels.vary(query, -1):
+        width = context.channels(query, -1)
+        context.tie(width[1:], width[:1])
+    terms = [(query, many + "ne"), (key, many + "me"), (value, many + "mf")]
+    if isinstance(attn_mask, Tensor):
+        letters = (many + "nm")[-attn_mask.ndim :]
+        terms.append((attn_mask, letters))
+    return contract(context, terms, many + "nf")

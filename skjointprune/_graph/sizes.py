@@ -1,0 +1,102 @@
+"""Sizes that code asks for, and which of them a layer must put in when channels go.
+
+`x.view(n, t, 4, 8)` holds for as many channels as there were. Code asks for numbers
+that it writes down, keeps as attributes, or computes from the shape of another tensor.
+Where these do not follow, the layer whose code it is puts in others
+(`_layers/sizes.py`).
+"""
+
+from itertools import groupby
+
+import torch
+
+from .labels import CONSTANT, Counted, Labels, SizeAsked
+
+
+def settle_sizes(labels: Labels) -> None:
+    """Let sizes that do not follow be put in by layers, or pin what they count."""
+    put = [size for size in labels.sizes if size.name is not None]
+    for size in labels.sizes:
+        if size.name is None and not _follows(labels, size):
+            _pin(labels, [size])
+
+    def place(size: SizeAsked) -> tuple[str, str]:
+        return size.owner, str(size.name)
+
+    for (owner, name), group in groupby(sorted(put, key=place), place):
+        sizes = list(group)
+        if all(_follows(labels, size) for size in sizes):
+            continue
+        vary = {labels.vary(size.x, size.dim) for size in sizes}
+        # one number is put in at each call
+        if len({int(size.n) for size in sizes}) > 1 or len(vary) > 1:
+            _pin(labels, [size for size in sizes if not _follows(labels, size)])
+            continue
+        full = f"{owner}.{name}".removeprefix(".")
+        labels.put_in[full] = sizes
+        if vary == {True}:
+            for size in sizes:
+                along = labels.channels(size.x, size.dim)
+                labels.bind(full, 0, "count", along)
+
+
+def _follows(labels: Labels, size: SizeAsked) -> bool:
+    """Tell whether a size is right whatever channels go."""
+    varies = labels.vary(size.x, size.dim)
+    if not isinstance(size.n, Counted):
+        return not varies
+    if not varies:
+        return not labels.counted_by(size.n)
+    return labels.counts(size.n, size.x)
+
+
+def _pin(labels: Labels, sizes: list[SizeAsked]) -> None:
+    for size in sizes:
+        if isinstance(size.n, Counted):
+            why = f"their number is a size at {size.node!r}"
+            labels.pin(torch.tensor(labels.counted_by(size.n), dtype=torch.int64), why)
+        else:
+            why = f"their number, {size.n}, is written at {size.node!r}"
+        if labels.vary(size.x, size.dim):
+            labels.pin(size.x, why)
+
+
+def next_choices(labels: Labels) -> dict[str, int]:
+    """Return the choices to take at splits instead, where nothing could go by this.
+
+    Of channels that are all pinned, or all tied, none can go. After the last choice
+    comes the first again.
+    """
+    pinned = labels.reasons_of_roots()
+    more = {}
+    for node, (x, n_choices) in labels.splits.items():
+        free = {labels.find(i) for i in labels.members(x)}
+        stuck = len(free) < 2 or free <= pinned.keys()
+        chosen = labels.chosen.get(node, 0)
+        if stuck and chosen < n_choices:
+            more[node] = chosen + 1
+    return more
+
+
+def sizes_to_put_in(labels: Labels) -> dict[str, dict[str, int]]:
+    """Return the sizes that each layer puts in: by its name, by their names.
+
+    Layers around which nothing can go need none.
+    """
+    pinned = labels.reasons_of_roots()
+    found: dict[str, dict[str, int]] = {}
+    needed = set()
+    for full, sizes in labels.put_in.items():
+        owner, _, name = full.rpartition(".")
+        found.setdefault(owner, {})[name] = int(sizes[0].n)
+        counted = [
+            i
+            for size in sizes
+            for i in (
+                *labels.members(size.x),
+                *(labels.counted_by(size.n) if isinstance(size.n, Counted) else ()),
+            )
+        ]
+        if any(labels.find(i) not in pinned for i in counted if i != CONSTANT):
+            needed.add(owner)
+    return {owner: sizes for owner, sizes in found.items() if owner in needed}

@@ -1,0 +1,147 @@
+"""Layers whose code writes sizes down, in a form in which these follow when channels go.
+
+Code as `x.view(n, t, self.heads, self.width // self.heads)` says how many channels
+there are along a dimension. When some have gone, the layer puts in how many are left.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+PREFIX = "size_of_"  # of the attributes that hold the sizes
+
+
+class Asked(NamedTuple):
+    """The sizes that a call asks for.
+
+    `call` tells calls of one layer apart by the numbers of dimensions or of parts.
+    `put` returns the arguments of the call with other sizes.
+    """
+
+    call: str
+    sizes: tuple[Any, ...]
+    put: Callable[[tuple[Any, ...]], tuple[tuple, dict[str, Any]]]
+
+    def name(self, i: int) -> str:
+        """Return the name of the attribute that holds the size at a position."""
+        return f"{PREFIX}{self.call}_at_{i}"
+
+
+def asked_sizes(function: str, args: tuple, kwargs: dict[str, Any]) -> Asked | None:
+    """Return the sizes that a call of a function of tensors asks for, if it does.
+
+    `args` begin with a tensor, of numbers or of labels.
+    """
+    if function not in READERS or not args or not isinstance(args[0], Tensor):
+        return None
+    return READERS[function](*args, **kwargs)
+
+
+def _of_view(x: Tensor, *shape: Any, **kwargs: Any) -> Asked | None:
+    if kwargs:
+        shape = (*shape, kwargs.get("shape", kwargs.get("size")))
+    packed = len(shape) == 1 and isinstance(shape[0], tuple | list)
+    sizes = tuple(shape[0]) if packed else shape
+    if not sizes or any(isinstance(n, torch.dtype) for n in sizes):
+        return None
+    call = f"view_{x.ndim}_{len(sizes)}"
+    return Asked(call, sizes, lambda new: ((x, new), {}))
+
+
+def _of_unflatten(x: Tensor, dim: Any, sizes: Any) -> Asked | None:
+    if isinstance(dim, str):
+        return None
+    call = f"unflatten_{x.ndim}_{len(sizes)}"
+    return Asked(call, tuple(sizes), lambda new: ((x, dim, new), {}))
+
+
+def _of_expand(x: Tensor, *shape: Any, **kwargs: Any) -> Asked | None:
+    asked = _of_view(x, *shape, **kwargs)
+    return asked and asked._replace(call=f"expand_{x.ndim}_{len(asked.sizes)}")
+
+
+def _of_split(
+    x: Tensor, split_size_or_sections: Any = None, dim: int = 0, **kwargs: Any
+) -> Asked | None:
+    asked = kwargs.get("split_size", split_size_or_sections)
+    several = isinstance(asked, tuple | list)
+    sizes = tuple(asked) if several else (asked,)
+    call = f"split_{x.ndim}_{len(sizes) if several else 'equally'}"
+    return Asked(
+        call, sizes, lambda new: ((x, list(new) if several else new[0], dim), {})
+    )
+
+
+READERS: dict[str, Callable[..., Asked | None]] = {
+    "view": _of_view,
+    "reshape": _of_view,
+    "expand": _of_expand,
+    "unflatten": _of_unflatten,
+    "split": _of_split,
+    "split_with_sizes": _of_split,
+}
+
+
+class WithSizes(nn.Module):
+    """A layer that puts sizes, which are attributes of it, in place of those written.
+
+    `let_sizes_follow_` makes a layer one. Its class is a subclass of its own class.
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer's own code, with sizes put in."""
+        with _PutSizes(self):
+            return super().forward(*args, **kwargs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _make, (type(self).__mro__[2],), vars(self)
+
+
+class _PutSizes(TorchFunctionMode):
+    """Puts a layer's sizes in place of those that its code asks for."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.held = vars(layer)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in READERS:
+            args, kwargs = put_sizes(self.held, name, args, kwargs or {})
+        return func(*args, **(kwargs or {}))
+
+
+def put_sizes(
+    held: dict[str, Any], function: str, args: tuple, kwargs: dict[str, Any]
+) -> tuple[tuple, dict[str, Any]]:
+    """Return the arguments of a call with the sizes that a layer's attributes hold."""
+    asked = asked_sizes(function, args, kwargs)
+    if asked is None:
+        return args, kwargs
+    places = [held.get(asked.name(i)) for i in range(len(asked.sizes))]
+    if all(n is None for n in places):
+        return args, kwargs
+    pairs = zip(places, asked.sizes, strict=True)
+    return asked.put(tuple(old if n is None else n for n, old in pairs))
+
+
+@lru_cache(maxsize=None)
+def _class_of(kind: type[nn.Module]) -> type[nn.Module]:
+    about = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (WithSizes, kind), about)
+
+
+def _make(kind: type[nn.Module]) -> nn.Module:
+    return _class_of(kind).__new__(_class_of(kind))
+
+
+def let_sizes_follow_(layer: nn.Module, sizes: dict[str, int]) -> None:
+    """Give a layer sizes, by the names of `Asked.name`, to put in place of those written."""
+    if not isinstance(layer, WithSizes):
+        layer.__class__ = _class_of(type(layer))
+    for name, size in sizes.items():
+        setattr(layer, name, size)
