@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from .._layers.scatter_inputs import ScatterInputs
 from .._layers.sizes import let_sizes_follow_
+from .._layers.stand_ins import with_prunable_norms
 from .._layers.wrap import wrap
 from .._utils.torch import kind_of_rows
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
@@ -42,6 +43,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
             "that reads the inputs, such as torch.nn.Linear, or let some require "
             "gradients."
         )
+    with_prunable_norms(module)
     there = set(vars(module))
     try:
         graph = trace(module, shape)
@@ -172,8 +174,6 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
         if names[name] > 1:
             name = f"{name}#{names[name]}"
         found = _channels(name, members, some)
-        if reason is None and not found.read_by:
-            reason = "no weights read them"
         if reason is None and len(members) == 1 and max(found.units_each) > 1:
             reason = "they all hang together"
         found.pinned = reason

@@ -87,6 +87,15 @@ class SizeAsked:
 
 
 @dataclass
+class Split:
+    """A dimension of x that is split into several, along any of which it may shrink."""
+
+    owner: str  # the layer whose code it is
+    x: Tensor
+    n_choices: int
+
+
+@dataclass
 class Labels:
     """The labels of a network: which are tied, which are pinned, and to what bound.
 
@@ -94,9 +103,8 @@ class Labels:
     `reasons` tell why labels are pinned, `without_rule` why the parameters of layers
     are not pruned. `by_function` are the weights that functions in the code use.
     `sizes` are those that the code asks for, and `put_in` those that layers have to put
-    in, by their names in the network. `splits` are the choices at nodes that
-    split a dimension: the labels there, and how many choices there are; `chosen` is
-    which one is taken, the first unless said.
+    in, by their names in the network. `splits` are the nodes that split a dimension,
+    and `chosen` is which of their choices is taken, the first unless said.
     """
 
     module: nn.Module
@@ -107,7 +115,7 @@ class Labels:
     by_function: set[str] = field(default_factory=set)
     sizes: list[SizeAsked] = field(default_factory=list)
     put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
-    splits: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+    splits: dict[str, Split] = field(default_factory=dict)
     _outputs: list[int] = field(default_factory=list)
     _parent: list[int] = field(default_factory=list)
     _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
@@ -213,9 +221,9 @@ class Labels:
         elif isinstance(x, dict):
             self.pin(list(x.values()), why)
 
-    def choose(self, node: str, x: Tensor, choices: Sequence[int]) -> int:
+    def choose(self, owner: str, node: str, x: Tensor, choices: Sequence[int]) -> int:
         """Return one of the choices that there are at a node, which splits x."""
-        self.splits[node] = x, len(choices)
+        self.splits[node] = Split(owner, x, len(choices))
         return choices[self.chosen.get(node, 0) % len(choices)]
 
     def expect(self, number: Counted, x: Tensor, why: str) -> None:

@@ -286,6 +286,22 @@ def _elementwise_partners(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]
     return [x for x in found if isinstance(x, Tensor)]
 
 
+def _looked_up_along(node: fx.Node) -> int | None:
+    """Return the dimension along which tensors of positions look numbers up, if any."""
+    found = set()
+    for user in node.users:
+        if user.target is not operator.getitem or user.args[0] is not node:
+            return None
+        key = user.args[1]
+        keys = list(key) if isinstance(key, tuple | list) else [key]
+        tensors = [d for d, k in enumerate(keys) if isinstance(k, fx.Node)]
+        plain = all(k == slice(None) for k in keys if not isinstance(k, fx.Node))
+        if not plain or len(tensors) != 1:
+            return None
+        found.add(tensors[0])
+    return found.pop() if len(found) == 1 else None
+
+
 def _is_used_without_rule(node: fx.Node) -> bool:
     """Tell whether a function of torch without a rule uses a tensor.
 
@@ -314,13 +330,17 @@ def _label_attribute(
         return torch.full(held.shape, CONSTANT)
     if not labels.has(name):
         return kept_whole(context, "the code makes a tensor of their size")
-    if len(long) > 1:  # channels are where those of an elementwise partner are
+    if len(long) > 1 and (looked_up := _looked_up_along(node)) is not None:
+        long = [d for d in long if d != looked_up]
+    elif len(long) > 1:  # channels are where those of an elementwise partner are
         long = [
             d
             for d in long
             for x in _elementwise_partners(node, at)
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
+    if not long and not isinstance(held, nn.Parameter):  # a mask, for example
+        return torch.full(held.shape, CONSTANT)
     if len(set(long)) != 1:
         why = f"{name!r} is used by itself"
         bare = layer_rule(locate_tensor(module, name)[0]) is None

@@ -10,7 +10,9 @@ from itertools import groupby
 
 import torch
 
+from .._layers.sizes import BEFORE
 from .labels import CONSTANT, Counted, Labels, SizeAsked
+from .tracer import ROWS
 
 
 def settle_sizes(labels: Labels) -> None:
@@ -37,7 +39,12 @@ def settle_sizes(labels: Labels) -> None:
         if vary == {True}:
             for size in sizes:
                 along = labels.channels(size.x, size.dim)
-                labels.bind(full, 0, "count", along)
+                labels.bind(full, 0, "count", along[: _numbers_put_in(size)])
+
+
+def _numbers_put_in(size: SizeAsked) -> int:
+    """Return a size as it is put in: of one row, where rows are part of it."""
+    return int(size.n) // ROWS if size.dim == 0 else int(size.n)
 
 
 def _follows(labels: Labels, size: SizeAsked) -> bool:
@@ -64,16 +71,20 @@ def _pin(labels: Labels, sizes: list[SizeAsked]) -> None:
 def next_choices(labels: Labels) -> dict[str, int]:
     """Return the choices to take at splits instead, where nothing could go by this.
 
-    Of channels that are all pinned, or all tied, none can go. After the last choice
-    comes the first again.
+    Of channels that are all pinned, or all tied, none can go. The splits of one layer
+    go on together, as queries and values do. After the last choice comes the first
+    again.
     """
     pinned = labels.reasons_of_roots()
+    stuck = set()
+    for split in labels.splits.values():
+        free = {labels.find(i) for i in labels.members(split.x)}
+        if len(free) < 2 or free <= pinned.keys():
+            stuck.add(split.owner)
     more = {}
-    for node, (x, n_choices) in labels.splits.items():
-        free = {labels.find(i) for i in labels.members(x)}
-        stuck = len(free) < 2 or free <= pinned.keys()
+    for node, split in labels.splits.items():
         chosen = labels.chosen.get(node, 0)
-        if stuck and chosen < n_choices:
+        if split.owner in stuck and chosen < split.n_choices:
             more[node] = chosen + 1
     return more
 
@@ -88,7 +99,9 @@ def sizes_to_put_in(labels: Labels) -> dict[str, dict[str, int]]:
     needed = set()
     for full, sizes in labels.put_in.items():
         owner, _, name = full.rpartition(".")
-        found.setdefault(owner, {})[name] = int(sizes[0].n)
+        found.setdefault(owner, {})[name] = n = _numbers_put_in(sizes[0])
+        if sizes[0].dim == 0:
+            found[owner][name + BEFORE] = n
         counted = [
             i
             for size in sizes

@@ -115,6 +115,48 @@ class RMSNorm(_Norm):
         return _as_torch(self._scaled(wide * torch.rsqrt(square + eps), -1), X)
 
 
+class RMSNorm2d(RMSNorm):
+    """Normalisation by the root mean square over the channels of an image."""
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X, (n, width, rows, columns), normalised and scaled."""
+        return super().forward(X.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class DeviationNorm(_Norm):
+    """Division by the deviation of a sample, plus `eps`, over the last dimension.
+
+    As "The annotated transformer" (Rush, 2018) writes layer normalisation.
+    """
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X, (…, width), normalised, scaled and shifted."""
+        wide = _wide(X)
+        mean = wide.sum(-1, keepdim=True) / self.over
+        square = wide.square().sum(-1, keepdim=True) - self.over * mean**2
+        deviation = (square.clamp(min=0) / (self.over - 1)).sqrt()
+        return _as_torch(self._scaled((wide - mean) / (deviation + self.eps), -1), X)
+
+
+class ResponseNorm(_Norm):
+    """Global response normalisation (Woo et al., arXiv 2301.00808), channels last."""
+
+    dim = -1
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return X, (n, rows, columns, width), plus what its responses scale."""
+        positions = (1, 2) if self.dim == -1 else (2, 3)
+        response = X.norm(dim=positions, keepdim=True)
+        mean = response.sum(self.dim, keepdim=True) / self.over
+        return X + self._scaled(X * (response / (mean + self.eps)), self.dim)
+
+
+class ResponseNorm2d(ResponseNorm):
+    """Global response normalisation of images whose channels come first."""
+
+    dim = 1
+
+
 def _standardised(X: Tensor, dims: tuple[int, ...], share: float, eps: float) -> Tensor:
     """Return X normalised over dimensions, of which zeros are missing."""
     var, mean = torch.var_mean(X, dims, correction=0, keepdim=True)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 PREFIX = "size_of_"  # of the attributes that hold the sizes
+# of one that holds the size of one row, before channels went, if rows are part of it
+BEFORE = "_before"
 
 
 class Asked(NamedTuple):
@@ -122,11 +124,19 @@ def put_sizes(
     asked = asked_sizes(function, args, kwargs)
     if asked is None:
         return args, kwargs
-    places = [held.get(asked.name(i)) for i in range(len(asked.sizes))]
-    if all(n is None for n in places):
+    names = [asked.name(i) for i in range(len(asked.sizes))]
+    if not any(name in held for name in names):
         return args, kwargs
-    pairs = zip(places, asked.sizes, strict=True)
-    return asked.put(tuple(old if n is None else n for n, old in pairs))
+    sizes = [
+        n
+        if name not in held
+        # rows, so many times what each has
+        else n // held[name + BEFORE] * held[name]
+        if name + BEFORE in held
+        else held[name]
+        for name, n in zip(names, asked.sizes, strict=True)
+    ]
+    return asked.put(tuple(sizes))
 
 
 @lru_cache(maxsize=None)

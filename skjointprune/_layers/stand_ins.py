@@ -7,6 +7,7 @@ from torch import nn
 
 from .attention import MultiheadAttention
 from .norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
+from .norms_by_hand import norm_alike
 from .transformer import TransformerEncoder, TransformerEncoderLayer
 
 StandIn = Callable[[Any], nn.Module]
@@ -34,9 +35,21 @@ READ_THEIR_PARTS = (
 def with_prunable_layers(module: nn.Module) -> nn.Module:
     """Replace, in place, layers of torch by equivalent ones that can lose channels.
 
-    Layers with hooks stay, and so do layers with options that their stand-ins lack and
-    parts of layers that read the parameters of these.
+    So are normalisations that users write. Layers with hooks stay, and so do layers
+    with options that their stand-ins lack and parts of layers that read the parameters
+    of these.
     """
+    return _replaced(module, lambda layer: _stand_in_for(layer) or _norm_for(layer))
+
+
+def with_prunable_norms(module: nn.Module) -> nn.Module:
+    """Replace, in place, normalisations that users write, as above."""
+    return _replaced(module, _norm_for)
+
+
+def _replaced(
+    module: nn.Module, stand_in_for: Callable[[nn.Module], StandIn | None]
+) -> nn.Module:
     made: dict[nn.Module, nn.Module] = {}  # a layer in several places stays one
 
     def replace_within(parent: nn.Module) -> None:
@@ -44,7 +57,7 @@ def with_prunable_layers(module: nn.Module) -> nn.Module:
             if child is None:
                 continue
             if child not in made:
-                stand_in = _stand_in_for(child)
+                stand_in = stand_in_for(child)
                 new = child if stand_in is None else stand_in(child)
                 made[child] = new
                 if not isinstance(new, READ_THEIR_PARTS):
@@ -63,6 +76,15 @@ def _stand_in_for(layer: nn.Module) -> StandIn | None:
     return stand_in if _can_be_replaced(layer) else None
 
 
+def _norm_for(layer: nn.Module) -> StandIn | None:
+    """Return what makes the stand-in for a normalisation that a user wrote."""
+    home = type(layer).__module__.partition(".")[0]
+    if home in ("torch", "skjointprune") or not _can_be_replaced(layer):
+        return None
+    alike = norm_alike(layer)
+    return None if alike is None else lambda _: alike
+
+
 def _can_be_replaced(layer: nn.Module) -> bool:
     """Tell whether a layer has no hooks, and no options that its stand-in lacks."""
     hooks = (
@@ -73,9 +95,9 @@ def _can_be_replaced(layer: nn.Module) -> bool:
     )
     if any(hooks):
         return False
-    if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
+    if type(layer) in (nn.LayerNorm, nn.RMSNorm):
         return len(layer.normalized_shape) == 1
-    if isinstance(layer, nn.GroupNorm):
+    if type(layer) is nn.GroupNorm:
         return layer.num_groups == 1
     if isinstance(layer, nn.MultiheadAttention):
         return layer.bias_k is None and not layer.add_zero_attn

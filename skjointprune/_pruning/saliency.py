@@ -154,9 +154,13 @@ def _gate_interval(step: int) -> int:
 
 
 def gate_gradient(network: Network, channels: Channels) -> Tensor:
-    """Return the derivative of a batch's loss by each channel's gate, (channels,)."""
+    """Return the derivative of a batch's loss by each channel's gate, (channels,).
+
+    Where no weight reads channels, as where queries meet keys, it is that of a factor
+    to all that makes them.
+    """
     parts = []
-    for axis in channels.read_by:
+    for axis in channels.read_by or channels.produced_by:
         p = get_tensor(network.module, axis.tensor)
         if p.grad is not None:
             product = p.detach() * p.grad

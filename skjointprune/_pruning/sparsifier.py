@@ -233,7 +233,7 @@ class Sparsifier:
     def _shrink_(self, channels: Channels, factors: Tensor) -> None:
         """Scale the weights that read channels, and so their saliency."""
         with torch.no_grad():
-            for axis in channels.read_by:
+            for axis in channels.read_by or channels.produced_by:
                 p = get_tensor(self.network.module, axis.tensor)
                 shape = [-1 if d == axis.dim else 1 for d in range(p.ndim)]
                 p.mul_(axis.factors(factors).view(shape))

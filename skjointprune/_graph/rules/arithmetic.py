@@ -31,6 +31,7 @@ def elementwise(context: RuleContext, *args, **kwargs) -> Any:
     if parts[0].ndim > len(context.shape):
         return NotImplemented
     out = parts[0].expand(context.shape)
+    pin_what_meets_constants(context, parts)
     for part in parts[1:]:
         context.tie(out, part)
         if (out == CONSTANT).any():
@@ -38,6 +39,18 @@ def elementwise(context: RuleContext, *args, **kwargs) -> Any:
     numbers = [a for a in given if isinstance(a, Counted)]
     context.pin(numbers, f"their number is part of what {context.node!r} computes")
     return out
+
+
+def pin_what_meets_constants(context: RuleContext, parts: list[Tensor]) -> None:
+    """Keep channels whole that meet numbers of the code, one for each of them."""
+    for part in parts:
+        if not (part == CONSTANT).all():
+            continue
+        for other in parts:
+            for d in range(1, 1 + min(part.ndim, other.ndim)):
+                if part.shape[-d] > 1 and context.labels.vary(other, -d):
+                    why = f"{context.node!r} has a number for each, which does not go"
+                    context.pin(other, why)
 
 
 def tie_along(context: RuleContext, x: Tensor, dims: Iterable[int]) -> Tensor:

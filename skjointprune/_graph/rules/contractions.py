@@ -5,7 +5,7 @@
 lacks are summed over.
 """
 
-from string import ascii_letters
+from string import ascii_uppercase
 from typing import Any
 
 import torch
@@ -24,8 +24,11 @@ def contract(context: RuleContext, terms: list[Term], kept: str) -> Tensor:
     nothing. Those along a letter that is kept are channels of the output.
     """
     out = torch.full(context.shape, CONSTANT)
+    n_heads = torch.Size(context.shape[1:-2]).numel()
     for letter in dict.fromkeys("".join(letters for _, letters in terms)):
         along = _channels_along(context, terms, letter)
+        if along is not None and letter not in kept and n_heads > 1:
+            context.tie(along[1:], along[:1])  # a head goes whole
         if along is not None and letter in kept:
             spread = context.spread(along, kept.index(letter))
             context.tie(out, spread)
@@ -62,7 +65,7 @@ def matmul(context: RuleContext, a: Tensor, b: Any = None, **kwargs) -> Any:
     b = kwargs.get("other", kwargs.get("mat2", b))
     if not isinstance(b, Tensor) or min(a.ndim, b.ndim) < 2:
         return NotImplemented
-    many = ascii_letters[3 : 3 + len(context.shape) - 2]
+    many = ascii_uppercase[: len(context.shape) - 2]
     terms = [
         (a, many[len(many) - a.ndim + 2 :] + "nk"),
         (b, many[len(many) - b.ndim + 2 :] + "km"),
@@ -103,7 +106,7 @@ def attend(
         return NotImplemented
     if isinstance(scale, Counted):
         context.pin(scale, f"their number is part of what {context.node!r} computes")
-    many = ascii_letters[4 : 4 + len(context.shape) - 2]
+    many = ascii_uppercase[: len(context.shape) - 2]
     if scale is None and context.labels.vary(query, -1):
         width = context.channels(query, -1)
         context.tie(width[1:], width[:1])

@@ -14,7 +14,16 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from ..._layers.attention import MultiheadAttention
-from ..._layers.norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
+from ..._layers.norms import (
+    DeviationNorm,
+    GroupNorm,
+    LayerNorm,
+    LayerNorm2d,
+    ResponseNorm,
+    ResponseNorm2d,
+    RMSNorm,
+    RMSNorm2d,
+)
 from ..._layers.scatter_inputs import ScatterInputs
 from ...modules._embeddings import (
     NumberEmbedding,
@@ -118,12 +127,15 @@ def _norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
 def _mean_norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     if layer.weight is None and not isinstance(layer, RMSNorm):
         return _keep_whole(layer, name, x, context)  # a zero would leave as -mean/std
-    dim = 1 if isinstance(layer, LayerNorm2d | GroupNorm) else -1
+    dim = 1 if isinstance(layer, CHANNELS_FIRST) else -1
     v = context.average(f"{name}.width", x, dim)
     for tensor in ("weight", "bias"):
         if context.labels.has(f"{name}.{tensor}"):
             context.produce(f"{name}.{tensor}", 0, v)
     return x
+
+
+CHANNELS_FIRST = (LayerNorm2d, GroupNorm, RMSNorm2d, ResponseNorm2d)
 
 
 def _keep_whole(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
@@ -260,7 +272,11 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
         _norm,
     ),
-    **dict.fromkeys((GroupNorm, LayerNorm, LayerNorm2d, RMSNorm), _mean_norm),
+    **dict.fromkeys(
+        (DeviationNorm, GroupNorm, LayerNorm, LayerNorm2d, ResponseNorm, ResponseNorm2d,
+         RMSNorm, RMSNorm2d),
+        _mean_norm,
+    ),
     **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _keep_whole),
     **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _recurrent),

@@ -73,7 +73,7 @@ def reshape(
         varying = [d for d in range(first, stop) if varies(out, d)]
         if len(varying) > 1:
             choices = _by_preference(context, x, varying, stop, asked)
-            follows = context.labels.choose(context.node, x, choices)
+            follows = context.labels.choose(context.owner, context.node, x, choices)
             for d in varying:
                 if d != follows:
                     out = tie_along(context, out, [d]).expand(context.shape)
@@ -185,13 +185,12 @@ def take_by_position(function: Callable) -> Callable:
 
 def index(context: RuleContext, x: Tensor, key: Any) -> Tensor:
     keys = list(key) if isinstance(key, tuple) else [key]
-    if any(isinstance(k, Tensor) for k in keys):
-        context.pin([x, key], f"{context.node!r} looks them up")
-        return kept_whole(context, f"{context.node!r} looks them up")
-    if Ellipsis in keys:
-        at = next(i for i, k in enumerate(keys) if k is Ellipsis)
+    at = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
+    if at is not None:
         taken = sum(k is not None for k in keys) - 1
         keys[at : at + 1] = [slice(None)] * (x.ndim - taken)
+    if any(isinstance(k, Tensor) for k in keys):
+        return _look_up(context, x, keys)
     dim = 0
     for k in keys:
         if k is None:
@@ -201,6 +200,20 @@ def index(context: RuleContext, x: Tensor, key: Any) -> Tensor:
             context.pin(x, f"{context.node!r} takes them by their positions")
         dim += 1
     return x[key]
+
+
+def _look_up(context: RuleContext, x: Tensor, keys: list[Any]) -> Tensor:
+    """Take numbers by their positions along one dimension: others may have channels."""
+    why = f"{context.node!r} looks them up"
+    context.pin(keys, why)
+    dim, at = next((d, k) for d, k in enumerate(keys) if isinstance(k, Tensor))
+    plain = all(k == slice(None) for d, k in enumerate(keys) if d != dim)
+    shape = (*x.shape[:dim], *at.shape, *x.shape[dim + 1 :])
+    if not plain or shape != context.shape or context.labels.vary(x, dim):
+        context.pin(x, why)
+        return kept_whole(context, why)
+    one = x.select(dim, 0).reshape(*shape[:dim], *[1] * at.ndim, *x.shape[dim + 1 :])
+    return one.expand(shape)
 
 
 def _takes_all(part: slice, n: int) -> bool:
