@@ -135,6 +135,10 @@ def pin_what_has_no_gradient_(network: Network) -> None:
         for name in sorted(read)
         if get_tensor(probe, name).grad is None and _matters(probe, name, rows)
     }
+    for channels in network.hidden:
+        made_by = [get_tensor(probe, axis.tensor) for axis in channels.produced_by]
+        if not channels.read_by and all(p.grad is None for p in made_by):
+            channels.pinned = channels.pinned or "no weights read them"
     for channels in network.channels:
         for axis in channels.read_by:
             if axis.tensor in unknown and not channels.pinned:

@@ -21,6 +21,7 @@ from .labels import (
 )
 from .rules.arithmetic import elementwise
 from .rules.context import RuleContext, filled, kept_whole
+from .rules.contractions import PRODUCTS
 from .rules.functions import FILLED, function_name
 from .rules.layers import PinnedParts
 from .rules.products import label_product, only_multiplies, product_at
@@ -310,7 +311,7 @@ def _is_used_without_rule(node: fx.Node) -> bool:
     for user in node.users:
         home = getattr(user.target, "__module__", None) or "torch"
         of_torch = user.op != "call_module" and home.partition(".")[0] == "torch"
-        if of_torch and function_rule(user) is None:
+        if of_torch and function_rule(user) in (None, *PRODUCTS):
             return True
         if user.all_input_nodes == [node] and _is_used_without_rule(user):
             return True

@@ -108,9 +108,8 @@ def _probe(layer: nn.Module) -> nn.Module:
 def _rows(shape: str, width: int) -> list[Tensor]:
     """Return random rows of a shape, large and small ones."""
     generator = torch.Generator().manual_seed(1)
-    sizes = [
-        width if letter == "w" else size for letter, size in zip(shape, (2, 3, 5, 7))
-    ]
+    others = {"n": 2, "t": 3, "h": 3, "k": 5}
+    sizes = [width if letter == "w" else others[letter] for letter in shape]
     X = torch.randn(sizes, generator=generator, dtype=torch.float64)
     return [scale * (X + 0.5) for scale in SCALES]
 

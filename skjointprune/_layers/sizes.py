@@ -1,11 +1,11 @@
-"""Layers whose code writes sizes down, in a form in which these follow when channels go.
+"""Layers whose code writes sizes down, which follow when channels go.
 
 Code as `x.view(n, t, self.heads, self.width // self.heads)` says how many channels
 there are along a dimension. When some have gone, the layer puts in how many are left.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -139,8 +139,8 @@ def put_sizes(
     return asked.put(tuple(sizes))
 
 
-@lru_cache(maxsize=None)
-def _class_of(kind: type[nn.Module]) -> type[nn.Module]:
+@cache
+def _class_of(kind: Any) -> Any:
     about = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     return type(kind.__name__, (WithSizes, kind), about)
 
@@ -150,8 +150,9 @@ def _make(kind: type[nn.Module]) -> nn.Module:
 
 
 def let_sizes_follow_(layer: nn.Module, sizes: dict[str, int]) -> None:
-    """Give a layer sizes, by the names of `Asked.name`, to put in place of those written."""
+    """Give a layer sizes, by the names of `Asked.name`, to put in."""
     if not isinstance(layer, WithSizes):
-        layer.__class__ = _class_of(type(layer))
+        kind: Any = type(layer)
+        layer.__class__ = _class_of(kind)
     for name, size in sizes.items():
         setattr(layer, name, size)

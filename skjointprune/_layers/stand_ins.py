@@ -96,7 +96,7 @@ def _can_be_replaced(layer: nn.Module) -> bool:
     if any(hooks):
         return False
     if type(layer) in (nn.LayerNorm, nn.RMSNorm):
-        return len(layer.normalized_shape) == 1
+        return len(layer.normalized_shape) == 1  # type: ignore[arg-type]
     if type(layer) is nn.GroupNorm:
         return layer.num_groups == 1
     if isinstance(layer, nn.MultiheadAttention):

@@ -115,22 +115,18 @@ ARCHITECTURES = {
 
 # What is kept whole, by patterns of names of layers, and why. In all others, nothing.
 ATTENTION = r"there is no rule for shifted_window_attention"
+TOGETHER = "they all hang together"
 WRITTEN = r"their number, \d+, is written at"
 KEPT_WHOLE = {
-    "shufflenet_v2_x0_5": {r"stage3\.0\.branch1\.2": "they all hang together"},
-    "shufflenet_v2_x1_0": {r"stage[23]\.0\.branch1\.2": "they all hang together"},
-    "vit": {"conv_proj": WRITTEN},
+    "shufflenet_v2_x0_5": {r"stage3\.(0\.branch1\.2|7\.branch2\.5)": TOGETHER},
+    "shufflenet_v2_x1_0": {r"stage[23]\.(0\.branch1\.2|[37]\.branch2\.5)": TOGETHER},
     "swin": {
         r"features\.(0\.0|2\.reduction|[13]\.[01]\.attn\.(qkv|proj))": ATTENTION,
         r"features\.2\.norm": "there is no rule for _patch_merging_pad",
     },
     "swin_v2": {
         r"features\.(0\.0|2\.reduction|[13]\.[01]\.attn(\.qkv|\.proj|))": ATTENTION,
-        r"features\.[13]\.[01]\.attn\.cpb_mlp\.2": WRITTEN,
-    },
-    "maxvit": {
-        r"blocks\.[01]\.layers\.0\.layers\.MBconv\.proj\.1": "number is a size at",
-        r"blocks\.[01]\.layers\.0\.layers\.\w+_attention\..*\.to_qkv": WRITTEN,
+        r"features\.[13]\.[01]\.attn\.cpb_mlp\.2": "there is no rule for",
     },
 }
 

@@ -115,3 +115,6 @@ def attend(
         letters = (many + "nm")[-attn_mask.ndim :]
         terms.append((attn_mask, letters))
     return contract(context, terms, many + "nf")
+
+
+PRODUCTS = (matmul, einsum, attend)

@@ -60,8 +60,7 @@ def stack(context: RuleContext, tensors, dim: int = 0) -> Tensor:
 def reshape(
     context: RuleContext, x: Tensor, sizes: Sequence[Any] = (), start: int = 0
 ) -> Tensor:
-    """Return labels in another shape, for whose dimensions from `start` on sizes are
-    asked for.
+    """Return labels in another shape; the code asks for its sizes from `start` on.
 
     Where a dimension of channels is split into several, channels may differ along one
     of these alone, the one whose size follows when channels go. Along the others they

@@ -112,6 +112,10 @@ PRUNED = {
     "tensor of one number": (row(lambda m, x: m.p.exp() * x, p=parameter(1)), A8),
     "glu over maps": (image(lambda m, x: F.glu(x, 1), 4), HALF),
     "softmax over positions": (sequence(lambda m, x: x.softmax(1).mean(1)), A8),
+    "matmul": (
+        sequence(lambda m, x: (x @ x.mT).mean(1), 5),
+        A8,
+    ),
 }
 
 # What is kept whole, and why.
@@ -150,13 +154,9 @@ KEPT = {
         row(lambda m, x: F.layer_norm(x, (8,), m.p), p=parameter(8)),
         whole("'layer_norm' couples them"),
     ),
-    "matmul": (
-        sequence(lambda m, x: (x @ x.mT).mean(1), 5),
-        no_rule("matmul at 'matmul'"),
-    ),
     "einsum": (
         row(lambda m, x: torch.einsum("bi,bj->bij", x, x).flatten(1), 64),
-        no_rule("einsum at 'einsum'"),
+        whole(TOGETHER),
     ),
     "sort": (row(lambda m, x: x.sort(1)[0]), no_rule("sort at 'sort'")),
     "one number without a rule": (

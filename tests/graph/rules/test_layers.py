@@ -236,7 +236,7 @@ PRUNED = {
 KEPT = {
     "literal sizes of a layer": (
         row(lambda m, x: m.l(x).flatten(1), l=lambda: nn.Unflatten(1, (4, 2))),
-        whole(WRITTEN.format(2, "l")),
+        whole(WRITTEN.format(4, "l")),
     ),
     "convolution over channels": (
         row(

@@ -10,7 +10,6 @@ from _cases import (
     SEQUENCE,
     TOGETHER,
     UNKNOWN,
-    WRITTEN,
     check,
     conv,
     flat,
@@ -181,13 +180,9 @@ PRUNED = {
         I3,
     ),
     "list of positions": (sequence(lambda m, x: x[:, [0, 2]].mean(1)), A8),
-}
-
-# What is kept whole, and why.
-KEPT = {
     "literal flat size": (
         flat(lambda m, x: x.view(-1, 48), 48),
-        whole(WRITTEN.format(48, "view"), 4),
+        I3,
     ),
     "literal sizes of maps": (
         (
@@ -195,8 +190,28 @@ KEPT = {
             lambda m, x: pooled(m.b(m.a(x).unflatten(1, (4, 2, 2)))),
             {"a": linear(6, 16), "b": conv(4, 2, 1)},
         ),
-        whole(WRITTEN.format(2, "unflatten")),
+        {"inputs": 6, "a": 4},
     ),
+    "split, called otherwise": (
+        row(lambda m, x: x.split(split_size=4, dim=1)[0], 4),
+        {"inputs": 6, "a": 4},
+    ),
+    "literal expansion": (
+        row(lambda m, x: x.expand(-1, 8)),
+        A8,
+    ),
+    "split": (
+        row(lambda m, x: x.split([4, 4], 1)[1], 4),
+        {"inputs": 6, "a": 4, "a#2": 4},
+    ),
+    "size of other channels": (
+        row(lambda m, x: m.c(x).view(-1, x.shape[1]), c=linear(8, 8)),
+        A8 | {"c": 8},
+    ),
+}
+
+# What is kept whole, and why.
+KEPT = {
     "literal repetition": (
         row(lambda m, x: x * m.p.repeat(1, 8), p=parameter(1, 1)),
         whole("the size of 'repeat' does not follow them"),
@@ -212,14 +227,6 @@ KEPT = {
     "bits": (
         row(lambda m, x: x.view(x.dtype)),
         no_rule("view at 'view'", UNKNOWN.format("a.weight")),
-    ),
-    "split, called otherwise": (
-        row(lambda m, x: x.split(split_size=4, dim=1)[0], 4),
-        no_rule("split at 'split'"),
-    ),
-    "literal expansion": (
-        row(lambda m, x: x.expand(-1, 8)),
-        whole(WRITTEN.format(8, "expand")),
     ),
     "tensor of the code": (
         row(lambda m, x: x * torch.arange(8)),
@@ -251,12 +258,6 @@ KEPT = {
         (ROW, lambda m, x: m.b(x[:, :4]), {"b": linear(4, 2)}),
         {"inputs": "'getitem' takes them by their positions"},
     ),
-    "split": (
-        row(lambda m, x: x.split([4, 4], 1)[1], 4),
-        whole(
-            why := "'split' cuts them at positions written in the code", **{"a#2": why}
-        ),
-    ),
     "unequal chunks": (
         row(lambda m, x: x.chunk(3, 1)[0], 3),
         whole(why := "'chunk' cuts them into unequal parts", **{"a#2": why}),
@@ -276,10 +277,6 @@ KEPT = {
             },
         ),
         HALF | {"c": "'pad' pads them by a number written in the code"},
-    ),
-    "size of other channels": (
-        row(lambda m, x: m.c(x).view(-1, x.shape[1]), c=linear(8, 8)),
-        whole(why := "their number is a size at 'view'", c=why),
     ),
     "stack of what has no rule": (
         sequence(lambda m, x: torch.stack(x.tensor_split(5, 1), 1).mean(1)[:, 0]),

@@ -1,0 +1,94 @@
+"""Sizes that code asks for follow when channels go."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from _attention import KINDS, OneReshape, Transformer
+from _networks import Net, assert_cuts_are_exact, cut, random_masks, shaken
+from torch import nn
+
+from skjointprune._graph.groups import find_groups
+from skjointprune._layers.stand_ins import with_prunable_layers
+
+IMAGE = (3, 16, 16)
+
+
+def transformer(kind):
+    return with_prunable_layers(Transformer(KINDS[kind]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attention_by_hand_loses_heads_and_the_stream(kind):
+    network = find_groups(transformer(kind), IMAGE)
+    assert not network.kept_whole
+    sizes = {c.name: c.size for c in network.channels}
+    assert sizes["patch"] == 16
+    if KINDS[kind].heads == 4:  # queries, keys and values of a head go together
+        assert sizes["attn.qkv"] == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cuts_of_attention_by_hand_are_exact(kind):
+    assert_cuts_are_exact(lambda: transformer(kind), IMAGE)
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(0)
+    network = find_groups(shaken(transformer("OneReshape")), IMAGE)
+    keep = random_masks(network, 0.6)
+    del keep["inputs"]
+    return cut(network, keep)[0].module
+
+
+def test_a_layer_whose_sizes_follow_is_one_of_its_class(small):
+    assert isinstance(small.attn, OneReshape)
+    assert type(small.attn).__name__ == "OneReshape"
+    assert list(small.state_dict()) == list(transformer("OneReshape").state_dict())
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        copy.deepcopy,
+        lambda module: pickle.loads(pickle.dumps(module)),
+        lambda module: torch.export.export(module, (torch.zeros(2, *IMAGE),)).module(),
+    ],
+    ids=["deepcopy", "pickle", "export"],
+)
+def test_sizes_that_follow_outlive(small, again):
+    X = torch.randn(2, *IMAGE)
+    with torch.no_grad():
+        torch.testing.assert_close(again(small)(X), small(X))
+
+
+def test_a_compact_network_has_groups_again(small):
+    network = find_groups(copy.deepcopy(small), IMAGE)
+    assert cut(network, random_masks(network, 0.5))[1] < 1e-5
+
+
+def test_the_code_of_a_layer_whose_sizes_are_right_is_run_as_it_is():
+    layers = {"a": nn.Linear(4, 6), "b": nn.Linear(6, 2)}
+    module = Net(lambda m, x: m.b(m.a(x).view(x.shape[0], -1)), **layers)
+    assert type(find_groups(module, (4,)).module) is Net
+
+
+def test_one_size_that_two_calls_write_for_different_channels_keeps_both():
+    def forward(m, x):
+        a, c = m.a(x).view(-1, 2, 4), m.c(x).view(-1, 3, 4)
+        return m.b(a.flatten(1)) + m.d(c.flatten(1))
+
+    layers = {"a": (4, 8), "c": (4, 12), "b": (8, 2), "d": (12, 2)}
+    layers = {name: nn.Linear(*sizes) for name, sizes in layers.items()}
+    network = find_groups(Net(forward, **layers), (4,))
+    for name in ("a", "c"):
+        assert "is written at" in network.kept_whole[name]
+
+
+def test_queries_that_no_weight_reads_can_go():
+    network = find_groups(transformer("OneHead"), IMAGE)
+    queries = next(c for c in network.channels if c.name == "attn.q")
+    assert queries.pinned is None
+    assert not queries.read_by
