@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.proxy import Attribute, TraceError
 
+from .._layers.sizes import WithSizes, put_sizes
 from .._utils.torch import kind_of_rows
 from .rules.functions import FILLED
 from .rules.registry import registered_functions
@@ -81,6 +82,17 @@ class Tracer(fx.Tracer):
         """Tell whether a layer is one node of the graph."""
         whole = self.is_leaf(m) or isinstance(m, torch.jit.ScriptModule)
         return whole or super().is_leaf_module(m, module_qualified_name)
+
+    def create_proxy(self, kind, target, args, kwargs, *more, **options) -> Any:
+        """Make a node, with the sizes that its layer puts in, if it is such a layer."""
+        scopes = [name for name, _ in self.module_stack.values()]
+        owner = self.module.get_submodule(scopes[-1]) if scopes else self.module
+        if isinstance(owner, WithSizes) and args and isinstance(args[0], fx.Proxy):
+            name = target if kind == "call_method" else getattr(target, "__name__", "")
+            given = (self.value(args[0].node), *args[1:])
+            put, kwargs = put_sizes(vars(owner), name, given, kwargs)
+            args = (args[0], *put[1:])
+        return super().create_proxy(kind, target, args, kwargs, *more, **options)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Return what the code gets in place of a tensor or a size."""

@@ -145,7 +145,7 @@ def _class_of(kind: Any) -> Any:
     return type(kind.__name__, (WithSizes, kind), about)
 
 
-def _make(kind: type[nn.Module]) -> nn.Module:
+def _make(kind: Any) -> nn.Module:
     return _class_of(kind).__new__(_class_of(kind))
 
 
@@ -155,4 +155,5 @@ def let_sizes_follow_(layer: nn.Module, sizes: dict[str, int]) -> None:
         kind: Any = type(layer)
         layer.__class__ = _class_of(kind)
     for name, size in sizes.items():
-        setattr(layer, name, size)
+        if not (name.endswith(BEFORE) and hasattr(layer, name)):
+            setattr(layer, name, size)

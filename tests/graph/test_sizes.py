@@ -77,10 +77,10 @@ def test_the_code_of_a_layer_whose_sizes_are_right_is_run_as_it_is():
 
 def test_one_size_that_two_calls_write_for_different_channels_keeps_both():
     def forward(m, x):
-        a, c = m.a(x).view(-1, 2, 4), m.c(x).view(-1, 3, 4)
+        a, c = m.a(x).view(-1, 2, 4), m.c(x).view(-1, 3, 5)
         return m.b(a.flatten(1)) + m.d(c.flatten(1))
 
-    layers = {"a": (4, 8), "c": (4, 12), "b": (8, 2), "d": (12, 2)}
+    layers = {"a": (4, 8), "c": (4, 15), "b": (8, 2), "d": (15, 2)}
     layers = {name: nn.Linear(*sizes) for name, sizes in layers.items()}
     network = find_groups(Net(forward, **layers), (4,))
     for name in ("a", "c"):
