@@ -28,6 +28,7 @@ def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
                 dead = axis.where(~keep[channels.name]).nonzero().flatten()
                 with torch.no_grad():
                     t.index_fill_(axis.dim, dead.to(t.device), 0)
+    network.forget_()
 
 
 TOLERANCE = 1e-4  # relative to the largest output
@@ -93,6 +94,7 @@ def compact_(
         else:  # an attribute that counts channels
             layer, attribute = locate_tensor(network.module, tensor)
             setattr(layer, attribute, int(masks[0].sum()))
+    network.forget_()
 
 
 def _renumber_(

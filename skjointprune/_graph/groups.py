@@ -21,7 +21,8 @@ from .probes import (
     pin_what_has_no_gradient_,
 )
 from .propagate import propagate_labels
-from .trace import note_shapes_, trace
+from .refusals import explaining
+from .trace import note_shapes_, trace, what_is_remembered
 
 
 def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
@@ -40,10 +41,16 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
             "that reads the inputs, such as torch.nn.Linear, or let some require "
             "gradients."
         )
+    with explaining(module):
+        return _find_groups(module, shape)
+
+
+def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     there = set(vars(module))
     try:
-        graph = trace(module, shape)
+        graph, remembered = trace(module, shape)
         n_outputs = note_shapes_(module, graph, shape)
+        remembered |= what_is_remembered(module, shape)
         labels = Labels(module)
         inputs, positions = propagate_labels(module, graph, labels, shape)
     finally:  # tracing leaves tensors that the code makes here
@@ -61,6 +68,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         positions,
         without_rule=labels.without_rule,
         by_function=labels.by_function,
+        remembered=remembered,
     )
     find_constants_(network)
     pin_what_has_no_gradient_(network)

@@ -8,11 +8,13 @@ the columns of weight that read it.
 
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .labels import CONSTANT
+from .remembered import restore_
 
 INPUTS = "inputs"  # the name of the channels that are the inputs
 # where layers of torch say how many units they have
@@ -114,6 +116,8 @@ class Network:
     axes of weights that read a constant other than zero of zeroed units.
     `without_rule` are the layers whose own parameters have no rule, and why;
     `by_function` the weights that functions in the code use, and not their layers.
+    `remembered` are the attributes in which layers keep what they have computed, and
+    what they hold as long as nothing is kept.
     """
 
     module: nn.Module
@@ -127,6 +131,7 @@ class Network:
     reads_constants: set[Axis] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_function: set[str] = field(default_factory=set)
+    remembered: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Channels:
@@ -157,6 +162,10 @@ class Network:
             sizes = (getattr(layers.get(c.name), name, None) for name in SIZES)
             units[c.name] = next((n for n in sizes if isinstance(n, int)), c.size)
         return units
+
+    def forget_(self) -> None:
+        """Let layers compute anew what they keep of their parameters."""
+        restore_(self.module, self.remembered)
 
     def copy(self) -> "Network":
         """Return a network that can be changed without this one."""
