@@ -81,6 +81,8 @@ def compact_(
                 of = cuts.setdefault(axis.tensor, {})
                 of[axis.dim] = of[axis.dim] & kept if axis.dim in of else kept
             channels.size = int(mask.sum())
+            if channels.must_stay is not None:
+                channels.must_stay = channels.must_stay[mask.cpu()]
     _renumber_(network, keep, cuts)
     if INPUTS in keep:
         shape = list(network.input_shape)
@@ -135,6 +137,11 @@ def _check(network: Network, keep: Mapping[str, Tensor]) -> None:
             raise ValueError(
                 f"The channels {name!r} cannot be cut by a mask of {len(mask)}: {why}. "
                 "Name channels that are not pinned, and give one entry each."
+            )
+        if channels.must_stay is not None and channels.must_stay[~mask.cpu()].any():
+            raise ValueError(
+                f"The mask of the channels {name!r} leaves out some that must stay. "
+                "Keep all of `must_stay`."
             )
         if not mask.any():
             raise ValueError(

@@ -13,13 +13,10 @@ from torch import Tensor, fx, nn
 from .._layers.scatter_inputs import ScatterInputs
 from .._layers.wrap import wrap
 from .._utils.torch import kind_of_rows
+from .gradients import find_untold_inputs
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
 from .network import INPUTS, Axis, Channels, Network
-from .probes import (
-    find_constants_,
-    gradients_tell_all,
-    pin_what_has_no_gradient_,
-)
+from .probes import find_constants_, pin_what_has_no_gradient_
 from .propagate import propagate_labels
 from .refusals import explaining
 from .trace import note_shapes_, trace, what_is_remembered
@@ -78,15 +75,18 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
 def let_inputs_go(network: Network, rows: Tensor) -> Network:
     """Return a network that can lose inputs, for one over a table whose are pinned.
 
-    A layer before the module scatters the inputs that are left. Where gradients do not
-    tell what inputs are worth, as where they are looked up, the network is returned as
-    it was given.
+    A layer before the module scatters the inputs that are left. Inputs whose gradients
+    do not tell what they are worth, as where they are looked up, always stay. If none
+    is left to go, the network is returned as it was given.
     """
     (width,) = network.input_shape
-    layer = ScatterInputs(width).to(**kind_of_rows(network.module))
+    untold = find_untold_inputs(network.module, rows)
+    scaled = ~untold if untold.any() else None
+    layer = ScatterInputs(width, scaled).to(**kind_of_rows(network.module))
     module = wrap(network.module, "places", layer)
     found = find_groups(module, network.input_shape)
-    if found.inputs.pinned or not gradients_tell_all(network.module, rows):
+    found.inputs.must_stay = untold if untold.any() else None
+    if found.inputs.pinned or untold.all():
         network.inputs.pinned = (
             f"{network.inputs.pinned}, and gradients do not tell what they are worth"
         )

@@ -68,6 +68,7 @@ class Channels:
     `pinned` is the reason why these channels must be kept whole, None where they may
     go. `counted_by` are attributes of layers that count the channels, `averaged_by`
     those of layers that take means over them: there, a channel must be zero to go.
+    `must_stay`, (size,), are those that must stay where others may go; None for none.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Channels:
     pinned: str | None = None
     counted_by: list[Axis] = field(default_factory=list)
     averaged_by: list[Axis] = field(default_factory=list)
+    must_stay: Tensor | None = None
 
     @property
     def units_each(self) -> set[int]:
@@ -147,6 +149,11 @@ class Network:
     def kept_whole(self) -> dict[str, str]:
         """Channels, and layers without a rule, that are never pruned, and why."""
         pinned = {c.name: c.pinned for c in self.channels if c.pinned}
+        if (stay := self.inputs.must_stay) is not None and not self.inputs.pinned:
+            pinned[INPUTS] = (
+                f"{int(stay.sum())} of them always stay, as gradients do not tell what "
+                "they are worth"
+            )
         return pinned | self.without_rule
 
     @property

@@ -228,7 +228,9 @@ def _scatter_inputs(
     layer: ScatterInputs, name: str, x: Tensor, context: RuleContext
 ) -> Tensor:
     v = context.read(f"{name}.weight", 0, x, of=-1)
-    context.carry(f"{name}.places", 0, v)
+    for tensor in ("places", "scaled"):
+        if context.labels.has(f"{name}.{tensor}"):
+            context.carry(f"{name}.{tensor}", 0, v)
     return kept_whole(context, "they meet the inputs at their places")
 
 
