@@ -96,6 +96,9 @@ def compact_(
         else:  # an attribute that counts channels
             layer, attribute = locate_tensor(network.module, tensor)
             setattr(layer, attribute, int(masks[0].sum()))
+    for layer in network.module.modules():
+        if isinstance(layer, nn.RNNBase):
+            layer.flatten_parameters()  # which a GPU asks for
     network.forget_()
 
 

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from .._utils.torch import kind_of_rows
 from .network import Axis, Channels, Network
+from .rules.recurrent import reads_its_state
 from .tensors import get_tensor, layers_by_parameter, locate_tensor
 
 PROBED_ROWS = 16
@@ -180,6 +181,8 @@ def record_reads(
     hooks = []
     for axis in axes:
         layer, attribute = locate_tensor(module, axis.tensor)
+        if reads_its_state(layer, attribute):
+            continue  # which no other layer sees; zero where its units are
         held, layers = getattr(layer, attribute), [layer]
         if isinstance(held, Tensor):
             weights[axis], layers = held, layers_of[id(held)]

@@ -21,10 +21,10 @@ from .labels import (
 )
 from .refusals import naming_the_line
 from .rules.arithmetic import elementwise
-from .rules.context import RuleContext, filled, kept_whole
+from .rules.context import PinnedParts, RuleContext, filled, kept_whole
 from .rules.functions import FILLED, function_name
-from .rules.layers import PinnedParts
 from .rules.products import label_product, only_multiplies, product_at
+from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
 from .tensors import get_tensor, locate_tensor
 from .tracer import DECIDES
@@ -121,6 +121,9 @@ def _given(
 def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
     """Return how often a layer uses each of its weights for one row."""
     layer = module.get_submodule(str(node.target))
+    if isinstance(layer, nn.RNNBase):
+        given = node.all_input_nodes[0].meta.get("shape", ())
+        return uses_of(layer, str(node.target), given)
     weight = getattr(layer, "weight", None)
     if isinstance(layer, nn.Embedding) or not isinstance(weight, Tensor):
         return {}
@@ -142,6 +145,8 @@ def _call_layer(
     layer = module.get_submodule(name)
     if not args and len(kwargs) == 1:  # the input, by its name
         args, kwargs = tuple(kwargs.values()), {}
+    while args and args[-1] is None:  # an option that is left out
+        args = args[:-1]
     plain = all(isinstance(a, Tensor) for a in args)
     plain &= not any(isinstance(a, Tensor | PinnedParts) for a in kwargs.values())
     hooked = layer._forward_pre_hooks or layer._forward_hooks  # may do anything

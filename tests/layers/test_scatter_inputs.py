@@ -1,4 +1,5 @@
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -52,10 +53,11 @@ class Own(nn.Module):
 class Steps(nn.Module):
     """Takes columns for steps of time."""
 
-    def __init__(self, n_outputs):
+    def __init__(self, n_outputs, proj_size=0):
         super().__init__()
-        self.steps = nn.GRU(1, 12, batch_first=True)
-        self.head = nn.Linear(12, n_outputs)
+        kind = partial(nn.LSTM, proj_size=proj_size) if proj_size else nn.GRU
+        self.steps = kind(1, 12, batch_first=True)
+        self.head = nn.Linear(proj_size or 12, n_outputs)
 
     def forward(self, X):
         return self.head(self.steps(X[..., None])[0].mean(1))
@@ -183,8 +185,10 @@ def test_a_fit_is_kept_in_files(fitted, table, tmp_path):
 
 def test_layers_are_called_what_they_are_called_in_the_module(table):
     X, y = table
-    kept = JointPruneClassifier(module=Steps, **QUICK).fit(X, y).report_.kept_whole
-    assert kept == {"steps": "GRU 'steps' keeps its state whole"}
+    steps = partial(Steps, proj_size=3)
+    kept = JointPruneClassifier(module=steps, **QUICK).fit(X, y).report_.kept_whole
+    says = "LSTM 'steps' has a projection, and keeps its state whole"
+    assert kept == {"steps": says}
     halves = JointPruneClassifier(module=Halves, **QUICK).fit(X, y)
     assert set(halves.report_.dense.units) == {"a", "b"}
 

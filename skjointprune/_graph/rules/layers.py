@@ -23,7 +23,8 @@ from ...modules._embeddings import (
     SmoothClip,
 )
 from .arithmetic import glu, within_channels
-from .context import RuleContext, kept_whole
+from .context import PinnedParts, RuleContext, kept_whole
+from .recurrent import recurrent
 from .shapes import (
     channel_shuffle,
     pixel_shuffle,
@@ -184,18 +185,6 @@ def _embedding(
     return context.spread(out, -1)
 
 
-def _recurrent(layer: nn.RNNBase, name: str, x: Any, context: RuleContext) -> Any:
-    if isinstance(x, tuple):  # a state is given
-        return NotImplemented
-    for direction in ("", "_reverse") if layer.bidirectional else ("",):
-        v = context.read(f"{name}.weight_ih_l0{direction}", 1, x, of=-1)
-    context.count(f"{name}.input_size", v)
-    state = context.produce(f"{name}.weight_hh_l0", 1)
-    context.tie(state, state[:1])
-    context.pin(state, f"{type(layer).__name__} {name!r} keeps its state whole")
-    return PinnedParts(state[:1])
-
-
 def _attention(
     layer: MultiheadAttention, name: str, x: Any, context: RuleContext
 ) -> Any:
@@ -234,13 +223,6 @@ def _scatter_inputs(
     return kept_whole(context, "they meet the inputs at their places")
 
 
-class PinnedParts:
-    """The output of a layer, of any parts and shapes, all of which is kept whole."""
-
-    def __init__(self, label: Tensor):
-        self.label = label
-
-
 LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.Linear: _linear,
     nn.PReLU: _prelu,
@@ -265,7 +247,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     **dict.fromkeys((GroupNorm, LayerNorm, LayerNorm2d, RMSNorm), _mean_norm),
     **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _keep_whole),
     **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
-    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _recurrent),
+    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), recurrent),
     **dict.fromkeys(
         (nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish,
          nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU, nn.ReLU6, nn.RReLU,

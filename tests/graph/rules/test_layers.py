@@ -285,10 +285,40 @@ KEPT = {
         image_through(lambda: nn.GroupNorm(1, 8)),
         whole("GroupNorm 'l' couples them", 4),
     ),
-    "LSTM": (recurrent(nn.LSTM), A8 | {"l": "LSTM 'l' keeps its state whole"}),
+    "LSTM": (recurrent(nn.LSTM), A8 | {"l": 5}),
+    "LSTM without bias, of two layers": (
+        recurrent(nn.LSTM, bias=False, num_layers=2),
+        A8 | {"l": 5},
+    ),
+    "LSTM with a projection": (
+        recurrent(nn.LSTM, 3, proj_size=3),
+        A8 | {"l": "LSTM 'l' has a projection, and keeps its state whole"},
+    ),
+    "RNN, dropout": (recurrent(nn.RNN, dropout=0.5, num_layers=2), A8 | {"l": 5}),
+    "RNN of ReLUs, both ways": (
+        recurrent(nn.RNN, 10, bidirectional=True, nonlinearity="relu"),
+        A8 | {"l": 5},
+    ),
+    "GRU": (recurrent(nn.GRU), A8 | {"l": 5}),
     "GRU, both ways": (
         recurrent(nn.GRU, 10, bidirectional=True, num_layers=2),
-        A8 | {"l": "GRU 'l' keeps its state whole"},
+        A8 | {"l": 5},
+    ),
+    "GRU, steps first": (
+        sequence(
+            lambda m, x: m.l(x.transpose(0, 1), None)[0][-1],
+            5,
+            l=lambda: nn.GRU(8, 5),
+        ),
+        A8 | {"l": 5},
+    ),
+    "GRU, state": (
+        sequence(
+            lambda m, x: m.l(x)[1][-1],
+            5,
+            l=lambda: nn.GRU(8, 5, batch_first=True, num_layers=2),
+        ),
+        A8 | {"l": 5},
     ),
     "LSTM, state": (
         sequence(
@@ -296,7 +326,7 @@ KEPT = {
             10,
             l=lambda: nn.LSTM(8, 5, batch_first=True),
         ),
-        A8 | {"l": "LSTM 'l' keeps its state whole"},
+        A8 | {"l": 5},
     ),
     "GRU, state given": (
         sequence(
