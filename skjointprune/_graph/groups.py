@@ -19,7 +19,7 @@ from .network import INPUTS, Axis, Channels, Network
 from .probes import find_constants_, pin_what_has_no_gradient_
 from .propagate import propagate_labels
 from .refusals import explaining
-from .trace import note_shapes_, trace, what_is_remembered
+from .trace import note_shapes_, refuse_hooks_of_old, trace, what_is_remembered
 
 
 def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
@@ -38,6 +38,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
             "that reads the inputs, such as torch.nn.Linear, or let some require "
             "gradients."
         )
+    refuse_hooks_of_old(module)
     with explaining(module):
         return _find_groups(module, shape)
 

@@ -53,6 +53,23 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> tuple[fx.Graph, dict[str
     return graph, tracer.remembered
 
 
+def refuse_hooks_of_old(module: nn.Module) -> None:
+    """Refuse norms of weights that keep a tensor of theirs: no copy can be made."""
+    for name, layer in module.named_modules():
+        for hook in layer._forward_pre_hooks.values():
+            kind = type(hook)
+            if kind.__module__ in (
+                "torch.nn.utils.weight_norm",
+                "torch.nn.utils.spectral_norm",
+            ):
+                norm = kind.__module__.rpartition(".")[2]
+                raise ValueError(
+                    f"{type(layer).__name__} {name!r} of `module` has the {norm} of "
+                    "torch.nn.utils, with which it cannot be copied. Use "
+                    f"torch.nn.utils.parametrizations.{norm}."
+                )
+
+
 def what_is_remembered(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return the attributes in which layers keep tensors outside training.
 

@@ -119,3 +119,18 @@ def test_no_other_error_leaves_fit():
         pytest.raises(ValueError, match=rf"IndexError: no such row\), {HERE}"),
     ):
         clf.fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_norms_of_weights_that_forbid_copies_are_refused_with_the_new_ones(kind):
+    class Normed(nn.Sequential):
+        def __init__(self, n_features_in, n_outputs):
+            norm = getattr(nn.utils, kind)
+            super().__init__(norm(nn.Linear(n_features_in, 4)), nn.Linear(4, 3))
+
+    X, y = np.random.default_rng(0).normal(size=(30, 6)), np.arange(30) % 3
+    with pytest.raises(ValueError, match=rf"Linear '0'.*parametrizations\.{kind}"):
+        find_groups(Normed(6, 3), (6,))
+    with pytest.raises(ValueError, match="parametrizations"):
+        JointPruneClassifier(module=Normed).fit(X, y)

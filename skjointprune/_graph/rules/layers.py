@@ -269,7 +269,9 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     ),
     **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), _shuffle),
 }  # fmt: skip
-# Those of torchvision by their names: to import it for its classes costs seconds.
+# Those of torchvision by their names: to import it for its classes costs seconds. And
+# convolutions of timm that pad as many zeros as TensorFlow does.
 LAYER_RULES_BY_NAME: dict[str, LayerRule] = {
+    "timm.layers.conv2d_same.Conv2dSame": _conv,
     "torchvision.ops.stochastic_depth.StochasticDepth": _elementwise,
 }
