@@ -122,6 +122,8 @@ def rebuild_network(
     _set_numbers_(module, description["numbers"])
     for place in description["scaled"]:
         of_layer = {k: tensors[f"{place}.{k}"] for k in AROUND[place]}
+        if (scaled := f"{place}.scaled") in tensors:  # of some columns that are read
+            of_layer["scaled"] = tensors[scaled]
         module = wrap(module, place, _layer_of(inputs, of_layer))
     module.eval()
     expected = tensors["check"]
@@ -232,7 +234,7 @@ def _layer_of(inputs: Inputs, tensors: dict[str, Tensor]) -> nn.Module:
         return Frame(**tensors)
     if "source" in tensors:
         return EncodeColumns(**tensors)
-    layer = ScatterInputs(inputs.network_shape[0])
+    layer = ScatterInputs(inputs.network_shape[0], tensors.get("scaled"))
     layer.weight, layer.places = nn.Parameter(tensors["weight"]), tensors["places"]
     return layer
 

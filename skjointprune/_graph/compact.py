@@ -28,6 +28,7 @@ def zero_groups_(network: Network, keep: Mapping[str, Tensor]) -> None:
                 dead = axis.where(~keep[channels.name]).nonzero().flatten()
                 with torch.no_grad():
                     t.index_fill_(axis.dim, dead.to(t.device), 0)
+    network.forget_()
 
 
 TOLERANCE = 1e-4  # relative to the largest output
@@ -80,6 +81,8 @@ def compact_(
                 of = cuts.setdefault(axis.tensor, {})
                 of[axis.dim] = of[axis.dim] & kept if axis.dim in of else kept
             channels.size = int(mask.sum())
+            if channels.must_stay is not None:
+                channels.must_stay = channels.must_stay[mask.cpu()]
     _renumber_(network, keep, cuts)
     if INPUTS in keep:
         shape = list(network.input_shape)
@@ -93,6 +96,10 @@ def compact_(
         else:  # an attribute that counts channels
             layer, attribute = locate_tensor(network.module, tensor)
             setattr(layer, attribute, int(masks[0].sum()))
+    for layer in network.module.modules():
+        if isinstance(layer, nn.RNNBase):
+            layer.flatten_parameters()  # which a GPU asks for
+    network.forget_()
 
 
 def _renumber_(
@@ -133,6 +140,11 @@ def _check(network: Network, keep: Mapping[str, Tensor]) -> None:
             raise ValueError(
                 f"The channels {name!r} cannot be cut by a mask of {len(mask)}: {why}. "
                 "Name channels that are not pinned, and give one entry each."
+            )
+        if channels.must_stay is not None and channels.must_stay[~mask.cpu()].any():
+            raise ValueError(
+                f"The mask of the channels {name!r} leaves out some that must stay. "
+                "Keep all of `must_stay`."
             )
         if not mask.any():
             raise ValueError(

@@ -15,16 +15,14 @@ from .._layers.sizes import let_sizes_follow_
 from .._layers.stand_ins import with_prunable_norms
 from .._layers.wrap import wrap
 from .._utils.torch import kind_of_rows
+from .gradients import find_untold_inputs
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
 from .network import INPUTS, Axis, Channels, Network
-from .probes import (
-    find_constants_,
-    gradients_tell_all,
-    pin_what_has_no_gradient_,
-)
+from .probes import find_constants_, pin_what_has_no_gradient_
 from .propagate import propagate_labels
+from .refusals import explaining
 from .sizes import next_choices, settle_sizes, sizes_to_put_in
-from .trace import note_shapes_, trace
+from .trace import note_shapes_, refuse_hooks_of_old, trace, what_is_remembered
 
 
 def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
@@ -43,11 +41,18 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
             "that reads the inputs, such as torch.nn.Linear, or let some require "
             "gradients."
         )
+    refuse_hooks_of_old(module)
     with_prunable_norms(module)
+    with explaining(module):
+        return _find_groups(module, shape)
+
+
+def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     there = set(vars(module))
     try:
-        graph = trace(module, shape)
+        graph, remembered = trace(module, shape)
         n_outputs = note_shapes_(module, graph, shape)
+        remembered |= what_is_remembered(module, shape)
         labels, inputs, positions = _propagate(module, graph, shape)
     finally:  # tracing leaves tensors that the code makes here
         for made in set(vars(module)) - there:
@@ -66,6 +71,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
         positions,
         without_rule=labels.without_rule,
         by_function=labels.by_function,
+        remembered=remembered,
     )
     find_constants_(network)
     pin_what_has_no_gradient_(network)
@@ -94,15 +100,18 @@ def _propagate(
 def let_inputs_go(network: Network, rows: Tensor) -> Network:
     """Return a network that can lose inputs, for one over a table whose are pinned.
 
-    A layer before the module scatters the inputs that are left. Where gradients do not
-    tell what inputs are worth, as where they are looked up, the network is returned as
-    it was given.
+    A layer before the module scatters the inputs that are left. Inputs whose gradients
+    do not tell what they are worth, as where they are looked up, always stay. If none
+    is left to go, the network is returned as it was given.
     """
     (width,) = network.input_shape
-    layer = ScatterInputs(width).to(**kind_of_rows(network.module))
+    untold = find_untold_inputs(network.module, rows)
+    scaled = ~untold if untold.any() else None
+    layer = ScatterInputs(width, scaled).to(**kind_of_rows(network.module))
     module = wrap(network.module, "places", layer)
     found = find_groups(module, network.input_shape)
-    if found.inputs.pinned or not gradients_tell_all(network.module, rows):
+    found.inputs.must_stay = untold if untold.any() else None
+    if found.inputs.pinned or untold.all():
         network.inputs.pinned = (
             f"{network.inputs.pinned}, and gradients do not tell what they are worth"
         )

@@ -8,11 +8,13 @@ the columns of weight that read it.
 
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .labels import CONSTANT
+from .remembered import restore_
 
 INPUTS = "inputs"  # the name of the channels that are the inputs
 # where layers of torch say how many units they have
@@ -66,6 +68,7 @@ class Channels:
     `pinned` is the reason why these channels must be kept whole, None where they may
     go. `counted_by` are attributes of layers that count the channels, `averaged_by`
     those of layers that take means over them: there, a channel must be zero to go.
+    `must_stay`, (size,), are those that must stay where others may go; None for none.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Channels:
     pinned: str | None = None
     counted_by: list[Axis] = field(default_factory=list)
     averaged_by: list[Axis] = field(default_factory=list)
+    must_stay: Tensor | None = None
 
     @property
     def units_each(self) -> set[int]:
@@ -114,6 +118,8 @@ class Network:
     axes of weights that read a constant other than zero of zeroed units.
     `without_rule` are the layers whose own parameters have no rule, and why;
     `by_function` the weights that functions in the code use, and not their layers.
+    `remembered` are the attributes in which layers keep what they have computed, and
+    what they hold as long as nothing is kept.
     """
 
     module: nn.Module
@@ -127,6 +133,7 @@ class Network:
     reads_constants: set[Axis] = field(default_factory=set)
     without_rule: dict[str, str] = field(default_factory=dict)
     by_function: set[str] = field(default_factory=set)
+    remembered: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Channels:
@@ -142,6 +149,11 @@ class Network:
     def kept_whole(self) -> dict[str, str]:
         """Channels, and layers without a rule, that are never pruned, and why."""
         pinned = {c.name: c.pinned for c in self.channels if c.pinned}
+        if (stay := self.inputs.must_stay) is not None and not self.inputs.pinned:
+            pinned[INPUTS] = (
+                f"{int(stay.sum())} of them always stay, as gradients do not tell what "
+                "they are worth"
+            )
         return pinned | self.without_rule
 
     @property
@@ -157,6 +169,10 @@ class Network:
             sizes = (getattr(layers.get(c.name), name, None) for name in SIZES)
             units[c.name] = next((n for n in sizes if isinstance(n, int)), c.size)
         return units
+
+    def forget_(self) -> None:
+        """Let layers compute anew what they keep of their parameters."""
+        restore_(self.module, self.remembered)
 
     def copy(self) -> "Network":
         """Return a network that can be changed without this one."""

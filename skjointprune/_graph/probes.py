@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from .._utils.torch import kind_of_rows
 from .network import Axis, Channels, Network
+from .rules.recurrent import reads_its_state
 from .tensors import get_tensor, layers_by_parameter, locate_tensor
 
 PROBED_ROWS = 16
@@ -147,48 +148,6 @@ def pin_what_has_no_gradient_(network: Network) -> None:
                 )
 
 
-POINTS = 256  # between the inputs and zero, where gradients are taken
-
-
-def gradients_tell_all(module: nn.Module, rows: Tensor) -> bool:
-    """Tell whether gradients account for all that inputs do to the outputs for rows.
-
-    One half of the inputs is moved to zero, and then the other. The outputs change by
-    the integral of their gradient on the way, unless they jump: where a number is
-    compared with another, rounded or looked up. Gradients tell what inputs are worth
-    where there is no jump, and the module runs on zeros.
-    """
-    probe = deepcopy(module).cpu().eval()
-    generator = torch.Generator().manual_seed(0)
-    rows = rows.cpu().to(**kind_of_rows(probe))
-    half = torch.rand(rows.shape, generator=generator) < 0.5
-    stay, go = (
-        torch.cat([rows * a, rows * b]) for a, b in ((half, ~half), (~half, half))
-    )
-
-    def outputs(X: Tensor) -> Tensor:
-        """Return a random sum of the outputs, (rows,)."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # dropout, if there is any, is the same each time
-            out = probe(X)
-            return out @ torch.rand(out.shape[1]).to(out)
-
-    def slope(share: float) -> Tensor:
-        """Return the derivative of the outputs by the share that is left, (rows,)."""
-        X = (stay + share * go).requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(outputs(X.clone()).sum(), X)
-        return (gradient * go).sum(dim=1)
-
-    try:
-        with torch.no_grad():
-            change = outputs(stay + go) - outputs(stay.clone())
-        integral = sum(slope((i + 0.5) / POINTS) for i in range(POINTS)) / POINTS
-    except Exception:  # the module does not run on zeros, or has no gradients
-        return False
-    return bool((change - integral).abs().max() <= 0.01 * change.abs().max() + 1e-6)
-
-
 def _matters(module: nn.Module, tensor: str, rows: Tensor) -> bool:
     """Tell whether the outputs change with a weight."""
     weight = get_tensor(module, tensor)
@@ -226,6 +185,8 @@ def record_reads(
     hooks = []
     for axis in axes:
         layer, attribute = locate_tensor(module, axis.tensor)
+        if reads_its_state(layer, attribute):
+            continue  # which no other layer sees; zero where its units are
         held, layers = getattr(layer, attribute), [layer]
         if isinstance(held, Tensor):
             weights[axis], layers = held, layers_of[id(held)]

@@ -4,6 +4,7 @@ import inspect
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral, Number, Real
 from typing import Any
 
 import torch
@@ -19,12 +20,13 @@ from .labels import (
     all_differ,
     varies,
 )
+from .refusals import naming_the_line
 from .rules.arithmetic import elementwise
-from .rules.context import RuleContext, filled, kept_whole
+from .rules.context import PinnedParts, RuleContext, filled, kept_whole
 from .rules.contractions import PRODUCTS
 from .rules.functions import FILLED, function_name
-from .rules.layers import PinnedParts
 from .rules.products import label_product, only_multiplies, product_at
+from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
 from .tensors import get_tensor, locate_tensor
 from .tracer import DECIDES
@@ -57,7 +59,8 @@ def propagate_labels(
         elif node.op == "placeholder":
             out = node.meta["value"]  # its default
         elif product is not None and isinstance(at[product.given], Tensor):
-            out = label_product(product, module, at[product.given], context)
+            with naming_the_line(node.name, node.meta.get("line")):
+                out = label_product(product, module, at[product.given], context)
             count_uses(product.weight, out.numel() // 2 // out.shape[product.of])
         else:
             args, kwargs = _given(module, node, labels, at)
@@ -122,6 +125,9 @@ def _given(
 def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
     """Return how often a layer uses each of its weights for one row."""
     layer = module.get_submodule(str(node.target))
+    if isinstance(layer, nn.RNNBase):
+        given = node.all_input_nodes[0].meta.get("shape", ())
+        return uses_of(layer, str(node.target), given)
     weight = getattr(layer, "weight", None)
     if isinstance(layer, nn.Embedding) or not isinstance(weight, Tensor):
         return {}
@@ -143,6 +149,8 @@ def _call_layer(
     layer = module.get_submodule(name)
     if not args and len(kwargs) == 1:  # the input, by its name
         args, kwargs = tuple(kwargs.values()), {}
+    while args and args[-1] is None:  # an option that is left out
+        args = args[:-1]
     plain = all(isinstance(a, Tensor) for a in args)
     plain &= not any(isinstance(a, Tensor | PinnedParts) for a in kwargs.values())
     hooked = layer._forward_pre_hooks or layer._forward_hooks  # may do anything
@@ -181,6 +189,7 @@ def _call(
     flat: list[Any] = []
     fx.node.map_aggregate((args, kwargs), flat.append)
     x: Any = args[0] if args else None
+    what = f"{_name_of(node)} at {node.name!r}"
     if isinstance(x, PinnedParts) and node.target in (operator.getitem, getattr):
         return x
     if node.target is operator.getitem and not isinstance(x, Tensor):
@@ -191,12 +200,13 @@ def _call(
             alike = function_name(node) in FILLED
             return filled(context, [*args, *kwargs.values()], alike)
         of = [of for n in numbers for of in n.of]
+        if not isinstance(node.meta["value"], Number | tuple | list):
+            context.pin(numbers, f"the code computes {what} of their number")
         return _number(node.meta["value"], of, computed=True)
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])
     if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
         return _answer(x, args, kwargs, node)
-    what = f"{_name_of(node)} at {node.name!r}"
     out = NotImplemented
     if not any(isinstance(a, PinnedParts) for a in flat):
         registered = registered_rule(node)
@@ -206,7 +216,8 @@ def _call(
         else:
             if not isinstance(node.target, torch._ops.OpOverload):
                 context.asked = asked_sizes(function_name(node) or "", args, kwargs)
-            out = _apply(function_rule(node), context, *args, **kwargs)
+            with naming_the_line(what, node.meta.get("line")):
+                out = _apply(function_rule(node), context, *args, **kwargs)
     return _no_rule(context, flat, what) if out is NotImplemented else out
 
 
@@ -236,7 +247,15 @@ def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
     return found
 
 
-QUESTIONS = ("size", "numel", "dim", "ndimension", "is_floating_point", "get_device")
+QUESTIONS = (
+    "size",
+    "numel",
+    "dim",
+    "ndimension",
+    "is_floating_point",
+    "get_device",
+    len,
+)
 
 
 def _is_question(node: fx.Node) -> bool:
@@ -253,6 +272,8 @@ def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
         return tuple(_number(n, of) for n, of in zip(value, along, strict=True))
     if node.target == "size":
         return _number(value, along[args[1] if len(args) > 1 else kwargs["dim"]])
+    if node.target is len:
+        return _number(value, along[0])
     if node.target == "numel":
         return _number(value, [of for ofs in along for of in ofs])
     return value
@@ -262,12 +283,15 @@ def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) ->
     """Mark a number, or each of several, as computed from numbers of channels."""
     if not of or isinstance(value, bool | Counted):
         return value
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return tuple(_number(v, of, computed) for v in value)
-    kinds = {int: CountedInt, float: CountedFloat}
-    if type(value) not in kinds:
+    number: CountedInt | CountedFloat
+    if isinstance(value, Integral):  # of numpy, too
+        number = CountedInt(value)
+    elif isinstance(value, Real):
+        number = CountedFloat(value)
+    else:
         return value
-    number = kinds[type(value)](value)
     number.of, number.computed = of, computed
     return number
 

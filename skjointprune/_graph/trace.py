@@ -8,14 +8,18 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._utils.torch import kind_of_rows
+from .refusals import at_line, explain, first_line, line_of
+from .remembered import ABSENT, find_tensors_kept, take_snapshot
 from .rules.registry import layer_rule
 from .tracer import ROWS, Tracer
 
 
-def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
-    """Return the graph of a module for rows of a shape.
+def trace(module: nn.Module, shape: tuple[int, ...]) -> tuple[fx.Graph, dict[str, Any]]:
+    """Return the graph of a module for rows of a shape, and what layers remember.
 
-    torch.fx adds tensors that the code makes to the module, and they are left there.
+    That is the attributes in which they keep what they have computed, with what these
+    held before. torch.fx adds tensors that the code makes to the module, and they are
+    left there.
     """
     name = type(module).__name__
     tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
@@ -27,10 +31,10 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
     except Exception as error:
         _refuse_what_does_not_run(module, shape)
         where = f" in its layer {tracer.failed_in}" if tracer.failed_in else ""
+        fact, remedy = explain(error)
         raise ValueError(
-            f"`module` {name} could not be traced{where} ({error}). Its forward must "
-            "not branch on values or the number of rows, nor assign to elements; "
-            "register a rule for the layer that does (skjointprune.register_rule)."
+            f"`module` {name} could not be traced{where} "
+            f"({fact}){at_line(line_of(error))}. {remedy}"
         ) from error
     rows, *others = (n for n in graph.nodes if n.op == "placeholder")
     if str(rows.target).startswith("*"):
@@ -46,7 +50,35 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> fx.Graph:
                 f"`module` {name} takes a second input, {parameter.name}. Give it a "
                 "default, or let `forward` take the rows alone."
             )
-    return graph
+    return graph, tracer.remembered
+
+
+def refuse_hooks_of_old(module: nn.Module) -> None:
+    """Refuse norms of weights that keep a tensor of theirs: no copy can be made."""
+    for name, layer in module.named_modules():
+        for hook in layer._forward_pre_hooks.values():
+            kind = type(hook)
+            if kind.__module__ in (
+                "torch.nn.utils.weight_norm",
+                "torch.nn.utils.spectral_norm",
+            ):
+                norm = kind.__module__.rpartition(".")[2]
+                raise ValueError(
+                    f"{type(layer).__name__} {name!r} of `module` has the {norm} of "
+                    "torch.nn.utils, with which it cannot be copied. Use "
+                    f"torch.nn.utils.parametrizations.{norm}."
+                )
+
+
+def what_is_remembered(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return the attributes in which layers keep tensors outside training.
+
+    With each, what it holds as long as nothing is kept.
+    """
+    rows = torch.zeros(ROWS, *shape, **kind_of_rows(module))
+    before = take_snapshot(module)
+    kept = sorted(find_tensors_kept(module, rows))
+    return {name: before.get(name, ABSENT) for name in kept}
 
 
 def _refuse_what_does_not_run(module: nn.Module, shape: tuple[int, ...]) -> None:
@@ -62,10 +94,6 @@ def _run(module: nn.Module, rows: Tensor) -> Any:
         return deepcopy(module).eval()(rows)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
-
-
 def _does_not_run(
     module: nn.Module,
     shape: tuple[int, ...],
@@ -74,7 +102,8 @@ def _does_not_run(
 ) -> ValueError:
     """Return an error that tells what a module raises, and at which node if known."""
     size = " x ".join(map(str, shape))
-    message = _first_line(error)
+    message = first_line(error)
+    line = line_of(error) if at is None else at.meta.get("line")
     if "argument #1 'indices'" in message:
         remedy = (
             "Let it look up whole numbers, as `x.long()` are, and leave X as it is by "
@@ -95,7 +124,7 @@ def _does_not_run(
     where = "" if at is None else f", at {_describe(module, at)}"
     return ValueError(
         f"`module` {type(module).__name__} does not run on {size} inputs{where} "
-        f"({message}). {remedy}"
+        f"({message}){at_line(line)}. {remedy}"
     )
 
 
@@ -181,7 +210,7 @@ def _refuse_what_takes_two_rows_alone(module: nn.Module, rows: Tensor) -> None:
     except Exception as error:
         raise ValueError(
             f"`module` {type(module).__name__} runs on {ROWS} rows, and not on "
-            f"{len(rows)} ({_first_line(error)}). Let it take any number of rows."
+            f"{len(rows)} ({first_line(error)}). Let it take any number of rows."
         ) from error
 
 

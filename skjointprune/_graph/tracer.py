@@ -7,30 +7,38 @@ graph then holds for this size alone, so the channels that were counted must be 
 
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from copy import copy, deepcopy
-from functools import cached_property, wraps
+from copy import deepcopy
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.proxy import Attribute, TraceError
 
 from .._layers.sizes import WithSizes, put_sizes
 from .._utils.torch import kind_of_rows
-from .rules.functions import FILLED
-from .rules.registry import registered_functions
+from .patches import (
+    lengths_of_tensors,
+    registered_functions_whole,
+    sizes_one_by_one,
+)
+from .proxies import Proxy
+from .refusals import Refused, line_now
+from .remembered import ABSENT, find_proxies, restore_, take_snapshot
 
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
 ROWS = 2  # how many rows the graph is run on
 OTHER_ROWS = (1, 1000)  # for which a branch must be the same
+BRANCHES = (
+    "Its forward must not branch on values or the number of rows; register a rule for "
+    "the layer that does (skjointprune.register_rule)."
+)
 
 
 class Tracer(fx.Tracer):
     """Makes a graph of a module; looks into all layers but those of `is_leaf`.
 
     Where the code decides by numbers of a tensor, or branches by the number of rows,
-    tracing ends in a `TraceError`.
+    tracing ends in a `Refused`.
 
     Parameters
     ----------
@@ -44,6 +52,9 @@ class Tracer(fx.Tracer):
     ----------
     failed_in : str or None
         The innermost layer that could not be traced.
+    remembered : dict of str to Any
+        The attributes in which layers keep what they computed of parameters and sizes
+        alone, and what was there before.
     """
 
     proxy_buffer_attributes = True  # or the graph would lack what is computed of them
@@ -58,25 +69,42 @@ class Tracer(fx.Tracer):
         self.module, self.shape, self.is_leaf = module, shape, is_leaf
         self.runs: dict[int, _Run] = {}
         self.failed_in: str | None = None
+        self.remembered: dict[str, Any] = {}
         self.running = False  # while the graph so far is run, nothing is traced
 
     def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """Return the graph of a module."""
-        layers = [
-            (f"{type(layer).__name__} {name!r}", held, _snapshot(held))
-            for name, layer in root.named_modules()
-            if not isinstance(layer, torch.jit.ScriptModule)
-            for held in (vars(layer), layer._buffers)
-        ]
+        before = take_snapshot(root)
         try:
-            with _sizes_one_by_one(), _registered_functions_whole(root):
+            with (
+                lengths_of_tensors(),
+                sizes_one_by_one(),
+                registered_functions_whole(root),
+            ):
                 graph = super().trace(root, concrete_args)
         finally:
-            assigned = _restore_(layers)
-        if assigned:
-            self.failed_in, name = assigned[0]
-            raise TraceError(f"{name!r} holds what it computes: change it in place")
+            kept = find_proxies(root)
+            self.remembered = {name: before.get(name, ABSENT) for name in kept}
+            restore_(root, self.remembered)
+        for attribute, nodes in kept.items():
+            self._refuse_what_is_kept_of_rows(root, attribute, nodes)
         return graph
+
+    def _refuse_what_is_kept_of_rows(
+        self, root: nn.Module, attribute: str, nodes: list[fx.Node]
+    ) -> None:
+        path, _, name = attribute.rpartition(".")
+        layer = root.get_submodule(path)
+        read = [source for node in nodes for source in _sources(node)]
+        trained = layer.training and any(n.op == "get_attr" for n in read)
+        if trained or any(n.op == "placeholder" for n in read):
+            self.failed_in = f"{type(layer).__name__} {path!r}" if path else None
+            raise Refused(
+                f"{name!r} holds what it computes: change it in place",
+                f"Keep nothing of a run in attributes: register {name!r} as a buffer "
+                f"and change its numbers (`self.{name}.copy_(…)`), or leave it out.",
+                nodes[-1].meta.get("line"),
+            )
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a layer is one node of the graph."""
@@ -96,7 +124,13 @@ class Tracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Return what the code gets in place of a tensor or a size."""
-        return _Proxy(node, self)
+        return Proxy(node, self)
+
+    def create_node(self, *args, **kwargs) -> fx.Node:
+        """Return a node of the graph that knows the line of the code that made it."""
+        node = super().create_node(*args, **kwargs)
+        node.meta["line"] = line_now()
+        return node
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Let the code branch on sizes."""
@@ -107,7 +141,9 @@ class Tracer(fx.Tracer):
             except Exception:  # it does not run on so many rows at all
                 continue
             if other != answer:
-                raise TraceError(f"{obj.node.name!r} decides by the number of rows")
+                raise Refused(
+                    f"{obj.node.name!r} decides by the number of rows", BRANCHES
+                )
         return answer
 
     def iter(self, obj: fx.Proxy) -> Iterator:
@@ -118,9 +154,10 @@ class Tracer(fx.Tracer):
         """Return how many sizes or parts there are: as many, whatever is pruned."""
         value = self.value(node)
         if not isinstance(value, tuple | list):
-            raise TraceError(
-                f"{node.name!r} is gone through one by one, or asked for its length, "
-                "which `shape` tells"
+            raise Refused(
+                f"{node.name!r} is gone through one by one",
+                "Let it compute all rows at once, or go through parts that `chunk` or "
+                "`unbind` make.",
             )
         return len(value)
 
@@ -128,7 +165,7 @@ class Tracer(fx.Tracer):
         """Return the value of a node, as sizes tell it, and note that it decides."""
         value = self.value(node)
         if isinstance(value, Tensor):
-            raise TraceError(f"{node.name!r} decides by numbers of a tensor")
+            raise Refused(f"{node.name!r} decides by numbers of a tensor", BRANCHES)
         node.meta[DECIDES] = True
         return value
 
@@ -146,7 +183,8 @@ class Tracer(fx.Tracer):
                 self.runs[n_rows] = _Run(self.module, self.copy, shape)
             return self.runs[n_rows].value(node)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
-            raise TraceError(f"{error.func} decides by numbers of a tensor") from error
+            fact = f"{error.func} decides by numbers of a tensor"
+            raise Refused(fact, BRANCHES) from error
         finally:
             self.running = False
 
@@ -160,11 +198,26 @@ class Tracer(fx.Tracer):
         if self.running:
             return forward(*args, **kwargs)
         try:
+            if m not in (self.submodule_paths or {}):
+                return self._call_a_new_layer(m, forward, args, kwargs)
             return super().call_module(m, forward, args, kwargs)
         except Exception:
             if self.failed_in is None:
-                self.failed_in = f"{type(m).__name__} {self.path_of_module(m)!r}"
+                name = (self.submodule_paths or {}).get(m)
+                self.failed_in = type(m).__name__ + (f" {name!r}" if name else "")
             raise
+
+    def _call_a_new_layer(self, m: nn.Module, forward: Callable, args, kwargs) -> Any:
+        """Look into a layer that the code has made, if it has nothing to train."""
+        held = [*m.named_parameters(), *m.named_buffers()]
+        if held:
+            raise Refused(
+                f"{type(m).__name__} is no layer of `module`, so its {held[0][0]!r} "
+                "would not be trained",
+                "Make it in `__init__`, and keep it as an attribute, or in an "
+                "nn.ModuleList.",
+            )
+        return forward(*args, **kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache) -> Any:
         """Return a parameter as a node of the graph, or itself while it is run."""
@@ -173,105 +226,22 @@ class Tracer(fx.Tracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
-def _snapshot(held: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a layer, with copies of lists, dicts and sets."""
-    grows = (list, dict, set)
-    return {k: copy(v) if isinstance(v, grows) else v for k, v in held.items()}
+# What a tensor is asked for that does not depend on its numbers.
+QUESTIONS = ("size", "dim", "ndimension", "numel", "shape", "ndim")
 
 
-def _has_proxy(value: Any) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple | set):
-        return any(map(_has_proxy, value))
-    return isinstance(value, fx.Proxy)
-
-
-def _restore_(layers: list[tuple[str, dict, dict]]) -> list[tuple[str, str]]:
-    """Remove proxies that the code left in layers; return where they were."""
-    found = []
-    for layer, held, before in layers:
-        own = [k for k in held if k not in ("_parameters", "_buffers", "_modules")]
-        for name in [k for k in own if _has_proxy(held[k])]:
-            found.append((layer, name))
-            del held[name]
-            held |= {name: before[name]} if name in before else {}
-    return found
-
-
-@contextmanager
-def _sizes_one_by_one() -> Iterator[None]:
-    """Let the code call `torch.zeros(x.shape[0], 3)` and `torch.zeros(x.shape)`.
-
-    torch itself takes proxies only in a tuple of several sizes.
-    """
-
-    def packed(make: Callable) -> Callable:
-        @wraps(make)
-        def of_sizes(*sizes, **options):
-            tracer = _tracer_of(sizes)
-            if tracer is None:
-                return make(*sizes, **options)
-            first = sizes[0]
-            if isinstance(first, _Proxy):
-                first = tracer.value(first.node)
-            given = sizes if isinstance(first, tuple | list) else (sizes,)
-            return tracer.create_proxy("call_function", make, given, options)
-
-        return of_sizes
-
-    there = {name: getattr(torch, name) for name in FILLED}
-    try:
-        for name, make in there.items():
-            setattr(torch, name, packed(make))
-        yield
-    finally:
-        for name, make in there.items():
-            setattr(torch, name, make)
-
-
-def _tracer_of(given: Any) -> "Tracer | None":
-    """Return the tracer of the proxies that a function is given, if there are any."""
-    flat: list[Any] = []
-    fx.node.map_aggregate(given, flat.append)
-    return next((a.tracer for a in flat if isinstance(a, _Proxy)), None)
-
-
-@contextmanager
-def _registered_functions_whole(root: nn.Module) -> Iterator[None]:
-    """Let each function that has a registered rule be one node of the graph.
-
-    It is replaced where code finds it by a name: in its own module, and in those that
-    define the forward of a layer. Functions of torch stay whole by themselves.
-    """
-
-    def as_a_node(function: Callable) -> Callable:
-        @wraps(function)
-        def node_of(*args, **kwargs):
-            tracer = _tracer_of((args, kwargs))
-            if tracer is None:
-                return function(*args, **kwargs)
-            return tracer.create_proxy("call_function", function, args, kwargs)
-
-        return node_of
-
-    forwards = [getattr(type(layer), "forward", None) for layer in root.modules()]
-    scopes = [getattr(forward, "__globals__", {}) for forward in forwards]
-    functions = {id(f): f for f in registered_functions(scopes)}
-    scopes += [f.__globals__ for f in functions.values()]
-    found = [
-        (scope, name, value)
-        for scope in {id(scope): scope for scope in scopes}.values()
-        for name, value in scope.items()
-        if id(value) in functions
-    ]
-    try:
-        for scope, name, function in found:
-            scope[name] = as_a_node(function)
-        yield
-    finally:
-        for scope, name, function in found:
-            scope[name] = function
+def _sources(node: fx.Node) -> list[fx.Node]:
+    """Return the nodes of rows and parameters whose numbers a node is computed of."""
+    seen: dict[fx.Node, None] = {node: None}
+    todo = [node]
+    while todo:
+        n = todo.pop()
+        asked = n.args[1] if n.target is getattr else n.target
+        if asked not in QUESTIONS and n.target is not len:
+            new = [before for before in n.all_input_nodes if before not in seen]
+            seen |= dict.fromkeys(new)
+            todo += new
+    return [n for n in seen if n.op in ("placeholder", "get_attr")]
 
 
 class _Run:
@@ -311,36 +281,3 @@ class _Run:
         if node.op == "call_module":
             return self.copy.get_submodule(target)(*args, **kwargs)
         return getattr(args[0], target)(*args[1:], **kwargs)
-
-
-class _Proxy(fx.Proxy):
-    """A tensor or a size, which is a number where the code must have one."""
-
-    tracer: Tracer
-
-    def __getattr__(self, name: str) -> "_Attribute":
-        return _Attribute(self, name)
-
-    def __index__(self) -> int:
-        return operator.index(self.tracer.decide(self.node))
-
-    def __int__(self) -> int:
-        return int(self.tracer.decide(self.node))
-
-    def __float__(self) -> float:
-        return float(self.tracer.decide(self.node))
-
-    def __round__(self, n_digits: int | None = None) -> float:
-        return round(self.tracer.decide(self.node), n_digits)
-
-    def __len__(self) -> int:
-        return self.tracer.length(self.node)
-
-    def __hash__(self) -> int:  # of a size that is looked up in a set or dict
-        if isinstance(self.tracer.value(self.node), Tensor):
-            return id(self)
-        return hash(self.tracer.decide(self.node))
-
-
-class _Attribute(_Proxy, Attribute):
-    """An attribute of a proxy, such as `shape`, or a method."""

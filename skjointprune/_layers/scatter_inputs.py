@@ -15,19 +15,27 @@ class ScatterInputs(nn.Module):
     ----------
     width : int
         How many columns there were.
+    scaled : Tensor of shape (width,), bool, or None
+        Which columns are scaled; None for all. One that is looked up must come as it
+        is.
     """
 
     places: Tensor
+    scaled: Tensor | None
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, scaled: Tensor | None = None):
         super().__init__()
         self.width = width
         self.weight = nn.Parameter(torch.ones(width))
         self.register_buffer("places", torch.arange(width))
+        self.register_buffer("scaled", scaled)
 
     def forward(self, X: Tensor) -> Tensor:
         """Return rows, (rows, width), for rows of the inputs that are left."""
-        X = X * self.weight
+        if self.scaled is None:
+            X = X * self.weight
+        else:
+            X = torch.where(self.scaled, X * self.weight, X)
         full = X.new_zeros(X.shape[0], self.width)
         return full.scatter(1, self.places.expand(X.shape), X)
 

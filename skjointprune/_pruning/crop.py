@@ -68,10 +68,10 @@ def _weights_used(probe: nn.Module, *shape: int) -> set[str]:
     The set is empty where the code cannot be traced.
     """
     try:
-        nodes = trace(deepcopy(probe).eval(), shape).nodes
+        graph, _ = trace(deepcopy(probe).eval(), shape)
     except ValueError:
         return set()
     # the parameters of a layer have its name before theirs
-    used = {f"{n.target}." for n in nodes if n.op in ("call_module", "get_attr")}
+    used = {f"{n.target}." for n in graph.nodes if n.op in ("call_module", "get_attr")}
     names = (name for name, _ in probe.named_parameters())
     return {name for name in names if f"{name}.".startswith(tuple(used))}

@@ -62,7 +62,8 @@ class Prices:
         """Return what a group costs, by name of its channels, where it is not 1.
 
         One number for all units of a layer and all gates of a kind; of inputs one for
-        each group, (groups,), the mean over the group; 0 if any of it costs 0.
+        each group, (groups,), the mean over the group; 0 if any of it costs 0, or must
+        stay in this network.
 
         A saliency is the root of a loss, so the root of what is saved is its price,
         relative to the mean unit. Cropping a row, or another part of an image, saves
@@ -83,10 +84,25 @@ class Prices:
             for c in gates.channels:
                 relative = saved / gates.count(c.name) / mean
                 found[c.name] = GATE_DISCOUNT * math.sqrt(relative)
-        if self.costs is not None:
-            groups = self.number_groups(len(self.costs))
-            total = torch.zeros(int(groups.max()) + 1, dtype=self.costs.dtype)
-            of_groups = total.index_add_(0, groups, self.costs) / groups.bincount()
-            of_groups[groups[self.costs == 0]] = 0
+        of_groups = self._costs_of_inputs(network)
+        if of_groups is not None:
             found[network.inputs.name] = of_groups
         return found
+
+    def count_kept(self, network: Network) -> int:
+        """Return how many inputs, or groups of them, always stay."""
+        costs = self._costs_of_inputs(network)
+        return 0 if costs is None else int((costs == 0).sum())
+
+    def _costs_of_inputs(self, network: Network) -> Tensor | None:
+        """Return what each group of inputs costs, (groups,), None for one each."""
+        costs, stay = self.costs, network.inputs.must_stay
+        if stay is not None:
+            costs = torch.where(stay, 0.0, 1.0 if costs is None else costs)
+        if costs is None:
+            return None
+        groups = self.number_groups(len(costs))
+        total = torch.zeros(int(groups.max()) + 1, dtype=costs.dtype)
+        of_groups = total.index_add_(0, groups, costs) / groups.bincount()
+        of_groups[groups[costs == 0]] = 0
+        return of_groups

@@ -337,6 +337,13 @@ class Problem:
                 f"`n_features_to_select`={self.n_inputs} cannot be met: the inputs are "
                 f"kept whole, as {selected.pinned}. {self.inputs.pinned_remedy}"
             )
+        n_kept = self.prices.count_kept(network)
+        if self.n_inputs is not None and self.n_inputs < n_kept:
+            raise ValueError(
+                f"`n_features_to_select` must leave the {n_kept} inputs that always "
+                "stay, as gradients do not tell what they are worth. Got "
+                f"{self.n_inputs}; raise it. {self.inputs.pinned_remedy}"
+            )
         return network
 
     def _finished(self, network: Network, data: Data, traced: Traced) -> Network:

@@ -124,7 +124,7 @@ KEPT = {
             5,
             l=lambda: nn.LSTM(8, 5, batch_first=True),
         ),
-        whole(CONSTANT.format("l"), l="LSTM 'l' keeps its state whole"),
+        whole(CONSTANT.format("l"), l=5),
     ),
 }
 ALL = PRUNED | KEPT

@@ -1,6 +1,7 @@
 import math
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from _networks import Net, assert_cuts_are_exact
@@ -289,3 +290,142 @@ def test_asking_leaves_the_module_as_it_was():
     assert module.training
     assert module.norm.training
     torch.testing.assert_close(module.state_dict(), before)
+
+
+def rows_by_len(m, x):
+    return m.c(m.b(m.a(x)).relu().reshape(len(x), -1))
+
+
+def sizes_unpacked(m, x):
+    n, _ = x.size()
+    m_rows, *_ = m.a(x).size()
+    return m.c(m.b(m.a(x)).relu().view(n, -1).reshape(m_rows, -1))
+
+
+def layers_made_in_forward(m, x):
+    x = nn.Sequential(nn.ReLU(), nn.Identity())(m.norm(m.a(x)))
+    return m.c(nn.Flatten()(m.b(x)))
+
+
+def autocast(m, x):
+    kind = x.device.type
+    on = torch.is_autocast_enabled(kind)
+    with torch.autocast(kind, enabled=on), torch.autocast("cpu", enabled=False):
+        x = m.a(x)
+    return m.c(m.b(x.clamp(min=torch.finfo(x.dtype).min)))
+
+
+def assignment_of_all(m, x):
+    h = m.a(x)
+    out = h.new_zeros(len(h), 3, h.shape[1])
+    out[:, 0], out[:, 1:] = h, h.relu()[:, None]
+    out[:, 2] += h
+    return m.c(m.b(out).sum(1))
+
+
+def empty_to_begin_with(m, x):
+    found = torch.tensor([])
+    for h in (m.a(x), m.a(x).relu()):
+        found = torch.cat([found, h[:, None]], dim=-2)
+    return m.c(m.b(found).mean(1))
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        rows_by_len,
+        sizes_unpacked,
+        layers_made_in_forward,
+        autocast,
+        assignment_of_all,
+        empty_to_begin_with,
+    ],
+)
+def test_code_as_people_write_it_loses_nothing(forward):
+    network = find_groups(net(forward), (12,))
+    assert network.kept_whole == {}
+    assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
+def ceil_of_numpy(m, x):
+    size = int(np.ceil(x.shape[2] / 2))
+    return F.interpolate(m.a(x), size=(size, math.ceil(x.shape[3] / 2)))
+
+
+def floor_and_root(m, x):
+    size = math.floor(math.sqrt(x.shape[2])), math.trunc(x.shape[3] // 2)
+    return F.interpolate(m.a(x), size=size)
+
+
+def product_of_numpy(m, x):
+    x = F.avg_pool2d(m.a(x), 2)
+    return x.reshape(len(x), -1, np.prod(x.shape[2:]), 1)
+
+
+def assignment_at_positions(m, x):
+    x = m.a(x).clone()
+    x[:, :, 0] = 0.0
+    x[:, :, 1] = x[:, :, 2] * 2
+    return x
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [ceil_of_numpy, floor_and_root, product_of_numpy, assignment_at_positions],
+)
+def test_positions_may_be_computed_and_assigned_to(forward):
+    def make():
+        layers = {"a": nn.Conv2d(3, 6, 1), "b": nn.Conv2d(6, 4, 1)}
+        head = nn.Linear(4, 2)
+
+        def run(m, x):
+            return m.head(m.b(forward(m, x)).mean((2, 3)))
+
+        return Net(run, head=head, **layers)
+
+    assert find_groups(make(), (3, 6, 6)).kept_whole == {}
+    assert_cuts_are_exact(make, (3, 6, 6))
+
+
+def constant_in_a_unit(m, x):
+    x = m.a(x)
+    x[:, 0] = 0.0
+    return m.c(m.b(x))
+
+
+def parts_among_zeros(m, x):
+    out, h = torch.zeros(len(x), 8, dtype=x.dtype), m.a(x)
+    out[:, :4], out[:, 4:] = h[:, 4:], h[:, :4]
+    return m.c(m.b(out))
+
+
+def numbers_looked_up(m, x):
+    x = m.a(x)
+    x[x < 0] = 0.0
+    return m.c(m.b(x))
+
+
+def one_among_zeros(m, x):
+    out, h = torch.zeros(len(x), 1, dtype=x.dtype), m.b(m.a(x))
+    out[:, 0] = h[:, 0]
+    return m.c(h + out)
+
+
+def scale_by_numpy(m, x):
+    x = m.a(x)
+    return m.c(m.b(x / np.sqrt(x.shape[1])))
+
+
+@pytest.mark.parametrize(
+    ("forward", "kept"),
+    [
+        (constant_in_a_unit, "a"),
+        (parts_among_zeros, "a"),
+        (numbers_looked_up, "a"),
+        (one_among_zeros, "b"),
+        (scale_by_numpy, "a"),
+    ],
+)
+def test_units_that_the_code_assigns_to_or_counts_are_kept_whole(forward, kept):
+    assert list(find_groups(net(forward), (12,)).kept_whole) == [kept]
+    assert_cuts_are_exact(lambda: net(forward), (12,))

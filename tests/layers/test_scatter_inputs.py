@@ -1,9 +1,10 @@
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from _networks import Net, cut, random_masks, shaken
+from _networks import Net, compact, cut, random_masks, shaken
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,6 +16,8 @@ from skjointprune import (
     load,
     save,
 )
+from skjointprune._graph.compact import is_exact
+from skjointprune._graph.gradients import find_untold_inputs
 from skjointprune._graph.groups import find_groups, let_inputs_go
 from skjointprune._layers.scatter_inputs import ScatterInputs
 
@@ -50,10 +53,11 @@ class Own(nn.Module):
 class Steps(nn.Module):
     """Takes columns for steps of time."""
 
-    def __init__(self, n_outputs):
+    def __init__(self, n_outputs, proj_size=0):
         super().__init__()
-        self.steps = nn.GRU(1, 12, batch_first=True)
-        self.head = nn.Linear(12, n_outputs)
+        kind = partial(nn.LSTM, proj_size=proj_size) if proj_size else nn.GRU
+        self.steps = kind(1, 12, batch_first=True)
+        self.head = nn.Linear(proj_size or 12, n_outputs)
 
     def forward(self, X):
         return self.head(self.steps(X[..., None])[0].mean(1))
@@ -181,8 +185,10 @@ def test_a_fit_is_kept_in_files(fitted, table, tmp_path):
 
 def test_layers_are_called_what_they_are_called_in_the_module(table):
     X, y = table
-    kept = JointPruneClassifier(module=Steps, **QUICK).fit(X, y).report_.kept_whole
-    assert kept == {"steps": "GRU 'steps' keeps its state whole"}
+    steps = partial(Steps, proj_size=3)
+    kept = JointPruneClassifier(module=steps, **QUICK).fit(X, y).report_.kept_whole
+    says = "LSTM 'steps' has a projection, and keeps its state whole"
+    assert kept == {"steps": says}
     halves = JointPruneClassifier(module=Halves, **QUICK).fit(X, y)
     assert set(halves.report_.dense.units) == {"a", "b"}
 
@@ -197,15 +203,48 @@ def test_nothing_stands_before_what_loses_no_inputs(table):
     assert not any(isinstance(m, ScatterInputs) for m in plain.module_.modules())
 
 
-def test_what_is_looked_up_is_never_taken_for_useless(table):
+def test_what_is_looked_up_is_never_taken_for_useless(table, tmp_path):
     X, y = table
     X = np.hstack([np.where(y == "high", 5, 2)[:, None], X[:, 1:]]).astype(np.float32)
     clf = JointPruneClassifier(module=LookedUp, standardize=False, **QUICK)
+    clf.set_params(optimizer__weight_decay=0.1)  # of no column that is looked up
     clf.fit(X, y)
-    assert clf.get_support().all()
+    assert clf.get_support()[0]
     assert "gradients do not tell" in clf.report_.kept_whole["inputs"]
-    with pytest.raises(ValueError, match="Let gradients of all of them"):
-        clf.set_params(n_features_to_select=2).fit(X, y)
+    clf.set_params(n_features_to_select=2).fit(X, y)
+    assert clf.get_support()[0]
+    assert clf.get_support().sum() == 2
+    assert clf.score(X, y) > 0.95
+    save(clf, path := tmp_path / "fitted.zip")
+    copy = load(path, module=LookedUp)
+    np.testing.assert_array_equal(copy.predict_proba(X), clf.predict_proba(X))
+    clf.set_params(n_features_to_select=None)
+    points = joint_prune_path(X, y, estimator=clf, n_alphas=4)
+    assert points.supports[:, 0].all()
+    assert points.supports.sum(1).min() < 3
+
+
+class TwoLookedUp(LookedUp):
+    """Looks up a second column."""
+
+    def forward(self, X):
+        return super().forward(X) + self.table(X[:, 1].long().clamp(0, 7))[:, :2]
+
+
+def test_as_many_must_be_selected_as_are_looked_up(table):
+    X, y = table
+    params = QUICK | {"standardize": False, "n_features_to_select": 1}
+    X = np.hstack([X[:, 1:3].round().clip(0) + 1, X[:, 2:]]).astype(np.float32)
+    with pytest.raises(ValueError, match="leave the 2 inputs that always stay"):
+        JointPruneClassifier(module=TwoLookedUp, **params).fit(X, y)
+
+
+def test_a_mask_without_what_must_stay_is_refused():
+    network = find_groups(read(lambda m, x: x.sign()), (6,))
+    found = let_inputs_go(network, torch.randn(8, 6))
+    keep = torch.tensor([False, True, True, True, True, True])
+    with pytest.raises(ValueError, match="some that must stay"):
+        compact(found, {"inputs": keep})
 
 
 def read(change):
@@ -218,30 +257,51 @@ def read(change):
     return Net(forward, **layers)
 
 
+ALL, FIRST, ONE, NONE = [True] * 6, [True] * 3 + [False] * 3, [True], [False] * 6
+
+
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "untold"),
     [
-        (lambda m, x: x.tanh(), True),
-        (lambda m, x: x / (0.1 + x.norm(dim=1, keepdim=True)), True),
-        (lambda m, x: F.dropout(x, 0.3, training=True), True),
-        (lambda m, x: x.relu() + (-x).abs(), True),
-        (lambda m, x: x * 0, True),  # not read at all
-        (lambda m, x: x.sign(), False),
-        (lambda m, x: x + (x > 1.5).float(), False),
-        (lambda m, x: x.round(), False),
-        (lambda m, x: x + m.e(x[:, 0].long().clamp(0, 7)), False),
-        (lambda m, x: m.e(x[:, 0].long()), False),  # may be out of range
-        (lambda m, x: (x * x).log(), False),  # of 0 not a number
+        (lambda m, x: x.tanh(), NONE),
+        (lambda m, x: x / (0.1 + x.norm(dim=1, keepdim=True)), NONE),
+        (lambda m, x: F.dropout(x, 0.3, training=True), NONE),
+        (lambda m, x: x.relu() + (-x).abs(), NONE),
+        (lambda m, x: x * 0, NONE),  # not read at all
+        (lambda m, x: (20 * x).sin(), NONE),  # fast, and without a jump
+        (lambda m, x: x.sign(), FIRST),
+        (lambda m, x: x + (x > 1.5).float(), FIRST),
+        (lambda m, x: x.round(), FIRST),
+        (lambda m, x: x + m.e(x[:, 0].long().clamp(0, 7)), ONE + [False] * 5),
+        (lambda m, x: m.e(x[:, 0].long()), ALL),  # may be out of range
+        (lambda m, x: (x * x).log(), FIRST),  # of 0 not a number
     ],
 )
-def test_inputs_go_only_where_gradients_tell_all(change, told):
+def test_inputs_go_only_where_gradients_tell_all(change, untold):
     rows = 2 * torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     network = find_groups(read(change), (6,))
     assert network.inputs.pinned
+    assert find_untold_inputs(network.module, rows).tolist() == untold
     found = let_inputs_go(network, rows)
-    assert (found.inputs.pinned is None) == told
-    assert told or found is network
+    assert (found.inputs.pinned is None) == (untold != ALL)
+    assert untold != ALL or found is network
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_cuts_around_columns_that_are_looked_up_are_exact(share):
+    torch.manual_seed(0)
+    change = lambda m, x: x + m.e((3 * x[:, 0]).long().clamp(0, 7))  # noqa: E731
+    rows = 3 * torch.rand(8, 6)
+    network = let_inputs_go(find_groups(read(change), (6,)), rows)
+    for _ in range(2):
+        stay = network.inputs.must_stay
+        keep = random_masks(network, share)
+        keep["inputs"] |= stay
+        small = compact(network, keep)
+        assert is_exact(network, keep, rows)
+        rows, network = rows[:, keep["inputs"]], small
+        assert int(network.inputs.must_stay.sum()) == 1
 
 
 def test_parameters_of_the_module_itself_have_names_of_their_own():

@@ -285,7 +285,7 @@ def test_what_a_module_reads_otherwise_is_zeroed_where_it_cannot_be_cut(
     pictures, module, kinds
 ):
     X, y = pictures
-    clf = make(module=module, images=ImageInput(groups=kinds), alpha=0.5).fit(X, y)
+    clf = make(module=module, images=ImageInput(groups=kinds), alpha=1.0).fit(X, y)
     assert "inputs" in clf.report_.kept_whole
     support = clf.get_support()
     assert support.shape == X.shape[1:]

@@ -249,8 +249,8 @@ class Recurrent(nn.Module):
 
     def __init__(self, n_features_in, n_outputs):
         super().__init__()
-        self.lstm = nn.LSTM(n_features_in, 8, batch_first=True)
-        self.output = nn.Linear(8, n_outputs)
+        self.lstm = nn.LSTM(n_features_in, 8, batch_first=True, proj_size=4)
+        self.output = nn.Linear(4, n_outputs)
 
     def forward(self, X):
         return self.output(self.lstm(X[:, None])[0][:, -1])

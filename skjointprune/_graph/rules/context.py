@@ -126,3 +126,10 @@ def filled(context: RuleContext, given: Any = (), alike: bool = True) -> Tensor:
 
 def _is_shape(sizes: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(sizes, tuple | list) and tuple(sizes) == shape
+
+
+class PinnedParts:
+    """The output of a layer, of any parts and shapes, all of which is kept whole."""
+
+    def __init__(self, label: Tensor):
+        self.label = label

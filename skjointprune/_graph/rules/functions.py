@@ -89,6 +89,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     "glu": compute.glu,
     "split": shape.split,
     "getitem": shape.index,
+    "setitem": shape.assign,
     "pad": shape.pad,
     "roll": shape.roll,
     "squeeze": shape.squeeze,

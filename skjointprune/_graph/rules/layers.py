@@ -32,7 +32,8 @@ from ...modules._embeddings import (
     SmoothClip,
 )
 from .arithmetic import glu, within_channels
-from .context import RuleContext, kept_whole
+from .context import PinnedParts, RuleContext, kept_whole
+from .recurrent import recurrent
 from .shapes import (
     channel_shuffle,
     pixel_shuffle,
@@ -196,18 +197,6 @@ def _embedding(
     return context.spread(out, -1)
 
 
-def _recurrent(layer: nn.RNNBase, name: str, x: Any, context: RuleContext) -> Any:
-    if isinstance(x, tuple):  # a state is given
-        return NotImplemented
-    for direction in ("", "_reverse") if layer.bidirectional else ("",):
-        v = context.read(f"{name}.weight_ih_l0{direction}", 1, x, of=-1)
-    context.count(f"{name}.input_size", v)
-    state = context.produce(f"{name}.weight_hh_l0", 1)
-    context.tie(state, state[:1])
-    context.pin(state, f"{type(layer).__name__} {name!r} keeps its state whole")
-    return PinnedParts(state[:1])
-
-
 def _attention(
     layer: MultiheadAttention, name: str, x: Any, context: RuleContext
 ) -> Any:
@@ -240,15 +229,10 @@ def _scatter_inputs(
     layer: ScatterInputs, name: str, x: Tensor, context: RuleContext
 ) -> Tensor:
     v = context.read(f"{name}.weight", 0, x, of=-1)
-    context.carry(f"{name}.places", 0, v)
+    for tensor in ("places", "scaled"):
+        if context.labels.has(f"{name}.{tensor}"):
+            context.carry(f"{name}.{tensor}", 0, v)
     return kept_whole(context, "they meet the inputs at their places")
-
-
-class PinnedParts:
-    """The output of a layer, of any parts and shapes, all of which is kept whole."""
-
-    def __init__(self, label: Tensor):
-        self.label = label
 
 
 LAYER_RULES: dict[type[nn.Module], LayerRule] = {
@@ -279,7 +263,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     ),
     **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _keep_whole),
     **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
-    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), _recurrent),
+    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), recurrent),
     **dict.fromkeys(
         (nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish,
          nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU, nn.ReLU6, nn.RReLU,
@@ -301,7 +285,9 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     ),
     **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), _shuffle),
 }  # fmt: skip
-# Those of torchvision by their names: to import it for its classes costs seconds.
+# Those of torchvision by their names: to import it for its classes costs seconds. And
+# convolutions of timm that pad as many zeros as TensorFlow does.
 LAYER_RULES_BY_NAME: dict[str, LayerRule] = {
+    "timm.layers.conv2d_same.Conv2dSame": _conv,
     "torchvision.ops.stochastic_depth.StochasticDepth": _elementwise,
 }

@@ -33,7 +33,8 @@ def concatenate(
     context: RuleContext, tensors, dim: int = 0, axis: int | None = None
 ) -> Any:
     dim = dim if axis is None else axis
-    first, *others = tensors
+    # torch passes over tensors of shape (0,), as loops that collect begin with
+    first, *others = [x for x in tensors if x.shape != (0,)] or tensors
     for other in others:
         _tie_across(context, first, other, dim)
     return torch.cat([first, *others], dim)
@@ -219,6 +220,19 @@ def _takes_all(part: slice, n: int) -> bool:
     """Tell whether a slice leaves nothing out of n numbers, or of fewer."""
     to_the_end = part.stop is None or (isinstance(part.stop, int) and part.stop >= n)
     return part.start in (None, 0) and part.step in (None, 1) and to_the_end
+
+
+def assign(context: RuleContext, x: Tensor, key: Any, value: Any) -> None:
+    """Tie what is assigned to parts of x with what was there."""
+    part = index(context, x, key)
+    if isinstance(value, Tensor):
+        context.tie(part, value)
+        if (part == CONSTANT).any():
+            context.pin(
+                value, f"{context.node!r} puts them among numbers of no channel"
+            )
+    else:
+        context.pin(value, f"their number is part of what {context.node!r} computes")
 
 
 def pad(

@@ -24,6 +24,7 @@ from _cases import (
     sequence,
     whole,
 )
+from _networks import Net, cut, random_masks, shaken
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
@@ -285,10 +286,40 @@ KEPT = {
         image_through(lambda: nn.GroupNorm(1, 8)),
         whole("GroupNorm 'l' couples them", 4),
     ),
-    "LSTM": (recurrent(nn.LSTM), A8 | {"l": "LSTM 'l' keeps its state whole"}),
+    "LSTM": (recurrent(nn.LSTM), A8 | {"l": 5}),
+    "LSTM without bias, of two layers": (
+        recurrent(nn.LSTM, bias=False, num_layers=2),
+        A8 | {"l": 5},
+    ),
+    "LSTM with a projection": (
+        recurrent(nn.LSTM, 3, proj_size=3),
+        A8 | {"l": "LSTM 'l' has a projection, and keeps its state whole"},
+    ),
+    "RNN, dropout": (recurrent(nn.RNN, dropout=0.5, num_layers=2), A8 | {"l": 5}),
+    "RNN of ReLUs, both ways": (
+        recurrent(nn.RNN, 10, bidirectional=True, nonlinearity="relu"),
+        A8 | {"l": 5},
+    ),
+    "GRU": (recurrent(nn.GRU), A8 | {"l": 5}),
     "GRU, both ways": (
         recurrent(nn.GRU, 10, bidirectional=True, num_layers=2),
-        A8 | {"l": "GRU 'l' keeps its state whole"},
+        A8 | {"l": 5},
+    ),
+    "GRU, steps first": (
+        sequence(
+            lambda m, x: m.l(x.transpose(0, 1), None)[0][-1],
+            5,
+            l=lambda: nn.GRU(8, 5),
+        ),
+        A8 | {"l": 5},
+    ),
+    "GRU, state": (
+        sequence(
+            lambda m, x: m.l(x)[1][-1],
+            5,
+            l=lambda: nn.GRU(8, 5, batch_first=True, num_layers=2),
+        ),
+        A8 | {"l": 5},
     ),
     "LSTM, state": (
         sequence(
@@ -296,7 +327,7 @@ KEPT = {
             10,
             l=lambda: nn.LSTM(8, 5, batch_first=True),
         ),
-        A8 | {"l": "LSTM 'l' keeps its state whole"},
+        A8 | {"l": 5},
     ),
     "GRU, state given": (
         sequence(
@@ -361,3 +392,20 @@ def test_a_scripted_layer_is_of_one_piece():
     network = find_groups(nn.Sequential(*layers), (6,))
     why = "there is no rule for RecursiveScriptModule '1'"
     assert network.kept_whole == {"0": why, "1": why}
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_convolutions_of_timm_that_pad_as_tensorflow_does_are_cut_exactly(share):
+    timm = pytest.importorskip("timm")
+    same = timm.layers.Conv2dSame
+
+    def forward(m, x):
+        return m.z(m.c(m.b(m.d(m.a(x)).relu()).sigmoid()).mean((2, 3)))
+
+    layers = {"a": same(3, 8, 3, stride=2), "d": same(8, 8, 3, groups=8)}
+    layers |= {"b": same(8, 6, 3), "c": same(6, 4, 3), "z": nn.Linear(4, 2)}
+    module = shaken(Net(forward, **layers).double())
+    network = find_groups(module, (3, 9, 9))
+    assert set(network.kept_whole) == {"b"}  # a constant, which padding surrounds
+    _, difference = cut(network, random_masks(network, share))
+    assert difference < 1e-10

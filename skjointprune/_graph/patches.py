@@ -1,0 +1,99 @@
+"""Functions that are replaced while a module is traced, as they take no proxies."""
+
+import builtins
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .proxies import Proxy, tracer_of
+from .rules.functions import FILLED
+from .rules.registry import registered_functions
+
+
+@contextmanager
+def lengths_of_tensors() -> Iterator[None]:
+    """Let the code ask for `len(x)`: of a tensor that is a size, not yet a number."""
+    count = builtins.len
+
+    def length(x: Any, /) -> Any:
+        if isinstance(x, Proxy) and isinstance(x.tracer.value(x.node), Tensor):
+            return x.tracer.create_proxy("call_function", count, (x,), {})
+        return count(x)
+
+    builtins.len = length
+    try:
+        yield
+    finally:
+        builtins.len = count
+
+
+@contextmanager
+def sizes_one_by_one() -> Iterator[None]:
+    """Let the code call `torch.zeros(x.shape[0], 3)` and `torch.zeros(x.shape)`.
+
+    torch itself takes proxies only in a tuple of several sizes.
+    """
+
+    def packed(make: Callable) -> Callable:
+        @wraps(make)
+        def of_sizes(*sizes, **options):
+            tracer = tracer_of(sizes)
+            if tracer is None:
+                return make(*sizes, **options)
+            first = sizes[0]
+            if isinstance(first, Proxy):
+                first = tracer.value(first.node)
+            given = sizes if isinstance(first, tuple | list) else (sizes,)
+            return tracer.create_proxy("call_function", make, given, options)
+
+        return of_sizes
+
+    there = {name: getattr(torch, name) for name in FILLED}
+    try:
+        for name, make in there.items():
+            setattr(torch, name, packed(make))
+        yield
+    finally:
+        for name, make in there.items():
+            setattr(torch, name, make)
+
+
+@contextmanager
+def registered_functions_whole(root: nn.Module) -> Iterator[None]:
+    """Let each function that has a registered rule be one node of the graph.
+
+    It is replaced where code finds it by a name: in its own module, and in those that
+    define the forward of a layer. Functions of torch stay whole by themselves.
+    """
+
+    def as_a_node(function: Callable) -> Callable:
+        @wraps(function)
+        def node_of(*args, **kwargs):
+            tracer = tracer_of((args, kwargs))
+            if tracer is None:
+                return function(*args, **kwargs)
+            return tracer.create_proxy("call_function", function, args, kwargs)
+
+        return node_of
+
+    forwards = [getattr(type(layer), "forward", None) for layer in root.modules()]
+    scopes = [getattr(forward, "__globals__", {}) for forward in forwards]
+    functions = {id(f): f for f in registered_functions(scopes)}
+    scopes += [f.__globals__ for f in functions.values()]
+    found = [
+        (scope, name, value)
+        for scope in {id(scope): scope for scope in scopes}.values()
+        for name, value in scope.items()
+        if id(value) in functions
+    ]
+    try:
+        for scope, name, function in found:
+            scope[name] = as_a_node(function)
+        yield
+    finally:
+        for scope, name, function in found:
+            scope[name] = function
