@@ -14,7 +14,7 @@ from .._pruning.gates import InputGates
 from .readers import slices
 from .rows import Rows
 
-NUMBERS_AT_ONCE = 2**21  # of which a scaling is found
+NUMBERS_AT_ONCE = 2**19  # of which a scaling is found
 
 
 @dataclass
