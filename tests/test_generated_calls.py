@@ -177,6 +177,7 @@ def check_call(estimator, X, y):
             estimator.fit(X, y)
     except (ValueError, TypeError) as error:
         assert NAMED.search(str(error)), error
+        assert "`module`" not in str(error), error  # none is passed
         assert not [name for name in vars(estimator) if name.endswith("_")]
         return
     with warnings.catch_warnings():

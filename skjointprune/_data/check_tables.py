@@ -92,7 +92,7 @@ def _refuse_huge(X: Any, names: Any, limit: float) -> None:
         largest = abs(X).max(axis=0).toarray().ravel()
     else:
         largest = np.fmax(np.fmax.reduce(X), -np.fmin.reduce(X))
-    huge = np.flatnonzero(largest > limit)
+    huge = np.flatnonzero(largest.astype(np.float64) > limit)
     if len(huge):
         column = int(huge[0]) if names is None else str(names[huge[0]])
         raise ValueError(

@@ -2,14 +2,19 @@
 
 import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from .._pruning.gates import InputGates
+from .readers import slices
 from .rows import Rows
+
+NUMBERS_AT_ONCE = 2**19  # of which a scaling is found
 
 
 @dataclass
@@ -116,13 +121,29 @@ def scale_parts(
     parts = {name: values[mask] for name, mask in masks.items()}  # copies
     if not scale:
         return None, parts
-    scaler = StandardScaler(copy=False)
-    scaler.fit(parts["train"], sample_weight=weight[masks["train"]])
+    scaling = scaling_of(parts["train"], weight[masks["train"]])
     for part in parts.values():
-        part -= scaler.mean_.astype(part.dtype)
-        part /= scaler.scale_.astype(part.dtype)
-    mean, scale_ = torch.from_numpy(scaler.mean_), torch.from_numpy(scaler.scale_)
-    return Scaling(mean, scale_), parts
+        part -= scaling.mean.numpy().astype(part.dtype)
+        part /= scaling.scale.numpy().astype(part.dtype)
+    return scaling, parts
+
+
+def scaling_of(values: Any, weight: np.ndarray) -> Scaling:
+    """Return means and deviations of the columns of an array, or a CSC matrix.
+
+    Some columns are read at a time, as a dense array in order of rows. So memory is
+    little for a sparse matrix, and the result is to the last bit that of the array.
+    """
+    n_rows, n_columns = values.shape
+    means, scales = [], []
+    for columns in slices(n_columns, max(1, NUMBERS_AT_ONCE // n_rows)):
+        part = values[:, columns]
+        part = part.toarray("C") if issparse(part) else np.ascontiguousarray(part)
+        scaler = StandardScaler(copy=False).fit(part, sample_weight=weight)
+        means.append(scaler.mean_)
+        scales.append(scaler.scale_)
+    mean, scale = (np.concatenate(parts) for parts in (means, scales))
+    return Scaling(torch.from_numpy(mean), torch.from_numpy(scale))
 
 
 def draw_held_out(

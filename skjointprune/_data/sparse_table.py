@@ -7,26 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import csc_matrix, csr_matrix, hstack
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from .._pruning.gates import InputGates
 from .prepare import Scaling
 from .rows import Rows
-from .tables import Table
-
-NUMBERS_TO_SCORE = 2**21  # in a batch that is dense
-
-
-def batch_size_of(n_columns: int) -> int:
-    """Return how many rows are dense at once where nothing is trained."""
-    return min(Table.batch_size_to_score, max(16, NUMBERS_TO_SCORE // n_columns))
-
-
-def scaling_of_sparse(X: csr_matrix, weight: np.ndarray) -> Scaling:
-    """Return means and deviations of columns, as of a dense table."""
-    scaler = StandardScaler(with_mean=False).fit(X, sample_weight=weight)
-    return Scaling(torch.from_numpy(scaler.mean_), torch.from_numpy(scaler.scale_))
+from .tables import Table, rows_at_once
 
 
 class SparseTable(Rows):
@@ -45,8 +31,8 @@ class SparseTable(Rows):
         self.X, self.y, self.weight = X, y, weight
         self.mean = self.scale = None
         if scaling is not None:
-            self.mean = scaling.mean.numpy().astype(np.float32)
-            self.scale = scaling.scale.numpy().astype(np.float32)
+            self.mean = scaling.mean.numpy().astype(X.dtype)
+            self.scale = scaling.scale.numpy().astype(X.dtype)
         self._most_bytes = _bytes_of(X)
         self._dense: Table | None = None
 
@@ -57,7 +43,7 @@ class SparseTable(Rows):
     def batch_size_to_score(self) -> int:  # type: ignore[override]
         """How many rows to run at once where nothing is trained."""
         n_columns = self.X.shape[1] if self._dense is None else self._dense.X.shape[1]
-        return batch_size_of(n_columns)
+        return rows_at_once(n_columns)
 
     def __getitem__(self, rows):
         if self._dense is not None:
@@ -67,11 +53,11 @@ class SparseTable(Rows):
     def _make_dense(self, rows) -> Tensor:
         if isinstance(rows, Tensor):
             rows = rows.cpu().numpy()
-        X = self.X[rows].toarray().astype(np.float32, copy=False)
+        X = self.X[rows].toarray()
         if self.mean is not None:
             X -= self.mean
             X /= self.scale
-        return torch.from_numpy(X).to(self.y.device)
+        return torch.from_numpy(X.astype(np.float32, copy=False)).to(self.y.device)
 
     def batches(
         self, positions: Sequence[Any], *, with_teacher: bool = False
@@ -97,8 +83,10 @@ class SparseTable(Rows):
         shadows = []
         for columns in groups:
             shadow = by_column[:, columns]
-            order = torch.randperm(n).numpy()
-            shadow.indices = order[shadow.indices].astype(shadow.indices.dtype)
+            order = torch.randperm(n, device=self.y.device).cpu().numpy()
+            place = np.empty_like(order)  # of each row among the shuffled ones
+            place[order] = np.arange(n)
+            shadow.indices = place[shadow.indices].astype(shadow.indices.dtype)
             shadow.has_sorted_indices = False
             shadows.append(shadow)
         new = SparseTable(

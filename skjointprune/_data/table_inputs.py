@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
+from scipy.sparse import csc_matrix, issparse
 from torch import Tensor
 
 from .._graph.groups import let_inputs_go
@@ -23,10 +23,10 @@ from .columns import Columns
 from .feature_costs import check_costs
 from .feature_groups import resolve_groups
 from .inputs import Inputs, Traced, refuse_parameters
-from .prepare import Data, Preparation, Split, scale_parts, split_rows
+from .prepare import Data, Preparation, Split, scale_parts, scaling_of, split_rows
 from .rows import ROWS_TO_CHECK
-from .sparse_table import SparseTable, batch_size_of, scaling_of_sparse
-from .tables import Table
+from .sparse_table import SparseTable
+from .tables import MOST_ROWS_AT_ONCE, Table, rows_at_once
 
 MOST_SHADOWS = 1000  # of groups of columns: more would cost time and hardly tell more
 
@@ -47,7 +47,7 @@ class TableInputs(Inputs):
     costs: np.ndarray | None = None
     n_shadows: int = 0
 
-    batch_size_to_score: ClassVar[int] = Table.batch_size_to_score
+    batch_size_to_score: ClassVar[int] = MOST_ROWS_AT_ONCE
     pinned_remedy: ClassVar[str] = (
         "Let gradients of all of them reach through `module`, as of one-hot columns, "
         "and let it take zeros."
@@ -112,7 +112,8 @@ class TableInputs(Inputs):
     ) -> tuple["TableInputs", Data]:
         """Return sparse tables, whose batches are standardised once they are dense."""
         parts = {name: X[mask] for name, mask in split.masks.items()}
-        known = scaling_of_sparse(parts["train"], split.weight[split.masks["train"]])
+        weight = split.weight[split.masks["train"]]
+        known = scaling_of(csc_matrix(parts["train"]), weight)
         columns = replace(self.columns, means=known.mean.numpy())
         scaling = known if how.standardize else None
 
@@ -274,9 +275,9 @@ class TableInputs(Inputs):
         X = read_table(estimator, X, self.columns, self.names, support)
         kind = np.float64 if dtype == torch.float64 else np.float32
         if not issparse(X):
-            yield X.astype(kind)
+            yield X.astype(kind, order="C")
             return
-        size = batch_size_of(X.shape[1])
+        size = rows_at_once(X.shape[1])
         for start in range(0, X.shape[0], size):
             yield X[start : start + size].toarray().astype(kind)
 

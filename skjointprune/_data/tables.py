@@ -8,6 +8,14 @@ from torch import Tensor
 
 from .rows import Rows
 
+MOST_ROWS_AT_ONCE = 4096  # where nothing is trained
+NUMBERS_AT_ONCE = 2**19
+
+
+def rows_at_once(n_columns: int) -> int:
+    """Return how many rows of a table to run at once where nothing is trained."""
+    return min(MOST_ROWS_AT_ONCE, max(16, NUMBERS_AT_ONCE // n_columns))
+
 
 class Table(Rows):
     """Rows on one device, with targets and weights.
@@ -16,7 +24,6 @@ class Table(Rows):
     that are left are picked from each batch.
     """
 
-    batch_size_to_score = 4096
     exchangeable_inputs = True
 
     def __init__(self, X: Tensor, y: Tensor, weight: Tensor):
@@ -25,6 +32,12 @@ class Table(Rows):
 
     def __len__(self) -> int:
         return len(self.X)
+
+    @property
+    def batch_size_to_score(self) -> int:  # type: ignore[override]
+        """How many rows to run at once where nothing is trained."""
+        columns = self._columns
+        return rows_at_once(self.X.shape[1] if columns is None else len(columns))
 
     def __getitem__(self, rows):
         X = self.X[rows]

@@ -1,6 +1,6 @@
 """Costs of inputs: what a network loses where an input is that of another row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -8,9 +8,11 @@ from torch import Tensor
 from .._graph.network import Channels, Network
 from .saliency import FisherSaliency
 
-# Given a generator, draws rows to train on: X, and what gives the loss of each row for
-# the outputs of the network, weighted so that their mean is the loss.
-DrawRows = Callable[[torch.Generator], tuple[Tensor, Callable[[Tensor], Tensor]]]
+# Some rows to train on: X, and what gives the loss of each row for the outputs of the
+# network, weighted so that their mean is the loss.
+DrawnRows = tuple[Tensor, Callable[[Tensor], Tensor]]
+# Given a generator, draws rows, as many at a time as are to be run at once.
+DrawRows = Callable[[torch.Generator], Iterable[DrawnRows]]
 
 DRAWS = 4  # of a point on the way, for each row, at an event
 MEMORY = 10  # events over which costs are averaged
@@ -91,20 +93,21 @@ class CostSaliency(FisherSaliency):
         training = [(layer, layer.training) for layer in module.modules()]
         module.eval()
         shares = torch.zeros(self.network.inputs.size)
+        n_rows = 0
         for _ in range(DRAWS):
-            X, losses = self.draw_rows(self.generator)
-            other = X[torch.randperm(len(X), generator=self.generator).to(X.device)]
-            way = X - other
-            t = torch.rand(len(X), 1, generator=self.generator).to(X.device)
-            at = (other + t * way).requires_grad_()
-            loss = losses(
-                module(at.clone())
-            ).mean()  # the code may change what it is given
-            (gradient,) = torch.autograd.grad(loss, at)
-            shares -= (gradient * way).sum(dim=0).cpu()
+            for X, losses in self.draw_rows(self.generator):
+                other = X[torch.randperm(len(X), generator=self.generator).to(X.device)]
+                way = X - other
+                t = torch.rand(len(X), 1, generator=self.generator).to(X.device)
+                at = (other + t * way).requires_grad_()
+                # the code may change what it is given
+                loss = losses(module(at.clone())).sum()
+                (gradient,) = torch.autograd.grad(loss, at)
+                shares -= (gradient * way).sum(dim=0).cpu()
+                n_rows += len(X)
         for layer, mode in training:
             layer.training = mode
-        return shares / DRAWS
+        return shares / n_rows
 
 
 def _geometric_mean(costs: Tensor, saliency: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
 """Which saliency a network is pruned by, given the data that it is trained on."""
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .._data.prepare import Data
+from .._data.rows import batches_in_order
 from .._graph.network import Network
-from .._pruning.input_costs import CostSaliency
+from .._pruning.input_costs import CostSaliency, DrawnRows
 from .._pruning.saliency import FisherSaliency, Saliency
 from .tasks import Task
 
@@ -30,11 +34,14 @@ def make_saliency(
     if not data.train.exchangeable_inputs:
         return FisherSaliency(network, **params)
 
-    most = min(ROWS_AT_AN_EVENT, data.train.batch_size_to_score)
+    def draw_rows(generator: torch.Generator) -> Iterator[DrawnRows]:
+        drawn = torch.randperm(len(data.train), generator=generator).numpy()
+        drawn = drawn[:ROWS_AT_AN_EVENT]
+        for part in batches_in_order(len(drawn), data.train.batch_size_to_score):
+            X, (y, weight) = data.train[drawn[part]]
+            yield X, partial(weighted_losses, y=y, weight=weight)
 
-    def draw_rows(generator: torch.Generator):
-        drawn = torch.randperm(len(data.train), generator=generator)
-        X, (y, weight) = data.train[drawn[:most].numpy()]
-        return X, lambda outputs: task.losses(outputs, y) * weight
+    def weighted_losses(outputs: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        return task.losses(outputs, y) * weight
 
     return CostSaliency(network, draw_rows, **params)

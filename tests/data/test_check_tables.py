@@ -98,6 +98,14 @@ def quick_regressor_args():
     return {"hidden_layer_sizes": (4,), "max_epochs": 1, "retrain_epochs": 1}
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("convert", [np.asarray, csr_matrix])
+def test_single_precision_is_checked_without_a_warning(convert):
+    X = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    _, read, *_ = checked(convert(X))
+    assert read.dtype == np.float32
+
+
 @pytest.mark.parametrize("scale", [1e-42, 1e39])
 def test_units_of_a_column_do_not_matter(quick, planted, scale):
     X, y = planted

@@ -1,14 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
+from sklearn.base import clone
 
-from skjointprune._data.prepare import scale_parts
-from skjointprune._data.sparse_table import (
-    SparseTable,
-    batch_size_of,
-    scaling_of_sparse,
-)
+from skjointprune._data.prepare import scale_parts, scaling_of
+from skjointprune._data.sparse_table import SparseTable
 from skjointprune._data.tables import Table
 from skjointprune._pruning.gates import InputGates
 
@@ -25,17 +22,17 @@ def X():
 def pair(X):
     """The same rows, standardised: stored sparse, and dense."""
     weight = np.linspace(1, 2, N)
-    scaling = scaling_of_sparse(csr_matrix(X), weight)
+    scaling = scaling_of(csc_matrix(X), weight)
     _, parts = scale_parts(X, {"train": np.ones(N, dtype=bool)}, weight, True)
     y, w = torch.arange(N), torch.from_numpy(weight).float()
-    sparse = SparseTable(csr_matrix(X.astype(np.float32)), y, w, scaling)
+    sparse = SparseTable(csr_matrix(X), y, w, scaling)
     return sparse, Table(torch.from_numpy(parts["train"].astype(np.float32)), y, w)
 
 
 def assert_same_rows(sparse, dense):
     for rows in (np.array([3, 1, 8]), slice(2, 9), slice(None)):
         (A, a), (B, b) = sparse[rows], dense[rows]
-        torch.testing.assert_close(A, B, rtol=1e-5, atol=1e-5)
+        assert torch.equal(A, B)
         assert all(torch.equal(*both) for both in zip(a, b, strict=True))
 
 
@@ -70,14 +67,21 @@ def test_shadows_hold_the_numbers_of_their_columns_in_another_order(pair):
     columns = [np.array([3]), np.array([0, 7])]
     X, _ = sparse.with_shadows(columns)[slice(None)]
     assert X.shape == (N, D + 3)
-    torch.testing.assert_close(X[:, :D], dense.X, rtol=1e-5, atol=1e-5)
+    assert torch.equal(X[:, :D], dense.X)
     for place, column in enumerate([3, 0, 7], start=D):
-        torch.testing.assert_close(
-            X[:, place].sort().values, dense.X[:, column].sort().values
-        )
-    together = X[:, [D + 1, D + 2]].tolist()
-    rows = {tuple(np.round(row, 4)) for row in dense.X[:, [0, 7]].tolist()}
-    assert {tuple(np.round(row, 4)) for row in together} == rows
+        assert torch.equal(X[:, place].sort().values, dense.X[:, column].sort().values)
+        assert not torch.equal(X[:, place], dense.X[:, column])
+    together = {tuple(row) for row in X[:, [D + 1, D + 2]].tolist()}
+    assert together == {tuple(row) for row in dense.X[:, [0, 7]].tolist()}
+
+
+def test_shadows_are_those_of_a_dense_table(pair):
+    columns = [np.array([3]), np.array([0, 7])]
+    shadowed = []
+    for rows in pair:
+        torch.manual_seed(0)
+        shadowed.append(rows.with_shadows(columns))
+    assert_same_rows(*shadowed)
 
 
 def test_a_teacher_speaks_of_each_row(pair):
@@ -87,10 +91,15 @@ def test_a_teacher_speaks_of_each_row(pair):
     assert torch.equal(X[:, :1], teacher)
 
 
-def test_wide_rows_are_scored_few_at_a_time():
-    assert batch_size_of(10) == Table.batch_size_to_score
-    assert batch_size_of(20_000) * 20_000 <= 2**21
-    assert batch_size_of(10**9) == 16
+@pytest.mark.parametrize("block", [1, N * 7, 10**9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scaling_is_to_the_last_bit_that_of_dense_rows(X, block, dtype, monkeypatch):
+    monkeypatch.setattr("skjointprune._data.prepare.NUMBERS_AT_ONCE", block)
+    X, weight = X.astype(dtype), np.linspace(1, 2, N)
+    found = scaling_of(csc_matrix(X), weight)
+    known = scaling_of(X, weight)
+    assert torch.equal(found.mean, known.mean)
+    assert torch.equal(found.scale, known.scale)
 
 
 def test_a_view_loses_columns_on_its_own(pair):
@@ -99,6 +108,19 @@ def test_a_view_loses_columns_on_its_own(pair):
     assert sparse._dense is not None
     sparse.behind(InputGates(("channel",), (2,))).keep_inputs(torch.tensor([1]))
     assert sparse[slice(None)][0].shape == (N, 2)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-42, 1e39])
+@pytest.mark.parametrize("alpha", ["auto", 0.1])
+def test_a_fit_on_sparse_rows_is_that_on_dense_rows(quick, X, unit, alpha):
+    y = X[:, 0] + X[:, 1] > 0.5
+    X = X * unit
+    dense = quick(alpha=alpha, max_epochs=3, validation_fraction=0.2).fit(X, y)
+    sparse = clone(dense).fit(csr_matrix(X), y)
+    np.testing.assert_array_equal(sparse.get_support(), dense.get_support())
+    np.testing.assert_array_equal(
+        sparse.predict_proba(csr_matrix(X)), dense.predict_proba(X)
+    )
 
 
 @pytest.mark.parametrize("standardize", [True, False])

@@ -4,6 +4,13 @@ import torch
 from _helpers import table
 from torch import nn
 
+from skjointprune._data.tables import (
+    MOST_ROWS_AT_ONCE,
+    NUMBERS_AT_ONCE,
+    Table,
+    rows_at_once,
+)
+
 
 def test_columns_that_go_little_by_little_are_those_that_go_at_once():
     data, X = table(d=20), None
@@ -43,3 +50,18 @@ def test_a_module_may_change_the_rows_it_is_given(quick, planted, distillation):
     assert one.report_ == other.report_
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
     np.testing.assert_array_equal(X, before)
+
+
+def test_rows_of_wide_tables_are_run_few_at_a_time():
+    assert rows_at_once(10) == MOST_ROWS_AT_ONCE
+    assert rows_at_once(20_000) * 20_000 <= NUMBERS_AT_ONCE
+    assert rows_at_once(10**9) == 16
+
+
+def test_more_rows_are_run_at_once_as_columns_go():
+    n = 2 * NUMBERS_AT_ONCE // MOST_ROWS_AT_ONCE
+    table = Table(torch.zeros(3, n), torch.zeros(3), torch.ones(3))
+    assert table.batch_size_to_score == MOST_ROWS_AT_ONCE // 2
+    for kept in (n - 1, n // 2):
+        table.keep_inputs(torch.arange(kept))
+        assert table.batch_size_to_score == NUMBERS_AT_ONCE // kept

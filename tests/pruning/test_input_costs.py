@@ -33,14 +33,15 @@ class Exact(nn.Module):
         return self.last(torch.stack([steep.tanh() + 1, plain], dim=1))
 
 
-def measured(module, X, y, n_rows=1000, weight=None, n_events=1):
+def measured(module, X, y, n_rows=1000, weight=None, n_events=1, at_once=1000):
     network = find_groups(module, (N_INPUTS,))
     weight = torch.ones(len(X)) if weight is None else weight
 
     def draw_rows(generator):
-        rows = torch.randperm(len(X), generator=generator)[:n_rows]
-        losses = lambda out: (out[:, 0] - y[rows]) ** 2 * weight[rows]  # noqa: E731
-        return X[rows], losses
+        drawn = torch.randperm(len(X), generator=generator)[:n_rows]
+        for rows in drawn.split(at_once):
+            losses = lambda out: (out[:, 0] - y[rows]) ** 2 * weight[rows]  # noqa: B023, E731
+            yield X[rows], losses
 
     gates = InputGates(("channel",), (N_INPUTS,))
     saliency = CostSaliency(network, draw_rows, gates=gates, batch_size=100, memory=10)
@@ -48,6 +49,16 @@ def measured(module, X, y, n_rows=1000, weight=None, n_events=1):
         saliency.watch()
         saliency.costs()
     return saliency, network
+
+
+def test_costs_are_the_same_however_many_rows_are_run_at_once():
+    X, y = table()
+    found = [
+        measured(Exact(), X, y, n_events=30, at_once=at_once)[0].costs()
+        for at_once in (1000, 300, 40)
+    ]
+    torch.testing.assert_close(found[1], found[0], rtol=0.15, atol=0.01)
+    torch.testing.assert_close(found[2], found[0], rtol=0.15, atol=0.01)
 
 
 def test_costs_add_up_to_what_the_inputs_of_other_rows_cost():
