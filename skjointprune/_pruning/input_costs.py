@@ -100,7 +100,9 @@ class CostSaliency(FisherSaliency):
             loss = losses(
                 module(at.clone())
             ).mean()  # the code may change what it is given
-            (gradient,) = torch.autograd.grad(loss, at)
+            (gradient,) = torch.autograd.grad(  # an input may be looked up, or rounded
+                loss, at, allow_unused=True, materialize_grads=True
+            )
             shares -= (gradient * way).sum(dim=0).cpu()
         for layer, mode in training:
             layer.training = mode
