@@ -59,7 +59,7 @@ importances = clf.feature_importances_[clf.get_support()]
 order = importances.argsort()
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
 left.barh(names[order], importances[order])
-left.set_xlabel("saliency")
+left.set_xlabel("loss given up without it (nats)")
 left.set_title("the five that stay")
 right.axvline(all_inputs, color="gray", linestyle="--", label="all thirty")
 right.plot(at_random, np.zeros(6), "o", color="silver", label="five at random")

@@ -103,7 +103,7 @@ for ax, pipe, title in (
         color=["tab:orange" if "_" in name else "tab:blue" for name in names],
     )
     ax.set_title(title)
-    ax.set_xlabel("saliency (orange: one-hot)")
+    ax.set_xlabel("loss given up, nats (orange: one-hot)")
 axes[0].set_yticks(range(len(names)), names, fontsize="small")
 axes[0].invert_yaxis()
 plt.show()

@@ -186,9 +186,9 @@ class Inputs(ABC):
         `kept` are the positions of the columns or channels that it still reads.
         """
 
-    def importances(self, saliencies: np.ndarray) -> np.ndarray:
-        """Return the importance of a row's inputs, for saliencies of the network's."""
-        return saliencies
+    def columns_of_inputs(self) -> Tensor:
+        """Return which column of X each of the network's inputs is of, (inputs,)."""
+        return torch.arange(self.network_shape[0])
 
     # --- once fitted
 

@@ -14,7 +14,6 @@ from .._graph.groups import let_inputs_go
 from .._graph.network import Network
 from .._graph.probes import check_outputs
 from .._pruning.gates import InputGates
-from .._pruning.saliency import saliency_of_groups
 from .._utils.sklearn import _check_feature_names_in, _safe_indexing
 from ..modules._mlp import MLP, check_sizes, mlp_defaults
 from .check_images import refuse_what_is_nearly_images
@@ -255,18 +254,13 @@ class TableInputs(Inputs):
         if self.columns.plain:
             support[kept.numpy()] = True
             return Traced(support, kept)
-        of_columns = self.columns.spread(torch.arange(self.shape[0]))
-        support[of_columns[kept].numpy()] = True
+        support[self.columns_of_inputs()[kept].numpy()] = True
         encoder = self.columns.encoder(np.flatnonzero(support))
         return Traced(support, kept, before=("columns", encoder))
 
-    def importances(self, saliencies: np.ndarray) -> np.ndarray:
-        """Return the saliency of each column, for those of the network's inputs."""
-        if self.columns.plain:
-            return saliencies
-        of_columns = self.columns.spread(torch.arange(self.shape[0]))
-        found = saliency_of_groups(torch.from_numpy(saliencies), of_columns)
-        return found.numpy()
+    def columns_of_inputs(self) -> Tensor:
+        """Return which column each of the network's inputs is of, (inputs,)."""
+        return self.columns.spread(torch.arange(self.shape[0]))
 
     def read(
         self, estimator: Any, X: Any, support: np.ndarray, dtype: torch.dtype

@@ -25,6 +25,8 @@ class SupportDisplay:
         Which inputs are retained.
     importances : array-like of the shape of support, or None, default=None
         The importance of each.
+    importances_se : array-like of the shape of support, or None, default=None
+        Their standard errors, which bars show; NaN where one is not known.
     feature_names : array-like of shape (n_features,) or None, default=None
         Names of columns; None is x0, x1, …, or x0_1_2 of an image.
     image_shape : tuple of int or None, default=None
@@ -51,7 +53,13 @@ class SupportDisplay:
     """
 
     def __init__(
-        self, support, *, importances=None, feature_names=None, image_shape=None
+        self,
+        support,
+        *,
+        importances=None,
+        importances_se=None,
+        feature_names=None,
+        image_shape=None,
     ):
         support = np.asarray(support, dtype=bool)
         shape_of_names = support.shape  # a table's, even if it is shown as an image
@@ -62,15 +70,10 @@ class SupportDisplay:
             self.image_shape = _check_image_shape(image_shape, support.size)
             support = support.reshape(self.image_shape)
         self.support = support
-        self.importances = importances
-        if importances is not None:
-            importances = np.asarray(importances, dtype=float)
-            if importances.size != support.size:
-                raise ValueError(
-                    "`importances` must hold one number for each of the "
-                    f"{support.size} inputs of `support`. Got {importances.size}."
-                )
-            self.importances = importances.reshape(support.shape)
+        self.importances = _numbers_of_inputs("importances", importances, support)
+        self.importances_se = _numbers_of_inputs(
+            "importances_se", importances_se, support
+        )
         self.feature_names = feature_names
         self._names = input_names(shape_of_names, feature_names)
         if len(self._names) != support.size:
@@ -99,8 +102,9 @@ class SupportDisplay:
         ----------
         estimator : estimator with `get_support`
             Fitted. Where it, or the one that a selector fitted, has
-            `feature_importances_`, these are shown. Of a search the best one, of a
-            Pipeline the last step.
+            `feature_importances_`, these are shown; and `feature_importances_se_`, as
+            bars of one standard error. Of a search the best one, of a Pipeline the
+            last step.
         image_shape : tuple of int or None, default=None
             (height, width) or (channels, height, width), where the columns of a table
             are the numbers of an image. An estimator of images knows it.
@@ -129,7 +133,8 @@ class SupportDisplay:
             feature_names = getattr(estimator, "feature_names_in_", None)
         display = cls(
             support,
-            importances=_find_importances(estimator, support.size),
+            importances=_find("feature_importances_", estimator, support.size),
+            importances_se=_find("feature_importances_se_", estimator, support.size),
             feature_names=feature_names,
             image_shape=image_shape,
         )
@@ -244,7 +249,7 @@ class SupportDisplay:
         support = self.support.ravel()
         has_importances = self.importances is not None
         importances = support.astype(float)
-        if has_importances:
+        if self.importances is not None:
             importances = self.importances.ravel()
         # Among equals, retained ones come first, then in the order of columns.
         order = np.lexsort((~support, -importances))[:n_top]
@@ -255,6 +260,11 @@ class SupportDisplay:
         total = support.sum()
         label = f"retained ({total:,} of {len(support):,})"
         ax.barh(positions[kept], importances[order][kept], color=RETAINED, label=label)
+        if self.importances_se is not None:
+            error, middle = self.importances_se.ravel()[order], importances[order]
+            known = ~np.isnan(error)
+            ends = [(middle + sign * error)[known] for sign in (-1, 1)]
+            ax.hlines(positions[known], *ends, color="0.3")
         if not kept.all():
             # A dropped input has an importance of 0, and a bar of it no length.
             from matplotlib.transforms import offset_copy
@@ -297,13 +307,26 @@ def _check_image_shape(image_shape, n_inputs: int) -> tuple[int, ...]:
     return (1, *shape) if len(shape) == 2 else shape
 
 
-def _find_importances(estimator, n_inputs: int):
-    """Return the importances of an estimator, or of the one within a selector.
+def _numbers_of_inputs(name: str, numbers, support: np.ndarray) -> np.ndarray | None:
+    """Return a number for each input, in the shape of a support."""
+    if numbers is None:
+        return None
+    numbers = np.asarray(numbers, dtype=float)
+    if numbers.size != support.size:
+        raise ValueError(
+            f"`{name}` must hold one number for each of the {support.size} inputs of "
+            f"`support`. Got {numbers.size}; pass as many."
+        )
+    return numbers.reshape(support.shape)
+
+
+def _find(attribute: str, estimator, n_inputs: int):
+    """Return numbers of inputs of an estimator, or of the one within a selector.
 
     None if neither has one for each input.
     """
     for candidate in (estimator, find_inner_estimator(estimator)):
-        importances = getattr(candidate, "feature_importances_", None)
-        if importances is not None and np.size(importances) == n_inputs:
-            return importances
+        numbers = getattr(candidate, attribute, None)
+        if numbers is not None and np.size(numbers) == n_inputs:
+            return numbers
     return None

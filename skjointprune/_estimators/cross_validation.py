@@ -311,6 +311,7 @@ class JointPruneCV(
 
     support_ = attribute_of_estimator("support_")
     feature_importances_ = attribute_of_estimator("feature_importances_")
+    feature_importances_se_ = attribute_of_estimator("feature_importances_se_")
     feature_groups_ = attribute_of_estimator("feature_groups_")
     categories_ = attribute_of_estimator("categories_")
     module_ = attribute_of_estimator("module_")

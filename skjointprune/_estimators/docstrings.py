@@ -145,8 +145,18 @@ ATTRIBUTES: dict[str, str] = _entries(
 support_ : ndarray of shape (n_features_in_,) or of one image, bool
     The retained inputs.
 feature_importances_ : ndarray of shape (n_features_in_,) or of one image
-    Saliency of each input at the end of sparsifying, in the units of `alpha`; 0
-    for an input that went; of a number of an image, the least of its groups.
+    The loss that the finished network gives up where the input is that of another
+    row (expected gradients: Erion et al., 2021). They add up to what it gives up
+    where all inputs are those of another row. The loss is the mean over held-out
+    rows, or over training rows where none are held out: for a classifier,
+    cross-entropy in nats, of several labels their mean; for a regressor its `loss`
+    of standardised targets, of several targets their mean. 0 for an input that went;
+    at least 1e-12 for one that is retained, even if it seems to do harm. Of images,
+    an estimate from the end of sparsifying of the loss that the removal of one input
+    costs; of a number of an image, the least of its groups.
+feature_importances_se_ : ndarray of the shape of `feature_importances_`
+    Standard error of each importance, as rows vary; the network is taken as it is.
+    NaN for an input that went, and of images.
 feature_groups_ : list of ndarray of int
     Positions of the columns of each group, in the order of `get_group_support`;
     of tables alone.

@@ -31,6 +31,7 @@ def adopt(estimator: Any, fit: Fit) -> Any:
     estimator.n_features_in_ = inputs.shape[0]
     estimator.support_ = fit.support
     estimator.feature_importances_ = fit.importances
+    estimator.feature_importances_se_ = fit.importance_errors
     estimator.net_ = fit.net
     estimator.history_ = fit.history
     estimator.n_iter_ = len(fit.history)
@@ -53,6 +54,7 @@ def fit_of(estimator: Any) -> Fit:
         estimator.net_,
         estimator.support_,
         estimator.feature_importances_,
+        estimator.feature_importances_se_,
         estimator.history_,
         estimator.report_,
     )

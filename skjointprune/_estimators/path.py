@@ -28,7 +28,8 @@ class PruningPath:
     supports : ndarray of shape (n_points, n_features), bool
         The retained inputs; of images (n_points, channels, height, width).
     importances : ndarray of the shape of `supports`
-        Saliency of each input, 0 for those that went.
+        The loss that the network of the point gives up without each input, as
+        `feature_importances_` of an estimator; 0 for those that went.
     sizes : list of NetworkSize
         Inputs, units, parameters and MACs.
     scores : ndarray of shape (n_points,)

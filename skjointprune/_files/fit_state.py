@@ -47,6 +47,7 @@ def describe_fit(
         "targets": _targets_to_json(fit.targets),
         "support": to_json(fit.support),
         "importances": to_json(fit.importances),
+        "importance_errors": to_json(fit.importance_errors),
         "history": _history_to_json(fit.history),
         "report": to_json(asdict(fit.report)),
         "network": to_json(network),
@@ -82,10 +83,21 @@ def restore_fit(
         targets,
         net,
         support,
-        from_json(state["importances"]),
+        *_importances_from_json(state),
         _history_from_json(state["history"]),
         PruningReport(dense, pruned, **report),
     )
+
+
+def _importances_from_json(state: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return importances and their standard errors.
+
+    Files of earlier versions have saliencies, whose square is an estimate of a loss.
+    """
+    importances = from_json(state["importances"])
+    if "importance_errors" in state:
+        return importances, from_json(state["importance_errors"])
+    return importances**2, np.full(importances.shape, np.nan)
 
 
 def _device_here(device: Any) -> torch.device:

@@ -102,7 +102,9 @@ class CostSaliency(FisherSaliency):
                 at = (other + t * way).requires_grad_()
                 # the code may change what it is given
                 loss = losses(module(at.clone())).sum()
-                (gradient,) = torch.autograd.grad(loss, at)
+                (gradient,) = torch.autograd.grad(  # one may be looked up, or rounded
+                    loss, at, allow_unused=True, materialize_grads=True
+                )
                 shares -= (gradient * way).sum(dim=0).cpu()
                 n_rows += len(X)
         for layer, mode in training:

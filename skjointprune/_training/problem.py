@@ -29,6 +29,7 @@ from .._utils.torch import kind_of_rows
 from .._utils.warn import warn_caller
 from ..modules._mlp import MLP
 from .fold_scaling import fold_scaling
+from .importances import importances_of
 from .net import PruningNet, finish_
 from .trainer import USUAL_ALPHA, Trainer
 
@@ -77,9 +78,9 @@ class Fit:
         Holds the finished network.
     support : ndarray of bool
         The retained inputs, in the shape of a row of X.
-    importances : ndarray
-        Saliency of each input, 0 for those that went; of a number of an image, the
-        least of its groups.
+    importances, importance_errors : ndarray
+        The loss that the network gives up without each input, and its standard error;
+        in the shape of a row of X.
     history : History
         A row an epoch, of all phases.
     report : PruningReport
@@ -90,6 +91,7 @@ class Fit:
     net: PruningNet
     support: np.ndarray
     importances: np.ndarray
+    importance_errors: np.ndarray
     history: History
     report: PruningReport
 
@@ -268,9 +270,12 @@ class Problem:
         history.extend(sparse.history)
         net = self.train_again(sparse, share, history)
         scores = {"after retraining": self.trainer.score(network, data)}
+        task = self.trainer.task
+        importances = importances_of(
+            self.inputs, task, sparse.point, data, traced, self.seed
+        )
         finished = self._finished(network, data, traced)
         finish_(net, finished.module)
-        task = self.trainer.task
         report = PruningReport(
             sparse.dense,
             NetworkSize.of(finished, int(traced.support.sum()), network.units),
@@ -283,7 +288,7 @@ class Problem:
             self.targets,
             net,
             traced.support,
-            self.inputs.importances(sparse.point.importances.numpy()),
+            *importances,
             history,
             report,
         )

@@ -111,6 +111,23 @@ def test_what_cannot_be_shown_is_refused(fitted, params, match):
 def test_importances_of_other_inputs_are_refused():
     with pytest.raises(ValueError, match="`importances`"):
         SupportDisplay([True, False], importances=[1.0])
+    with pytest.raises(ValueError, match="`importances_se`"):
+        SupportDisplay([True, False], importances=[1, 0], importances_se=[1.0])
+
+
+def lengths_of_error_bars(ax):
+    (lines,) = ax.collections
+    return [segment[1, 0] - segment[0, 0] for segment in lines.get_segments()]
+
+
+def test_bars_show_the_standard_errors_that_are_known(fitted):
+    display = SupportDisplay.from_estimator(fitted, n_top=5)
+    order = np.argsort(-fitted.feature_importances_)[:3]
+    np.testing.assert_allclose(
+        lengths_of_error_bars(display.ax_), 2 * fitted.feature_importances_se_[order]
+    )
+    without = SupportDisplay(fitted.support_, importances=fitted.feature_importances_)
+    assert not without.plot().ax_.collections
 
 
 def test_permutation_importance_is_0_of_dropped_inputs_alone(fitted, planted):

@@ -34,6 +34,8 @@ def test_retained_numbers_alone_have_importance(cropped):
     assert importances.shape == (3, 8, 9)
     assert (importances[~cropped.get_support()] == 0).all()
     assert (importances[cropped.get_support()] > 0).all()
+    assert cropped.feature_importances_se_.shape == importances.shape
+    assert np.isnan(cropped.feature_importances_se_).all()
 
 
 def test_module_takes_raw_cropped_images(pictures, cropped):

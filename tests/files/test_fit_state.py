@@ -103,7 +103,7 @@ def test_a_fit_comes_back_from_json_and_tensors(make, request):
     fit = fit_of(estimator)
     said, tensors = describe_fit(fit, estimator.get_params(deep=False))
     back = restore_fit(clone(estimator), json.loads(json.dumps(said)), tensors)
-    for name in ("support", "importances", "report", "targets"):
+    for name in ("support", "importances", "importance_errors", "report", "targets"):
         assert_same(getattr(fit, name), getattr(back, name))
     for field in fields(fit.inputs):
         if field.name != "options":
@@ -116,6 +116,16 @@ def test_a_fit_comes_back_from_json_and_tensors(make, request):
     assert back.network.state_dict().keys() == state.keys()
     for name, tensor in back.network.state_dict().items():
         assert torch.equal(tensor, state[name])
+
+
+def test_saliencies_of_earlier_files_are_read_as_losses(joint):
+    fit = fit_of(joint)
+    said, tensors = describe_fit(fit, joint.get_params(deep=False))
+    del said["importance_errors"]
+    back = restore_fit(clone(joint), said, tensors)
+    np.testing.assert_allclose(back.importances, fit.importances**2)
+    assert np.isnan(back.importance_errors).all()
+    assert back.importance_errors.shape == fit.importances.shape
 
 
 def test_images_come_back_with_the_parameters_of_their_estimator(cropped):
