@@ -1,5 +1,6 @@
 """A kind of input: what a fit asks of X, whatever X is."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ class Inputs(ABC):
     def network_shape(self) -> tuple[int, ...]:
         """The shape of what a network is given for a row; inputs come first."""
         return self.shape
+
+    @property
+    def n_numbers(self) -> int:
+        """How many numbers a network is given for a row."""
+        return math.prod(self.network_shape)
 
     @property
     def categories(self) -> dict[Any, list[Any]] | None:

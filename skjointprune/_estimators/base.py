@@ -11,7 +11,9 @@ from sklearn.base import BaseEstimator
 from .._data.image_options import ImageInput
 from .._data.targets import EncodedTargets
 from .._report.html import ReportBelowDiagram
+from .._training.plan import plan_of_fit
 from .._training.problem import Problem, Sparse
+from .._training.progress import Progress
 from .._training.search import search
 from .._training.settings import OPTIMIZERS
 from .._utils.seeds import draw_seed, seeded
@@ -99,8 +101,10 @@ class JointPruneEstimator(
     def _fit(self, X, y, sample_weight):
         device = choose_device(self.device)
         seed = draw_seed(self.random_state)
-        with all_or_nothing(self), seeded(seed, device):
-            problem = pose(self, X, y, sample_weight, seed, device)
+        progress = Progress(int(self.verbose))
+        with progress, all_or_nothing(self), seeded(seed, device):
+            problem = pose(self, X, y, sample_weight, seed, device, progress)
+            progress.expect(plan_of_fit(problem, self.alpha), problem.inputs.n_numbers)
             # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
             sparse = self._sparsify(problem)
             # 2. Trace back: what no weight reads any more is not needed.

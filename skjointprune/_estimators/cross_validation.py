@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.kinds import kind_of
 from .._data.targets import targets_of
 from .._report.html import ReportBelowDiagram
+from .._training.progress import Progress
 from .._utils.seeds import draw_seed
 from .._utils.sklearn import (
     Interval,
@@ -191,7 +192,9 @@ class JointPruneCV(
         cv = check_cv(self.cv, y, classifier=is_classifier(single))
         folds = list(cv.split(X, y, **routed.splitter.split))
 
-        run = follow_path(single, X, y, sample_weight, alphas, self.n_alphas)
+        with Progress(int(single.verbose), "all rows") as progress:
+            given = single, X, y, sample_weight, alphas, self.n_alphas
+            run = follow_path(*given, progress, retrained=[])
         scored = Parallel(n_jobs=self.n_jobs)(
             delayed(score_fold)(
                 estimator_of_fold(single, number),
@@ -204,6 +207,7 @@ class JointPruneCV(
                 self.n_alphas,
                 scorer,
                 routed.scorer.score,
+                progress.named(f"fold {number + 1} of {len(folds)}"),
             )
             for number, (train, test) in enumerate(folds)
         )
@@ -213,7 +217,8 @@ class JointPruneCV(
         errors = standard_errors(table[:, :, 0])
         best = choose(results["mean_test_score"], errors, self.rule)
         jaccard = float(results["jaccard"][best])
-        fit = run.fit_at(best, share=1)
+        with progress:
+            fit = run.fit_at(best, share=1)
         if len(folds) > 1:
             fit = replace(fit, report=replace(fit.report, jaccard=jaccard))
         self.estimator_ = run.estimator_of(best, fit)

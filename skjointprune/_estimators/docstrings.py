@@ -121,7 +121,9 @@ random_state : int, RandomState or None, default=None
 device : str or torch.device, default="auto"
     Where to train. "auto" is the GPU where there is one.
 verbose : int, default=0
-    1 shows a progress bar for each phase, 2 also prints a line an epoch.
+    1 shows a line on stderr once a fit has taken two seconds: the phase, how many
+    inputs are left (numbers that the network is given; a category is several), and
+    how long the fit will still take. 2 also prints a line an epoch.
 callbacks : list of skorch callbacks or None, default=None
     Run in all phases, but for `EarlyStopping` and a `Checkpoint` that loads the
     best, which are for retraining only. A batch's y is a tuple (targets, weights),

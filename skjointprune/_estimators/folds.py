@@ -22,7 +22,17 @@ def estimator_of_fold(single: JointPruneEstimator, number: int) -> JointPruneEst
 
 
 def score_fold(
-    single, X, y, sample_weight, train, test, alphas, n_alphas, scorer, score_params
+    single,
+    X,
+    y,
+    sample_weight,
+    train,
+    test,
+    alphas,
+    n_alphas,
+    scorer,
+    score_params,
+    progress,
 ) -> tuple[list[tuple[float, int, int, int]], list[np.ndarray]]:
     """Follow a fold's path.
 
@@ -33,14 +43,15 @@ def score_fold(
     weight = None if sample_weight is None else _safe_indexing(sample_weight, train)
     score_params = {k: _safe_indexing(v, test) for k, v in score_params.items()}
     rows, supports = [], []
-    run = follow_path(single, X_train, y_train, weight, alphas, n_alphas)
-    for number in range(len(run.points)):
-        fit = run.fit_at(number, RETRAIN_SHARE)
-        fitted = run.estimator_of(number, fit)
-        score = scorer(fitted, X_test, y_test, **score_params)
-        size = fit.report.pruned
-        rows.append((score, size.inputs, size.parameters, size.macs))
-        supports.append(fit.support)
+    with progress:
+        run = follow_path(single, X_train, y_train, weight, alphas, n_alphas, progress)
+        for number in range(len(run.points)):
+            fit = run.fit_at(number, RETRAIN_SHARE)
+            fitted = run.estimator_of(number, fit)
+            score = scorer(fitted, X_test, y_test, **score_params)
+            size = fit.report.pruned
+            rows.append((score, size.inputs, size.parameters, size.macs))
+            supports.append(fit.support)
     return rows, supports
 
 

@@ -9,7 +9,9 @@ from sklearn.base import clone
 
 from .._graph.network import Network
 from .._pruning.schedules import Sweep
+from .._training.plan import plan_of_path
 from .._training.problem import Fit, Problem, Sparse
+from .._training.progress import Progress
 from .._utils.seeds import draw_seed, seeded
 from .._utils.torch import choose_device
 from .base import JointPruneEstimator
@@ -54,8 +56,13 @@ def follow_path(
     sample_weight: Any,
     alphas: Any,
     n_alphas: int,
+    progress: Progress | None = None,
+    retrained: list[float] | None = None,
 ) -> PathRun:
     """Sparsify all the way, and copy the network at each point.
+
+    The progress expects that points are then retrained for some shares of the epochs;
+    None is each point, for a point's share.
 
     Raises
     ------
@@ -75,12 +82,17 @@ def follow_path(
         )
     device = choose_device(estimator.device)
     seed = draw_seed(estimator.random_state)
+    schedule = Sweep(checked, n_alphas)
+    if retrained is None:
+        retrained = schedule.n_points * [RETRAIN_SHARE]
+    progress = progress or Progress(0)
     with seeded(seed, device):
-        problem = pose(estimator, X, y, sample_weight, seed, device)
+        problem = pose(estimator, X, y, sample_weight, seed, device, progress)
+        epochs = SPARSIFY_SHARE * problem.epochs.sparsify
+        plan = plan_of_path(problem, epochs, retrained)
+        progress.expect(plan, problem.inputs.n_numbers)
         start = problem.start()
         _check_that_something_may_go(problem, start.network)
-        epochs = SPARSIFY_SHARE * problem.epochs.sparsify
-        schedule = Sweep(checked, n_alphas)
         _check_that_steps_suffice(problem, epochs, schedule)
         points = problem.sweep(start, epochs, schedule)
     return PathRun(estimator, problem, points)

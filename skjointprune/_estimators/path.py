@@ -8,6 +8,7 @@ import numpy as np
 from .._data.targets import targets_of
 from .._report.html import path_html
 from .._report.report import NetworkSize
+from .._training.progress import Progress
 from .._utils.optional import import_optional
 from .._utils.sklearn import Interval, validate_params
 from .base import JointPruneEstimator
@@ -192,8 +193,9 @@ def joint_prune_path(
     y = targets_of(X, y)
     if estimator is None:
         estimator = default_estimator(y)
-    run = follow_path(estimator, X, y, sample_weight, alphas, n_alphas)
-    fits = [run.fit_at(number, RETRAIN_SHARE) for number in range(len(run.points))]
+    with Progress(int(estimator.verbose)) as progress:
+        run = follow_path(estimator, X, y, sample_weight, alphas, n_alphas, progress)
+        fits = [run.fit_at(number, RETRAIN_SHARE) for number in range(len(run.points))]
     scores = [fit.report.scores["after retraining"] for fit in fits]
     estimators = []
     if return_estimators:

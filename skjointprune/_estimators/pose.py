@@ -15,6 +15,7 @@ from .._data.targets import refuse_text
 from .._pruning.prices import Prices
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
+from .._training.progress import Progress
 from .._training.settings import (
     AUTO_RETRAIN_EPOCHS,
     check_backend,
@@ -40,8 +41,11 @@ def pose(
     sample_weight: Any,
     seed: int,
     device: torch.device,
+    progress: Progress | None = None,
 ) -> Problem:
     """Return what is to be fitted, once all that was given is checked.
+
+    Training moves the progress on; None is one that says nothing.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def pose(
     )
     inputs, data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
     task = task_for(encoded.targets, getattr(estimator, "loss", None))
-    trainer = _make_trainer(estimator, task, data, device)
+    trainer = _make_trainer(estimator, task, data, device, progress or Progress(0))
     epochs = _resolve_epochs(estimator, trainer, data)
     if epochs.retrain:
         held_out = data.valid is not None
@@ -132,7 +136,7 @@ def _check_weight(sample_weight: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _make_trainer(
-    estimator: Any, task: Task, data: Data, device: torch.device
+    estimator: Any, task: Task, data: Data, device: torch.device, progress: Progress
 ) -> Trainer:
     """Resolve the parameters of training."""
     optimizer = resolve_optimizer(estimator.optimizer)
@@ -154,7 +158,7 @@ def _make_trainer(
         optimizer=optimizer,
         optimizer_params=params,
         device=device,
-        verbose=int(estimator.verbose),
+        progress=progress,
         amp=estimator.amp,
         compile=estimator.compile,
         callbacks=callbacks,

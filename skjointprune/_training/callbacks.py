@@ -16,6 +16,7 @@ from .._pruning.schedules import Schedule
 from .._pruning.sparsifier import Sparsifier
 from .batches import run_rows
 from .losses import mean_and_error
+from .progress import Progress
 from .tasks import Task
 
 
@@ -148,37 +149,20 @@ class OneCycle(LRScheduler):
         self.lr_scheduler_ = None
 
 
-class Progress(Callback):
-    """Show a bar over the epochs of a phase, with what is left of the network."""
+class Advance(Callback):
+    """Let the line of a fit know of each step of a phase."""
 
-    shown_layers = 4  # of more, the units are summed
-
-    def __init__(self, phase: str, epochs: int, network: Network):
-        self.phase, self.epochs, self.network = phase, epochs, network
+    def __init__(self, progress: Progress, n_batches: int, network: Network):
+        self.progress, self.n_batches, self.network = progress, n_batches, network
 
     def on_train_begin(self, net, X=None, **kwargs):
-        """Open the bar."""
-        # skorch brings it; its import warns in notebooks without ipywidgets
-        from tqdm.auto import tqdm
-
+        """Take note of the rows, which know what gets through to the network."""
         self.rows_ = X
-        self.bar_ = tqdm(total=self.epochs, desc=self.phase, unit="epoch")
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_batch_end(self, net, training=False, **kwargs):
         """Move it on."""
-        last = net.history[-1]
-        names = ("train_loss", "valid_acc", "valid_r2")
-        units = [*self.network.units.values()]
-        by_layer = len(units) <= self.shown_layers
-        shown = {
-            "inputs": self.rows_.count_inputs(self.network.input_shape),
-            "units": "-".join(map(str, units)) if by_layer else sum(units),
-        }
-        shown |= {name: f"{last[name]:.4f}" for name in names if name in last}
-        # `update` shows it, as often as can be read.
-        self.bar_.set_postfix(shown, refresh=False)
-        self.bar_.update()
+        if training:
+            self.progress.advance(1 / self.n_batches, self._count_inputs)
 
-    def close(self):
-        """Close it, however training ended."""
-        self.bar_.close()
+    def _count_inputs(self) -> int:
+        return self.rows_.count_inputs(self.network.input_shape)

@@ -31,6 +31,7 @@ from ..modules._mlp import MLP
 from .fold_scaling import fold_scaling
 from .importances import importances_of
 from .net import PruningNet, finish_
+from .progress import PRETRAIN, RETRAIN, SPARSIFY, TEACH
 from .trainer import USUAL_ALPHA, Trainer
 
 ROWS_FOR_BINS = 10_000
@@ -172,12 +173,14 @@ class Problem:
         network = self._dense_network()
         epochs, trainer = self.epochs, self.trainer
         if epochs.pretrain:
+            trainer.progress.begin(PRETRAIN, epochs.pretrain)
             trainer.train_dense(
                 network, self.data, epochs.pretrain, "pretrain", history
             )
         if trainer.distillation and epochs.retrain:
             teacher = network.copy()
             if not epochs.pretrain:
+                trainer.progress.begin(TEACH, epochs.retrain)
                 trainer.train_dense(
                     teacher, self.data, epochs.retrain, "teach", history
                 )
@@ -196,6 +199,7 @@ class Problem:
             rise = self._rise_of_units(start.network, self.data)
         else:
             rise = Rise(alpha, self.n_inputs)
+        self.trainer.progress.begin(SPARSIFY[self.prices.prune], self.epochs.sparsify)
         point = self.trainer.sparsify(
             start.network,
             self.data,
@@ -215,10 +219,12 @@ class Problem:
         data = replace(sparse.data, gates=gates)
         mask = torch.zeros(self.inputs.network_shape[0], dtype=torch.bool)
         mask[kept] = True
+        epochs = math.ceil(self.epochs.sparsify * SHARE_FOR_UNITS)
+        self.trainer.progress.begin(SPARSIFY["weights"], epochs)
         point = self.trainer.sparsify(
             network,
             data,
-            math.ceil(self.epochs.sparsify * SHARE_FOR_UNITS),
+            epochs,
             replace(self.prices.keep_inputs(mask), prune="weights"),
             replace(self._rise_of_units(network, data), n_events=EVENTS_FOR_UNITS),
             sparse.history,
@@ -238,6 +244,7 @@ class Problem:
         The data stay whole, so each point is followed on a view of its own.
         """
         points: list[Point] = []
+        self.trainer.progress.begin(SPARSIFY[self.prices.prune], epochs)
         self.trainer.sweep(
             start.network,
             self.data.view(),
@@ -268,7 +275,7 @@ class Problem:
         network, data = sparse.point.network, sparse.data
         history = History()
         history.extend(sparse.history)
-        net = self.train_again(sparse, share, history)
+        net = self.train_again(sparse, share, history, RETRAIN)
         scores = {"after retraining": self.trainer.score(network, data)}
         task = self.trainer.task
         importances = importances_of(
@@ -293,14 +300,18 @@ class Problem:
             report,
         )
 
-    def train_again(self, sparse: Sparse, share: float, history: History) -> PruningNet:
+    def train_again(
+        self, sparse: Sparse, share: float, history: History, phase: str
+    ) -> PruningNet:
         """Retrain a sparse network, in place, for a share of the epochs."""
+        epochs = math.ceil(self.epochs.retrain * share)
+        self.trainer.progress.begin(phase, epochs)
         n_units = sum(sparse.point.network.units.values())
         n_dense = sum(sparse.dense.units.values())
         return self.trainer.retrain(
             sparse.point.network,
             sparse.data,
-            math.ceil(self.epochs.retrain * share),
+            epochs,
             n_units / n_dense if n_dense else 1.0,
             share,
             history,

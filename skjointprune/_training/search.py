@@ -23,11 +23,13 @@ from .._pruning.schedules import Sweep
 from .._utils.warn import warn_caller
 from .losses import losses_of_constant, losses_of_rows, mean_and_error
 from .problem import Problem, Sparse
+from .progress import COMPARE, SEARCH
 from .tasks import Task
 
 N_POINTS, EVENTS_PER_POINT = 40, 2
 AS_GOOD = 0.5  # standard errors of a difference that count for nothing
 CONFIRMING_SHARE = 0.3  # of the epochs of retraining
+MOST_COMPARED = 3  # networks that are so retrained
 # Where y says nothing, each more column outlives all shadows with a probability of 1/2.
 SURELY_MORE_THAN_CHANCE = 5  # of them
 SURE = 2  # standard errors of what is gained
@@ -39,6 +41,8 @@ def search(problem: Problem) -> Sparse:
     start = rivals.start()
     view = rivals.data.view()
     judge = Judge(rivals.trainer.task, view, problem.inputs.network_shape[0])
+    shadows = rivals.inputs.network_shape[0] - problem.inputs.network_shape[0]
+    rivals.trainer.progress.begin(SEARCH, rivals.epochs.sparsify, shadows)
     rivals.trainer.sweep(
         start.network,
         view,
@@ -77,7 +81,7 @@ def _large_enough(
     While inputs go, a network is far from its best, and tells little of their worth.
     `points` ascend in size; between the first and the last, one is tried.
     """
-    if len(points) > 3:
+    if len(points) > MOST_COMPARED:
         points = [points[0], points[len(points) // 2], points[-1]]
     *smaller, largest = points
     best = _losses_once_retrained(problem, sparse(largest))
@@ -91,7 +95,7 @@ def _large_enough(
 
 def _losses_once_retrained(problem: Problem, sparse: Sparse) -> Tensor:
     """Return the losses of held-out rows after a short retraining."""
-    problem.train_again(sparse, CONFIRMING_SHARE, History())
+    problem.train_again(sparse, CONFIRMING_SHARE, History(), COMPARE)
     rows = sparse.data.valid
     assert rows is not None
     return losses_of_rows(problem.trainer.task, sparse.point.network.module, rows)

@@ -28,11 +28,12 @@ from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import score_rows
-from .callbacks import HeldOut, OneCycle, Progress, Prune
+from .callbacks import Advance, HeldOut, OneCycle, Prune
 from .forget import forget_
 from .losses import mean_loss
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
+from .progress import Progress
 from .scoring import RowScoring
 from .tasks import Task
 
@@ -61,7 +62,7 @@ class Trainer:
     optimizer: type[torch.optim.Optimizer]
     optimizer_params: dict[str, Any]
     device: torch.device
-    verbose: int
+    progress: Progress
     amp: bool
     compile: bool | str
     callbacks: NamedCallbacks
@@ -334,7 +335,7 @@ class Trainer:
             train_split=None if valid is None else predefined_split(valid),
             callbacks=[("held_out", HeldOut(self.task, keeps_best)), *callbacks],
             device=self.device,
-            verbose=int(self.verbose > 1),
+            verbose=int(self.progress.verbose > 1),
             **params,
         )
 
@@ -347,14 +348,13 @@ class Trainer:
         phase: str,
         history: History,
     ) -> None:
-        bar = Progress(phase, epochs, network) if self.verbose else None
-        if bar is not None:
-            net.callbacks_.append(("progress", bar))
+        line = ("advance", Advance(self.progress, self.n_batches(data), network))
+        if self.progress.verbose:
+            net.callbacks_.append(line)
         try:
             train(net, data.train, epochs)
         finally:
-            if bar is not None:
-                bar.close()
-                net.callbacks_.remove(("progress", bar))
+            if line in net.callbacks_:
+                net.callbacks_.remove(line)
             for row in net.history:
                 history.append(row | {"phase": phase, "epoch": len(history) + 1})

@@ -12,8 +12,9 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import nn
 from torch._dynamo import register_backend
 
-from skjointprune import JointPruneClassifier
+from skjointprune import JointPruneClassifier, JointPruneCV
 from skjointprune._estimators.pose import pose
+from skjointprune._training import progress
 from skjointprune._utils.torch import evaluating
 
 
@@ -108,30 +109,82 @@ def test_verbose_0_is_silent(quick, planted, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_verbose_1_shows_a_bar_for_each_phase_on_stderr(quick, planted, capsys):
+def test_verbose_1_says_nothing_of_a_short_fit(quick, planted, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SILENT", 1e6)
     quick(max_epochs=2, retrain_epochs=2, verbose=1).fit(*planted)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let lines follow each other without a pause, from the first step on."""
+    for name in ("SILENT", "REWRITTEN", "REPEATED"):
+        monkeypatch.setattr(progress, name, 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_verbose_1_tells_the_phases_and_the_inputs_left_on_stderr(
+    quick, planted, capsys
+):
+    clf = quick(n_features_to_select=3, distillation=0.5, verbose=1).fit(*planted)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "100%" in err and "2/2" in err
-    assert re.search("(?i)sparsify", err) and re.search("(?i)retrain", err)
+    *lines, last = err.splitlines()
+    assert last.startswith("done in ")
+    phases = list(dict.fromkeys(line.split(",")[0] for line in lines))
+    assert phases == ["training a teacher", "removing inputs and units", "retraining"]
+    n_left = [int(re.search("([0-9]+) of 12 inputs left", line)[1]) for line in lines]
+    assert n_left == sorted(n_left, reverse=True)
+    assert n_left[0] == 12 and n_left[-1] == clf.support_.sum() == 3
+    assert "about 0 s to go" in lines[-1]
 
 
-def test_bar_says_what_is_left_and_how_good_it_is(quick, planted, capsys):
-    clf = quick(alpha=0.12, verbose=1).fit(*planted)
-    last = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()[-1]
-    said = dict(re.findall(r"(\w+)=([\d.]+)", last))
-    assert list(said) == ["inputs", "units", "train_loss", "valid_acc"]
-    assert int(said["inputs"]) == clf.support_.sum() < 12
-    assert int(said["units"]) == clf.module_.network.linear1.out_features < 16
-    assert float(said["valid_acc"]) == pytest.approx(
-        clf.report_.scores["after retraining"], abs=1e-4
+@pytest.mark.usefixtures("impatient")
+def test_a_search_tells_its_phases_and_that_shadows_are_among_the_inputs(
+    planted, capsys
+):
+    X, y = planted
+    clf = JointPruneClassifier(
+        (8,), max_epochs=8, retrain_epochs=4, lr=1e-2, random_state=0, verbose=1
+    ).fit(X, y)
+    *lines, _ = capsys.readouterr().err.splitlines()
+    phases = list(dict.fromkeys(line.split(",")[0] for line in lines))
+    assert phases == [
+        "searching", "comparing numbers of inputs", "removing units", "retraining"
+    ]  # fmt: skip
+    assert "24 of 24 inputs and shadows left" in lines[0]
+    assert f"{clf.support_.sum()} of 12 inputs left" in lines[-1]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_fit_that_fails_ends_its_line_and_says_no_more(quick, planted, capsys):
+    def fail():
+        raise RuntimeError("no more")
+
+    clf = quick(verbose=1, callbacks=[At(phase=1, epoch=3, action=fail)])
+    with pytest.raises(RuntimeError, match="no more"):
+        clf.fit(*planted)
+    err = capsys.readouterr().err
+    assert err.endswith("\n") and "done" not in err
+
+
+@pytest.mark.usefixtures("impatient")
+def test_folds_say_which_they_are(quick, planted, capsys):
+    cv = JointPruneCV(quick(max_epochs=6, verbose=1), n_alphas=2, cv=2)
+    cv.fit(*planted)
+    lines = capsys.readouterr().err.splitlines()
+    labels = list(dict.fromkeys(line.split(":")[0] for line in lines))
+    assert labels == ["all rows", "fold 1 of 2", "fold 2 of 2"]
+    assert [line for line in lines if "done in" in line][-1].startswith("all rows")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_training_is_the_same_whatever_is_shown(quick, planted):
+    shown, silent = (
+        quick(alpha=0.12, verbose=verbose).fit(*planted) for verbose in (1, 0)
     )
-
-
-def test_bar_sums_the_units_of_many_layers(quick, planted, capsys):
-    sizes = (8,) * 6
-    quick(hidden_layer_sizes=sizes, prune="none", max_epochs=1, verbose=1).fit(*planted)
-    assert "units=48," in capsys.readouterr().err
+    assert_same_fit(shown, silent, planted[0])
+    assert not [name for name, _ in shown.net_.callbacks_ if name == "advance"]
 
 
 def test_verbose_2_prints_a_line_an_epoch(quick, planted, capsys):
