@@ -164,7 +164,9 @@ def _channels(
 ) -> Channels:
     """Make channels of groups, given the root of each."""
     found = Channels(name, len(members))
-    number = {root: i for i, root in enumerate(members)}
+    largest = max((int(roots.max()) for _, roots in bound), default=CONSTANT)
+    number = torch.full((max(largest, *members, 0) + 2,), CONSTANT)  # the last is of -1
+    number[members] = torch.arange(len(members))
     lists = {
         "produce": found.produced_by,
         "carry": found.carried_by,
@@ -173,7 +175,7 @@ def _channels(
         "average": found.averaged_by,
     }
     for b, roots in bound:
-        slots = torch.tensor([number.get(r, CONSTANT) for r in roots.tolist()])
+        slots = number[roots]
         if (slots == CONSTANT).all():
             continue
         plain = torch.equal(slots, torch.arange(len(members)))
