@@ -164,9 +164,10 @@ def _channels(
 ) -> Channels:
     """Make channels of groups, given the root of each."""
     found = Channels(name, len(members))
-    largest = max((int(roots.max()) for _, roots in bound), default=CONSTANT)
-    number = torch.full((max(largest, *members, 0) + 2,), CONSTANT)  # the last is of -1
-    number[members] = torch.arange(len(members))
+    number = torch.full(
+        (max(members, default=0) + 2,), CONSTANT
+    )  # the last is of others
+    number[torch.tensor(members, dtype=torch.int64)] = torch.arange(len(members))
     lists = {
         "produce": found.produced_by,
         "carry": found.carried_by,
@@ -175,7 +176,7 @@ def _channels(
         "average": found.averaged_by,
     }
     for b, roots in bound:
-        slots = number[roots]
+        slots = number[roots.clamp(max=len(number) - 1)]
         if (slots == CONSTANT).all():
             continue
         plain = torch.equal(slots, torch.arange(len(members)))

@@ -156,7 +156,7 @@ class Tracer(fx.Tracer):
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache) -> Any:
         """Return a parameter as a node of the graph, or itself while it is run."""
-        if self.running:
+        if self.running or attr_val is None:
             return attr_val
         name, held = self._tensors.get(id(attr_val), ("", None))
         if held is not attr_val:
