@@ -195,7 +195,10 @@ def _channels(
 ) -> Channels:
     """Make channels of groups, given the root of each."""
     found = Channels(name, len(members))
-    number = {root: i for i, root in enumerate(members)}
+    number = torch.full(
+        (max(members, default=0) + 2,), CONSTANT
+    )  # the last is of others
+    number[torch.tensor(members, dtype=torch.int64)] = torch.arange(len(members))
     lists = {
         "produce": found.produced_by,
         "carry": found.carried_by,
@@ -204,7 +207,7 @@ def _channels(
         "average": found.averaged_by,
     }
     for b, roots in bound:
-        slots = torch.tensor([number.get(r, CONSTANT) for r in roots.tolist()])
+        slots = number[roots.clamp(max=len(number) - 1)]
         if (slots == CONSTANT).all():
             continue
         plain = torch.equal(slots, torch.arange(len(members)))

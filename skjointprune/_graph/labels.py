@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .tensors import get_tensor
+from .ties import Ties
 
 OUTPUT = "they are the output"
 CONSTANT = -1  # the label of numbers of no channel: padding, or written in the code
@@ -38,6 +39,16 @@ def _without_repeats(x: Tensor) -> Tensor:
         if x.stride(dim) == 0 and x.shape[dim] > 1:
             x = x.narrow(dim, 0, 1)
     return x
+
+
+def _as_a_set(x: Tensor) -> bytes:
+    """Return what two tensors share if they hold the same labels."""
+    return _without_repeats(x).unique().numpy().tobytes()
+
+
+def _place(x: Tensor) -> tuple:
+    """Return where a tensor's numbers are: tensors of one place are the same."""
+    return x.data_ptr(), x.shape, x.stride()
 
 
 class Counted:
@@ -117,8 +128,9 @@ class Labels:
     put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
     _outputs: list[int] = field(default_factory=list)
-    _parent: list[int] = field(default_factory=list)
-    _expected: list[tuple[Counted, Tensor, str]] = field(default_factory=list)
+    _ties: Ties = field(default_factory=Ties)
+    _produced: set[bytes] = field(default_factory=set)
+    _expected: dict[tuple, tuple[Counted, Tensor, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         params = self.module.named_parameters(remove_duplicate=False)
@@ -130,8 +142,8 @@ class Labels:
 
     def fresh(self, n: int) -> Tensor:
         """Return n new labels, (n,)."""
-        start = len(self._parent)
-        self._parent.extend(range(start, start + n))
+        start = len(self._ties)
+        self._ties.add(n)
         return torch.arange(start, start + n)
 
     def channels(self, x: Tensor, dim: int = 1) -> Tensor:
@@ -169,7 +181,10 @@ class Labels:
             labels = before.labels
         if labels is None:
             labels = self.fresh(get_tensor(self.module, tensor).shape[dim])
-        there.setdefault(role, Bound(tensor, dim, role, labels, of))
+        if role not in there:
+            there[role] = Bound(tensor, dim, role, labels, of)
+            if role == "produce":
+                self._produced.add(_as_a_set(labels))
         return labels
 
     def tie(self, a: Tensor, b: Tensor) -> None:
@@ -179,22 +194,20 @@ class Labels:
             if a.shape[dim] > 1 and a.stride(dim) == 0 and b.stride(dim) == 0:
                 a, b = a.narrow(dim, 0, 1), b.narrow(dim, 0, 1)
         pairs = (a != b) & (a != CONSTANT) & (b != CONSTANT)
-        for i, j in set(zip(a[pairs].tolist(), b[pairs].tolist(), strict=True)):
-            i, j = self.find(i), self.find(j)
-            if i != j:
-                self._parent[max(i, j)] = min(i, j)
+        self._ties.tie(a[pairs].numpy(), b[pairs].numpy())
 
     def find(self, label: int) -> int:
         """Return the root of a label: the one that stands for all tied to it."""
-        parent = self._parent
-        while parent[label] != label:
-            parent[label] = label = parent[parent[label]]
-        return label
+        return self._ties.root(label)
 
     def roots(self, labels: Tensor) -> Tensor:
         """Return the root of each label; constants stay."""
-        found = [i if i == CONSTANT else self.find(i) for i in labels.tolist()]
-        return torch.tensor(found, dtype=torch.int64)
+        found = torch.from_numpy(self._ties.roots(labels.clamp(min=0).numpy()))
+        return torch.where(labels == CONSTANT, CONSTANT, found)
+
+    def roots_in(self, labels: list[int]) -> set[int]:
+        """Return the roots of some labels."""
+        return {*self.roots(torch.tensor(labels, dtype=torch.int64)).tolist()}
 
     def members(self, x: Tensor) -> list[int]:
         """Return the labels that are in a tensor, without constants."""
@@ -229,9 +242,10 @@ class Labels:
     def expect(self, number: Counted, x: Tensor, why: str) -> None:
         """Pin the channels that a number counts, and x, unless they are the same.
 
-        This is decided at the end, when all ties are known.
+        This is decided at the end, when all ties are known. The first reason counts.
         """
-        self._expected.append((number, x, why))
+        of = tuple((*_place(at), dim) for at, dim in number.of)
+        self._expected.setdefault((of, _place(x)), (number, x, why))
 
     def counted_by(self, number: Counted) -> list[int]:
         """Return the labels of channels that a number counts."""
@@ -241,12 +255,11 @@ class Labels:
 
     def counts(self, number: Counted, x: Tensor) -> bool:
         """Tell whether a number counts no other channels than those of x."""
-        expected = {self.find(i) for i in self.members(x)}
-        return expected.issuperset(map(self.find, self.counted_by(number)))
+        return self.roots_in(self.members(x)) >= self.roots_in(self.counted_by(number))
 
     def _settle(self) -> None:
         """Pin the channels that were expected to be the same, and are not."""
-        for number, x, why in self._expected:
+        for number, x, why in self._expected.values():
             if not self.counts(number, x):
                 self.pin([torch.tensor(self.counted_by(number)), x], why)
 
@@ -259,10 +272,7 @@ class Labels:
 
     def is_produced(self, x: Tensor) -> bool:
         """Tell whether these are the labels of a parameter that produces channels."""
-        given = set(x.flatten().tolist())
-        roles = (b for there in self.bound.values() for b in there.values())
-        made = (b.labels for b in roles if b.role == "produce")
-        return any(given == set(labels.tolist()) for labels in made)
+        return _as_a_set(x) in self._produced
 
     def set_outputs(self, x: Tensor) -> None:
         """Pin the labels of the outputs."""

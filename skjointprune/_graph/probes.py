@@ -75,22 +75,22 @@ def _note_constants_(
 ) -> None:
     """Note which of the values that were read of zeroed channels are not zero."""
     layers_of = layers_by_parameter(network.module)
+    not_zero = {axis: values.any(dim=0) for axis, values in read.items()}
     for channels in zeroed:
         every = torch.ones(channels.size, dtype=torch.bool)
         for axis in channels.read_by:
-            if axis not in read:
+            if axis not in read or not not_zero[axis][axis.where(every)].any():
                 continue
             values = read[axis][:, axis.where(every)]  # (positions, slots)
             layers = layers_of[id(get_tensor(network.module, axis.tensor))]
             one = values[:1]
             constant = torch.allclose(values, one) and one.isfinite().all()
-            if values.any():
-                network.reads_constants.add(axis)
+            network.reads_constants.add(axis)
             if channels.pinned:
                 continue
             if not constant:
                 channels.pinned = "zeroed, they are still not constant"
-            elif values.any() and not (
+            elif not (
                 len(layers) == 1
                 and absorbs_constants(layers[0])
                 and axis.tensor not in network.by_function
@@ -100,7 +100,7 @@ def _note_constants_(
                     f"{axis.tensor.rpartition('.')[0] or axis.tensor!r} cannot take up"
                 )
         for axis in channels.averaged_by:
-            if axis in read and read[axis][:, axis.where(every)].any():
+            if axis in read and not_zero[axis][axis.where(every)].any():
                 layer = axis.tensor.rpartition(".")[0]
                 channels.pinned = f"zeroed, they still add to means of {layer!r}"
 

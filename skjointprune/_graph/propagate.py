@@ -41,6 +41,7 @@ def propagate_labels(
     """
     at: dict[fx.Node, Any] = {}
     positions: dict[str, int] = {}
+    seen: set[fx.Node] = set()  # behind decisions
     inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
     rows, *_ = graph.find_nodes(op="placeholder")
 
@@ -79,7 +80,7 @@ def propagate_labels(
         at[node] = out
         if DECIDES in node.meta or node.target is torch._assert:
             why = f"the code decides by their number at {node.name!r}"
-            labels.pin(_counted_behind(node, at), why)
+            labels.pin(_counted_behind(node, at, seen), why)
     return inputs, positions
 
 
@@ -232,18 +233,26 @@ def _apply(rule: Callable | None, *args: Any, **kwargs: Any) -> Any:
     return rule(*args, **kwargs)
 
 
-def _counted_behind(node: fx.Node, at: dict[fx.Node, Any]) -> list[Counted]:
-    """Return the numbers of channels that a number, or a decision, is computed from."""
-    found, todo, seen = [], [node], set()
+def _counted_behind(
+    node: fx.Node, at: dict[fx.Node, Any], seen: set[fx.Node]
+) -> list[Counted]:
+    """Return the numbers of channels that a number, or a decision, is computed from.
+
+    Not those behind nodes that were seen before.
+    """
+    found, todo = [], [node]
     while todo:
-        seen.add(source := todo.pop())
+        source = todo.pop()
+        if source in seen:
+            continue
+        seen.add(source)
         value = at.get(source)  # a transposed weight, for example, has none
         values = value if isinstance(value, tuple | list) else [value]
         numbers = [v for v in values if isinstance(v, Counted)]
         found += numbers
         # one size of a shape is computed from no other of its sizes
         if not numbers and source.target is not operator.getitem:
-            todo += [n for n in source.all_input_nodes if n not in seen]
+            todo += source.all_input_nodes
     return found
 
 

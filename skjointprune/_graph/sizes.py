@@ -11,7 +11,7 @@ from itertools import groupby
 import torch
 
 from .._layers.sizes import BEFORE
-from .labels import CONSTANT, Counted, Labels, SizeAsked
+from .labels import Counted, Labels, SizeAsked
 from .tracer import ROWS
 
 
@@ -78,7 +78,7 @@ def next_choices(labels: Labels) -> dict[str, int]:
     pinned = labels.reasons_of_roots()
     stuck = set()
     for split in labels.splits.values():
-        free = {labels.find(i) for i in labels.members(split.x)}
+        free = labels.roots_in(labels.members(split.x))
         if len(free) < 2 or free <= pinned.keys():
             stuck.add(split.owner)
     more = {}
@@ -110,6 +110,6 @@ def sizes_to_put_in(labels: Labels) -> dict[str, dict[str, int]]:
                 *(labels.counted_by(size.n) if isinstance(size.n, Counted) else ()),
             )
         ]
-        if any(labels.find(i) not in pinned for i in counted if i != CONSTANT):
+        if not labels.roots_in(counted) <= pinned.keys():
             needed.add(owner)
     return {owner: sizes for owner, sizes in found.items() if owner in needed}

@@ -221,9 +221,22 @@ class Tracer(fx.Tracer):
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache) -> Any:
         """Return a parameter as a node of the graph, or itself while it is run."""
-        if self.running:
+        if self.running or attr_val is None:
             return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
+        name, held = self._tensors.get(id(attr_val), ("", None))
+        if held is not attr_val:
+            return super().getattr(attr, attr_val, parameter_proxy_cache)
+        if name not in parameter_proxy_cache:
+            parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
+        return parameter_proxy_cache[name]
+
+    @cached_property
+    def _tensors(self) -> dict[int, tuple[str, Tensor]]:
+        """Parameters and buffers by identity; torch.fx goes through all for each."""
+        held: dict[int, tuple[str, Tensor]] = {}
+        for name, t in [*self.root.named_parameters(), *self.root.named_buffers()]:
+            held.setdefault(id(t), (name, t))
+        return held
 
 
 # What a tensor is asked for that does not depend on its numbers.

@@ -429,3 +429,36 @@ def scale_by_numpy(m, x):
 def test_units_that_the_code_assigns_to_or_counts_are_kept_whole(forward, kept):
     assert list(find_groups(net(forward), (12,)).kept_whole) == [kept]
     assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
+class WithoutBias(nn.Module):
+    """A layer whose code asks for a parameter that it was made without."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(*shape))
+        self.register_parameter("bias", None)
+
+    def forward(self, x):
+        y = F.linear(x, self.weight)
+        return y if self.bias is None else y + self.bias
+
+
+def test_a_parameter_that_a_layer_is_without_is_none_for_its_code():
+    def make():
+        return nn.Sequential(WithoutBias(8, 12), nn.ReLU(), WithoutBias(2, 8))
+
+    assert find_groups(make(), (12,)).kept_whole == {}
+    assert_cuts_are_exact(make, (12,))
+
+
+def test_a_parameter_that_code_asks_for_twice_is_one_node_of_its_first_name():
+    def make():
+        module = nn.Sequential(WithoutBias(12, 12), nn.ReLU(), WithoutBias(12, 12))
+        module[2].weight = module[0].weight
+        module.append(nn.Linear(12, 2))
+        return module
+
+    tensors = {a.tensor for c in find_groups(make(), (12,)).channels for a in c.axes}
+    assert "0.weight" in tensors and "2.weight" not in tensors
+    assert_cuts_are_exact(make, (12,))
