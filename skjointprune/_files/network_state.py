@@ -21,6 +21,7 @@ from .._layers.affine import Affine
 from .._layers.encode_columns import EncodeColumns
 from .._layers.frame import Frame
 from .._layers.scatter_inputs import ScatterInputs
+from .._layers.sizes import PREFIX, let_sizes_follow_
 from .._layers.wrap import wrap
 from .._training.network import dense_module
 from .._training.problem import Fit
@@ -250,6 +251,9 @@ def _numbers(layer: nn.Module) -> dict[str, int | float]:
 def _set_numbers_(module: nn.Module, numbers: dict[str, dict[str, Any]]) -> None:
     for path, changed in numbers.items():
         layer = dict(module.named_modules()).get(path)
+        sizes = {n: v for n, v in changed.items() if n.startswith(PREFIX)}
+        if layer is not None and sizes:
+            let_sizes_follow_(layer, sizes)
         there = {} if layer is None else _numbers(layer)
         for name, number in changed.items():
             if name not in there or type(number) not in (int, type(there[name])):

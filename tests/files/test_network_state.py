@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from _attention import OneReshape, Transformer
 from _helpers import assert_same_estimator, passed_through
 from torch import nn
 
@@ -279,3 +280,16 @@ def test_a_file_knows_the_defaults_of_its_day(quick, planted, tmp_path, monkeypa
     again = load(tmp_path / "it")
     X = planted[0]
     np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+
+
+def test_a_network_whose_sizes_follow_is_the_same_from_a_file(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(24, 3, 16, 16)).astype(np.float32), np.arange(24) % 2
+    net = JointPruneClassifier(
+        module=Transformer, alpha=0.02, max_epochs=6, retrain_epochs=1, random_state=0
+    ).fit(X, y)
+    (attention,) = (m for m in net.module_.modules() if isinstance(m, OneReshape))
+    assert attention.qkv.out_features < 48  # heads went
+    save(net, tmp_path / "net.skjp")
+    again = load(tmp_path / "net.skjp", module=Transformer)
+    np.testing.assert_array_equal(again.predict_proba(X), net.predict_proba(X))
