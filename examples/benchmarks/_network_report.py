@@ -30,9 +30,12 @@ def print_report(results):
     print("\n## Each network\n")
     print_markdown([network_row(result) for result in results])
     print("\n## What did not work\n")
+    alike = {}
     for result in results:
         for what, error in errors_of(result):
-            print(f"- {result['name']}, {what}: `{plain(error)}`")
+            alike.setdefault((what, plain(error)), []).append(result["name"])
+    for (what, error), names in alike.items():
+        print(f"- {what}: {', '.join(names)}: `{error}`")
 
 
 def print_markdown(rows):
