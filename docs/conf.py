@@ -56,7 +56,7 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
 }
-without_sidebar = ("start", "benchmarks", "paper", "tried", "CHANGES")
+without_sidebar = ("start", "benchmarks", "networks", "paper", "tried", "CHANGES")
 html_sidebars = {page: [] for page in without_sidebar}
 
 sphinx_gallery_conf = {

@@ -105,9 +105,9 @@ def test_refusal_and_inexact_cut_are_told(helper, capsys):
         "cut_30": {"exact": True, "difference": 0.0, "gone": 0.0, "changed": 0.0},
         "fit": "RuntimeError: it | fails",
     }
-    report.print_report([refused, inexact])
+    report.print_report([refused, inexact, refused | {"name": "c"}])
     out = capsys.readouterr().out
-    assert "| f | 2 | 1 | 0 | 0 | 1 | 0 | 0 | 1.0 | 1.0 |" in out
+    assert "| f | 3 | 1 | 0 | 0 | 1 | 0 | 0 | 1.0 | 1.0 |" in out
     assert "| f | 1 | 0 | 1 | 0 of 1 | 0 | 0 | 0 | 0 |" in out
-    assert "- a, traced: `ValueError: no`" in out
-    assert "- b, fit: `RuntimeError: it / fails`" in out
+    assert "- traced: a, c: `ValueError: no`" in out
+    assert "- fit: b: `RuntimeError: it / fails`" in out

@@ -1,5 +1,7 @@
 """The tables of `networks.py`, in Markdown."""
 
+import re
+
 from _network_checks import SHARES
 
 WAYS = {
@@ -27,10 +29,13 @@ def print_report(results):
     print_markdown([peer_row(name, rows) for name, rows in by_family.items()])
     print("\n## Each network\n")
     print_markdown([network_row(result) for result in results])
-    print("\n## Refused, inexact, or not taken elsewhere\n")
+    print("\n## What did not work\n")
+    alike = {}
     for result in results:
         for what, error in errors_of(result):
-            print(f"- {result['name']}, {what}: `{plain(error)}`")
+            alike.setdefault((what, plain(error)), []).append(result["name"])
+    for (what, error), names in alike.items():
+        print(f"- {what}: {', '.join(names)}: `{error}`")
 
 
 def print_markdown(rows):
@@ -41,9 +46,11 @@ def print_markdown(rows):
         print("| " + " | ".join(map(str, row.values())) + " |")
 
 
-def plain(text):
-    """Return a text that Markdown leaves as it is."""
-    return str(text).replace("`", "'").replace("|", "/")
+def plain(text, longest=200):
+    """Return the beginning of a text as Markdown leaves it, files without folders."""
+    text = re.sub(r"/\S*/(?=[^/\s]+\.py)", "", str(text))
+    text = text.replace("`", "'").replace("|", "/")
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def share_row(name, results):

@@ -3,7 +3,7 @@
 Of each network, with random weights and nothing downloaded, in a process of its own
 with a limit of time and memory:
 
-- whether `find_groups` traces it, in which seconds, and which share of the units
+- whether `find_groups` traces it, the processor seconds, and which share of the units
   between inputs and outputs may go; of the parameters, how many go when one unit of
   each layer that may lose some stays;
 - two random cuts, to 70 % and to 30 % of the channels: whether the compact network
