@@ -11,6 +11,7 @@ from skjointprune._data import readers
 from skjointprune._data.images import Images
 from skjointprune._data.readers import read_images
 from skjointprune._estimators.pose import pose
+from skjointprune._training import progress
 
 
 def test_no_more_than_a_batch_of_images_is_read_at_once(pictures, monkeypatch):
@@ -124,7 +125,11 @@ def test_images_are_pretrained_without_gates(pictures):
 
 
 @pytest.mark.parametrize("kinds", ["row", "pixel", "feature", ("channel", "row")])
-def test_bar_counts_the_numbers_of_an_image_that_are_left(pictures, capsys, kinds):
+def test_line_counts_the_numbers_of_an_image_that_are_left(
+    pictures, capsys, monkeypatch, kinds
+):
+    monkeypatch.setattr(progress, "SILENT", 0.0)
+    monkeypatch.setattr(progress, "REPEATED", 0.0)
     clf = make(
         images=ImageInput(groups=kinds),
         alpha=0.12,
@@ -132,7 +137,7 @@ def test_bar_counts_the_numbers_of_an_image_that_are_left(pictures, capsys, kind
         retrain_epochs=1,
         verbose=1,
     ).fit(*pictures)
-    bars = capsys.readouterr().err.replace("\r", "\n").split("retrain:", 1)
-    for bar in (bars[0], bars[1]):  # the last line of each phase
-        left = int(re.findall(r"inputs=(\d+)", bar)[-1])
-        assert left == clf.get_support().sum() < 3 * 8 * 9
+    lines = capsys.readouterr().err
+    for phase in ("removing", "retraining"):  # the last line of each
+        left, n = re.findall(rf"{phase}.*, (\d+) of (\d+) inputs left", lines)[-1]
+        assert int(left) == clf.get_support().sum() < int(n) == 3 * 8 * 9

@@ -11,6 +11,7 @@ from skjointprune._estimators.folds import (
     score_fold,
     standard_errors,
 )
+from skjointprune._training.progress import Progress
 
 SCORES = np.array([0.90, 0.95, 0.94, 0.92, 0.95, 0.60])
 
@@ -99,7 +100,7 @@ def test_a_fold_is_scored_on_its_test_rows_at_each_point(quick, planted):
 
     rows, supports = score_fold(
         quick(max_epochs=4), X, y, None, train, test, [0.02, 0.3], 20, score,
-        {"weight": np.arange(400)},
+        {"weight": np.arange(400)}, Progress(0),
     )  # fmt: skip
     assert len(rows) == len(supports) == len(seen) == 2
     for (got, inputs, *_), support in zip(rows, supports, strict=True):
