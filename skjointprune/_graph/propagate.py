@@ -11,24 +11,20 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._layers.sizes import asked_sizes
+from .attributes import QUESTIONS, label_attribute
 from .labels import (
-    CONSTANT,
     Counted,
     CountedFloat,
     CountedInt,
     Labels,
-    all_differ,
     varies,
 )
 from .refusals import naming_the_line
-from .rules.arithmetic import elementwise
-from .rules.context import PinnedParts, RuleContext, filled, kept_whole
-from .rules.contractions import PRODUCTS
+from .rules.context import PinnedParts, RuleContext, filled
 from .rules.functions import FILLED, function_name
 from .rules.products import label_product, only_multiplies, product_at
 from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
-from .tensors import get_tensor, locate_tensor
 from .tracer import DECIDES
 
 
@@ -119,7 +115,7 @@ def _given(
     """
     for held in node.all_input_nodes:
         if held.op == "get_attr" and held not in at:
-            at[held] = _label_attribute(module, held, _context_at(held, labels), at)
+            at[held] = label_attribute(module, held, _context_at(held, labels), at)
     return fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
 
 
@@ -256,23 +252,6 @@ def _counted_behind(
     return found
 
 
-QUESTIONS = (
-    "size",
-    "numel",
-    "dim",
-    "ndimension",
-    "is_floating_point",
-    "get_device",
-    len,
-)
-
-
-def _is_question(node: fx.Node) -> bool:
-    """Tell whether a node asks a tensor for its size, type or device."""
-    asks = node.target is getattr or node.target in QUESTIONS
-    return asks and "value" in node.meta
-
-
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
     """Return a size, a type or a device; sizes are marked as numbers of channels."""
     value = node.meta["value"]
@@ -311,83 +290,3 @@ def _no_rule(context: RuleContext, given: Any, what: str) -> PinnedParts:
     label = context.labels.fresh(1)
     context.pin(label, why)
     return PinnedParts(label)
-
-
-def _elementwise_partners(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
-    """Return labels of what a tensor is added to, multiplied by or compared with."""
-    users = [u for u in node.users if function_rule(u) is elementwise]
-    found = [at.get(n) for user in users for n in user.all_input_nodes]
-    return [x for x in found if isinstance(x, Tensor)]
-
-
-def _looked_up_along(node: fx.Node) -> int | None:
-    """Return the dimension along which tensors of positions look numbers up, if any."""
-    found = set()
-    for user in node.users:
-        if user.target is not operator.getitem or user.args[0] is not node:
-            return None
-        key = user.args[1]
-        keys = list(key) if isinstance(key, tuple | list) else [key]
-        tensors = [d for d, k in enumerate(keys) if isinstance(k, fx.Node)]
-        plain = all(k == slice(None) for k in keys if not isinstance(k, fx.Node))
-        if not plain or len(tensors) != 1:
-            return None
-        found.add(tensors[0])
-    return found.pop() if len(found) == 1 else None
-
-
-def _is_used_without_rule(node: fx.Node) -> bool:
-    """Tell whether a function of torch without a rule uses a tensor.
-
-    Or uses what is computed from this tensor alone.
-    """
-    for user in node.users:
-        home = getattr(user.target, "__module__", None) or "torch"
-        of_torch = user.op != "call_module" and home.partition(".")[0] == "torch"
-        if of_torch and function_rule(user) in (None, *PRODUCTS):
-            return True
-        if user.all_input_nodes == [node] and _is_used_without_rule(user):
-            return True
-    return False
-
-
-def _label_attribute(
-    module: nn.Module, node: fx.Node, context: RuleContext, at: dict[fx.Node, Any]
-) -> Tensor:
-    """Label a tensor that the code uses by itself."""
-    name, labels = str(node.target), context.labels
-    if all(_is_question(user) for user in node.users):
-        return kept_whole(context, f"{name!r} is asked for its size or type")
-    held = get_tensor(module, name)
-    long = [d for d, n in enumerate(held.shape) if n > 1]
-    if not long:
-        return torch.full(held.shape, CONSTANT)
-    if not labels.has(name):
-        return kept_whole(context, "the code makes a tensor of their size")
-    if len(long) > 1 and (looked_up := _looked_up_along(node)) is not None:
-        long = [d for d in long if d != looked_up]
-    elif len(long) > 1:  # channels are where those of an elementwise partner are
-        long = [
-            d
-            for d in long
-            for x in _elementwise_partners(node, at)
-            if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
-        ]
-    if not long and not isinstance(held, nn.Parameter):  # a mask, for example
-        return torch.full(held.shape, CONSTANT)
-    if len(set(long)) != 1:
-        why = f"{name!r} is used by itself"
-        bare = layer_rule(locate_tensor(module, name)[0]) is None
-        if bare and isinstance(held, nn.Parameter) and _is_used_without_rule(node):
-            labels.without_rule.setdefault(name, why)
-        for d in range(held.ndim):
-            whole = labels.fresh(held.shape[d])
-            context.pin(whole, why)
-            context.carry(name, d, whole)
-        return kept_whole(context, why)
-    v = labels.fresh(held.shape[long[0]])
-    if isinstance(held, nn.Parameter):
-        v = context.produce(name, long[0], v)
-    else:
-        context.carry(name, long[0], v)
-    return context.spread(v, long[0])

@@ -129,7 +129,7 @@ def put_sizes(
         return args, kwargs
     sizes = [
         n
-        if name not in held
+        if name not in held or (isinstance(n, int) and n < 0)  # torch finds out
         # rows, so many times what each has
         else n // held[name + BEFORE] * held[name]
         if name + BEFORE in held
