@@ -275,21 +275,10 @@ def part(function, *args, **options):
     return partial(function, *args, **options)
 
 
+CUT_APART = {"a": part(conv, 8, 8), "b": part(conv, 16, 8), "head": part(head, 16)}
 IMAGES = {
-    "concat_split": of_images(
-        run_concat_split,
-        24,
-        a=part(conv, 8, 8),
-        b=part(conv, 16, 8),
-        head=part(head, 16),
-    ),
-    "split_by_attribute": of_images(
-        run_split_by_attribute,
-        24,
-        a=part(conv, 8, 8),
-        b=part(conv, 16, 8),
-        head=part(head, 16),
-    ),
+    "concat_split": of_images(run_concat_split, 24, **CUT_APART),
+    "split_by_attribute": of_images(run_split_by_attribute, 24, **CUT_APART),
     "chunk": of_images(run_chunk, 24, a=part(conv, 12, 16), head=part(head, 16)),
     "nested_concat": of_images(
         run_nested_concat,

@@ -13,8 +13,7 @@ from torch import Tensor
 from .._pruning.gates import InputGates
 from .readers import slices
 from .rows import Rows
-
-NUMBERS_AT_ONCE = 2**19  # of which a scaling is found
+from .tables import NUMBERS_AT_ONCE
 
 
 @dataclass

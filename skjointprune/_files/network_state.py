@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from .._data.inputs import Inputs
 from .._data.targets import Numbers, Targets
+from .._graph.rules.registry import has_registered_rule
 from .._graph.tensors import get_tensor, locate_tensor, names_of_tensors
 from .._layers.affine import Affine
 from .._layers.encode_columns import EncodeColumns
 from .._layers.frame import Frame
 from .._layers.scatter_inputs import ScatterInputs
 from .._layers.sizes import PREFIX, let_sizes_follow_
+from .._layers.stand_ins import with_prunable_norms
 from .._layers.wrap import wrap
 from .._training.network import dense_module
 from .._training.problem import Fit
@@ -178,7 +180,8 @@ def _build_dense(
     }
     if is_custom(module):
         with seeded(0, torch.device("cpu")), _blaming(module):
-            return dense_module(inputs, **how)
+            dense = dense_module(inputs, **how)
+            return with_prunable_norms(dense, has_registered_rule)
     given.pop("weights", None)  # a file to start from, not needed again
     with torch.device("meta"):
         return dense_module(inputs, **how)

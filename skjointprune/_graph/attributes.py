@@ -11,17 +11,7 @@ from .rules.arithmetic import elementwise
 from .rules.context import RuleContext, kept_whole
 from .rules.contractions import PRODUCTS
 from .rules.registry import function_rule, layer_rule
-from .tensors import get_tensor, locate_tensor
-
-QUESTIONS = (
-    "size",
-    "numel",
-    "dim",
-    "ndimension",
-    "is_floating_point",
-    "get_device",
-    len,
-)
+from .tensors import QUESTIONS, get_tensor, locate_tensor
 
 
 def is_question(node: fx.Node) -> bool:

@@ -15,12 +15,14 @@ from .._layers.sizes import let_sizes_follow_
 from .._layers.stand_ins import with_prunable_norms
 from .._layers.wrap import wrap
 from .._utils.torch import kind_of_rows
+from .compact import is_exact
 from .gradients import find_untold_inputs
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
 from .network import INPUTS, Axis, Channels, Network
-from .probes import find_constants_, pin_what_has_no_gradient_
+from .probes import find_constants_, pin_what_has_no_gradient_, redraw_
 from .propagate import propagate_labels
 from .refusals import explaining
+from .rules.registry import has_registered_rule
 from .sizes import next_choices, settle_sizes, sizes_to_put_in
 from .trace import note_shapes_, refuse_hooks_of_old, trace, what_is_remembered
 
@@ -42,7 +44,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
             "gradients."
         )
     refuse_hooks_of_old(module)
-    with_prunable_norms(module)
+    with_prunable_norms(module, has_registered_rule)
     with explaining(module):
         return _find_groups(module, shape)
 
@@ -75,7 +77,32 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     )
     find_constants_(network)
     pin_what_has_no_gradient_(network)
+    _pin_what_adds_to_sums_(network, labels, inputs)
     return network
+
+
+def _pin_what_adds_to_sums_(network: Network, labels: Labels, inputs: Tensor) -> None:
+    """Keep channels whole that add to sums of products where all of them are zero.
+
+    After a sigmoid, for example. No weight reads these products, so it is tried.
+    """
+    summed = {root for along in labels.summed for root in labels.roots(along).tolist()}
+    of_inputs = labels.roots_in(labels.members(inputs))
+    for channels in network.channels:
+        roots = of_inputs if channels is network.inputs else set()
+        for axis in channels.produced_by:
+            bound = labels.bound[labels.canonical(axis.tensor), axis.dim]["produce"]
+            every = torch.ones(channels.size, dtype=torch.bool)
+            roots |= labels.roots_in(bound.labels[axis.where(every)].tolist())
+        if channels.pinned or channels.size < 2 or not roots & summed:
+            continue
+        trial = network.copy()
+        trial.module.cpu().double()
+        redraw_(trial.module, 1, torch.Generator().manual_seed(0))
+        keep = {channels.name: torch.arange(channels.size) % 2 == 0}
+        rows = torch.rand(2, *network.input_shape, dtype=torch.float64)
+        if not is_exact(trial, keep, rows):
+            channels.pinned = "zeroed, they still add to a sum of products"
 
 
 def _propagate(

@@ -115,7 +115,8 @@ class Labels:
     are not pruned. `by_function` are the weights that functions in the code use.
     `sizes` are those that the code asks for, and `put_in` those that layers have to put
     in, by their names in the network. `splits` are the nodes that split a dimension,
-    and `chosen` is which of their choices is taken, the first unless said.
+    and `chosen` is which of their choices is taken, the first unless said. `summed` are
+    labels of what products add up: there, a channel must be zero to go.
     """
 
     module: nn.Module
@@ -127,6 +128,7 @@ class Labels:
     sizes: list[SizeAsked] = field(default_factory=list)
     put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
+    summed: list[Tensor] = field(default_factory=list)
     _outputs: list[int] = field(default_factory=list)
     _ties: Ties = field(default_factory=Ties)
     _produced: set[bytes] = field(default_factory=set)

@@ -39,7 +39,7 @@ def find_constants_(network: Network) -> None:
     for sign in (1, -1):
         probe = deepcopy(network.module).eval()
         generator = torch.Generator().manual_seed(0)
-        _redraw_(probe, sign, generator)
+        redraw_(probe, sign, generator)
         _zero_all_(probe, zeroed)
         rows = torch.rand(2, *network.input_shape, generator=generator)
         axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
@@ -48,7 +48,7 @@ def find_constants_(network: Network) -> None:
             _note_constants_(network, zeroed, read)
 
 
-def _redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
+def redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
     """Draw anew what a network has learnt: initial zeros would hide constants."""
     with torch.no_grad():
         for name, statistic in module.named_buffers():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._layers.sizes import asked_sizes
-from .attributes import QUESTIONS, label_attribute
+from .attributes import label_attribute
 from .labels import (
     Counted,
     CountedFloat,
@@ -25,6 +25,7 @@ from .rules.functions import FILLED, function_name
 from .rules.products import label_product, only_multiplies, product_at
 from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
+from .tensors import QUESTIONS
 from .tracer import DECIDES
 
 

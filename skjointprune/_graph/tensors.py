@@ -2,6 +2,17 @@
 
 from torch import Tensor, nn
 
+# Methods and functions that ask a tensor what does not depend on its numbers.
+QUESTIONS = (
+    "size",
+    "numel",
+    "dim",
+    "ndimension",
+    "is_floating_point",
+    "get_device",
+    len,
+)
+
 
 def locate_tensor(module: nn.Module, tensor: str) -> tuple[nn.Module, str]:
     """Return the layer that holds a named tensor, and the tensor's name in it."""

@@ -24,6 +24,7 @@ from .patches import (
 from .proxies import Proxy
 from .refusals import Refused, line_now
 from .remembered import ABSENT, find_proxies, restore_, take_snapshot
+from .tensors import QUESTIONS
 
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
 ROWS = 2  # how many rows the graph is run on
@@ -239,10 +240,6 @@ class Tracer(fx.Tracer):
         return held
 
 
-# What a tensor is asked for that does not depend on its numbers.
-QUESTIONS = ("size", "dim", "ndimension", "numel", "shape", "ndim")
-
-
 def _sources(node: fx.Node) -> list[fx.Node]:
     """Return the nodes of rows and parameters whose numbers a node is computed of."""
     seen: dict[fx.Node, None] = {node: None}
@@ -250,7 +247,7 @@ def _sources(node: fx.Node) -> list[fx.Node]:
     while todo:
         n = todo.pop()
         asked = n.args[1] if n.target is getattr else n.target
-        if asked not in QUESTIONS and n.target is not len:
+        if asked not in (*QUESTIONS, "shape", "ndim"):
             new = [before for before in n.all_input_nodes if before not in seen]
             seen |= dict.fromkeys(new)
             todo += new

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class _Norm(nn.Module):
-    """Base of layers that normalise over a dimension of channels.
+class Norm(nn.Module):
+    """Base of layers that normalise over a dimension `dim` of channels.
 
     Parameters
     ----------
@@ -26,6 +26,8 @@ class _Norm(nn.Module):
     scale, shift : bool
         Whether each channel has a `weight` and a `bias`.
     """
+
+    dim = -1
 
     def __init__(
         self, width: int, over: int, eps: float | None, scale: bool, shift: bool
@@ -64,7 +66,7 @@ class _Norm(nn.Module):
         return f"{self.width}, over={self.over}, eps={self.eps}, {has}"
 
 
-class LayerNorm(_Norm):
+class LayerNorm(Norm):
     """Layer normalisation (Ba et al., arXiv 1607.06450) over the last dimension."""
 
     def forward(self, X: Tensor) -> Tensor:
@@ -78,15 +80,17 @@ class LayerNorm(_Norm):
 class LayerNorm2d(LayerNorm):
     """Layer normalisation over the channels of an image, at each of its positions."""
 
+    dim = 1
+
     def forward(self, X: Tensor) -> Tensor:
         """Return X, (n, width, rows, columns), normalised, scaled and shifted."""
         return super().forward(X.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class GroupNorm(_Norm):
+class GroupNorm(Norm):
     """Group normalisation (Wu and He, arXiv 1803.08494) of one group: all of a row."""
 
-    num_groups = 1
+    num_groups, dim = 1, 1
 
     @property
     def num_channels(self) -> int:
@@ -102,7 +106,7 @@ class GroupNorm(_Norm):
         return _as_torch(self._scaled(out, 1), X)
 
 
-class RMSNorm(_Norm):
+class RMSNorm(Norm):
     """Normalisation by the root mean square (Zhang and Sennrich, arXiv 1910.07467)."""
 
     def forward(self, X: Tensor) -> Tensor:
@@ -118,12 +122,14 @@ class RMSNorm(_Norm):
 class RMSNorm2d(RMSNorm):
     """Normalisation by the root mean square over the channels of an image."""
 
+    dim = 1
+
     def forward(self, X: Tensor) -> Tensor:
         """Return X, (n, width, rows, columns), normalised and scaled."""
         return super().forward(X.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class DeviationNorm(_Norm):
+class DeviationNorm(Norm):
     """Division by the deviation of a sample, plus `eps`, over the last dimension.
 
     As "The annotated transformer" (Rush, 2018) writes layer normalisation.
@@ -138,10 +144,8 @@ class DeviationNorm(_Norm):
         return _as_torch(self._scaled((wide - mean) / (deviation + self.eps), -1), X)
 
 
-class ResponseNorm(_Norm):
+class ResponseNorm(Norm):
     """Global response normalisation (Woo et al., arXiv 2301.00808), channels last."""
-
-    dim = -1
 
     def forward(self, X: Tensor) -> Tensor:
         """Return X, (n, rows, columns, width), plus what its responses scale."""
@@ -155,6 +159,18 @@ class ResponseNorm2d(ResponseNorm):
     """Global response normalisation of images whose channels come first."""
 
     dim = 1
+
+
+NORMS: tuple[type[Norm], ...] = (
+    LayerNorm,
+    LayerNorm2d,
+    GroupNorm,
+    RMSNorm,
+    RMSNorm2d,
+    DeviationNorm,
+    ResponseNorm,
+    ResponseNorm2d,
+)
 
 
 def _standardised(X: Tensor, dims: tuple[int, ...], share: float, eps: float) -> Tensor:

@@ -10,31 +10,17 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from .norms import (
-    DeviationNorm,
-    GroupNorm,
-    LayerNorm,
-    LayerNorm2d,
-    ResponseNorm,
-    ResponseNorm2d,
-    RMSNorm,
-    RMSNorm2d,
-    _Norm,
-)
+from .norms import NORMS, Norm, RMSNorm
 
-# Each with the shape of what it is given, where `w` stands for the channels.
-SEQUENCE, MAPS, MAPS_LAST = "ntw", "nwhk", "nhkw"
-KINDS: dict[str, tuple[type[_Norm], ...]] = {
-    SEQUENCE: (LayerNorm, RMSNorm, DeviationNorm),
-    MAPS: (LayerNorm2d, GroupNorm, RMSNorm2d, ResponseNorm2d),
-    MAPS_LAST: (ResponseNorm,),
-}
+# Shapes of what normalisations are given, where `w` stands for the channels, and those
+# that may be given such: of maps some have channels first, and others last.
+SHAPES = {"ntw": -1, "nwhk": 1, "nhkw": -1}
 EPS = (1e-5, 1e-6, 1e-8, 1e-12, 0.0)
 SCALES = (1.0, 1e-3)  # of rows: the second shows `eps`
 TOLERANCE = 1e-4
 
 
-def norm_alike(layer: nn.Module) -> _Norm | None:
+def norm_alike(layer: nn.Module) -> Norm | None:
     """Return one of our normalisations that computes what a layer does, if one does.
 
     It shares the parameters of the layer, of which there may be a scale, and a shift.
@@ -53,23 +39,22 @@ def norm_alike(layer: nn.Module) -> _Norm | None:
         return None
     probe = _probe(layer)
     shared = list(probe.parameters())
-    for shape, kinds in KINDS.items():
-        expected = [_run(probe, X) for X in _rows(shape, width)]
-        if any(out is None for out in expected):
+    for shape, dim in SHAPES.items():
+        expected = _outputs(probe, shape, width)
+        if expected is None:
             continue
-        for kind in kinds:
+        for kind in (norm for norm in NORMS if norm.dim == dim):
             for ours, scale, shift in _candidates(kind, layer, width, len(given)):
                 _set_(ours, shared, scale, shift)
-                pairs = zip(_rows(shape, width), expected, strict=True)
-                if all(_same(_run(ours, X), out) for X, out in pairs):
+                if _same(_outputs(ours, shape, width), expected):
                     _set_(ours, given, scale, shift)
                     return ours.train(layer.training)
     return None
 
 
 def _candidates(
-    kind: type[_Norm], layer: nn.Module, width: int, n_given: int
-) -> Iterator[tuple[_Norm, int | None, int | None]]:
+    kind: type[Norm], layer: nn.Module, width: int, n_given: int
+) -> Iterator[tuple[Norm, int | None, int | None]]:
     """Yield normalisations of a kind, and which parameters are scale and shift."""
     roles: list[tuple[int | None, int | None]] = [(0, None)]
     if n_given == 2:
@@ -84,7 +69,7 @@ def _candidates(
 
 
 def _set_(
-    norm: _Norm, given: list[nn.Parameter], scale: int | None, shift: int | None
+    norm: Norm, given: list[nn.Parameter], scale: int | None, shift: int | None
 ) -> None:
     norm.weight = None if scale is None else _flat(given[scale])
     norm.bias = None if shift is None else _flat(given[shift])
@@ -97,7 +82,7 @@ def _flat(p: nn.Parameter) -> nn.Parameter:
 
 def _probe(layer: nn.Module) -> nn.Module:
     """Return a copy with parameters drawn at random, in double precision."""
-    probe = deepcopy(layer).double().eval()
+    probe = deepcopy(layer).cpu().double()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in probe.parameters():
@@ -114,17 +99,28 @@ def _rows(shape: str, width: int) -> list[Tensor]:
     return [scale * (X + 0.5) for scale in SCALES]
 
 
-def _run(layer: nn.Module, X: Tensor) -> Tensor | None:
-    """Return what a layer gives for rows; None where it fails or gives no tensor."""
-    try:
-        with torch.no_grad():
-            out = layer(X.clone())
-    except Exception:  # whatever the layer raises
-        return None
-    return out if isinstance(out, Tensor) and out.shape == X.shape else None
+def _outputs(layer: nn.Module, shape: str, width: int) -> Tensor | None:
+    """Return what a layer gives for rows, in and outside training.
+
+    None where it fails, or gives something else than a tensor of their shape.
+    """
+    found = []
+    for mode in (True, False):
+        for X in _rows(shape, width):
+            try:
+                with torch.no_grad():
+                    out = layer.train(mode)(X.clone())
+            except Exception:  # whatever the layer raises
+                return None
+            if not isinstance(out, Tensor) or out.shape != X.shape:
+                return None
+            found.append(out)
+    return torch.stack(found)
 
 
-def _same(a: Tensor | None, b: Tensor | None) -> bool:
-    if a is None or b is None or not a.isfinite().all():
+def _same(a: Tensor | None, b: Tensor) -> bool:
+    """Tell whether outputs, (runs, …), are the same, for small rows as for large."""
+    if a is None or not a.isfinite().all():
         return False
-    return bool((a - b).abs().max() <= TOLERANCE * b.abs().max())
+    errors = (a - b).abs().flatten(1).amax(1)
+    return bool((errors <= TOLERANCE * b.abs().flatten(1).amax(1)).all())

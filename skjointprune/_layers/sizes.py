@@ -45,7 +45,9 @@ def asked_sizes(function: str, args: tuple, kwargs: dict[str, Any]) -> Asked | N
 
 def _of_view(x: Tensor, *shape: Any, **kwargs: Any) -> Asked | None:
     if kwargs:
-        shape = (*shape, kwargs.get("shape", kwargs.get("size")))
+        if shape or not kwargs.keys() <= {"shape", "size"}:
+            return None
+        shape = tuple(kwargs.values())
     packed = len(shape) == 1 and isinstance(shape[0], tuple | list)
     sizes = tuple(shape[0]) if packed else shape
     if not sizes or any(isinstance(n, torch.dtype) for n in sizes):
@@ -67,9 +69,14 @@ def _of_expand(x: Tensor, *shape: Any, **kwargs: Any) -> Asked | None:
 
 
 def _of_split(
-    x: Tensor, split_size_or_sections: Any = None, dim: int = 0, **kwargs: Any
+    x: Tensor,
+    split_size_or_sections: Any = None,
+    dim: int = 0,
+    split_size: Any = None,
+    split_sizes: Any = None,
 ) -> Asked | None:
-    asked = kwargs.get("split_size", split_size_or_sections)
+    given = (split_size_or_sections, split_size, split_sizes)
+    asked: Any = next((n for n in given if n is not None), None)
     several = isinstance(asked, tuple | list)
     sizes = tuple(asked) if several else (asked,)
     call = f"split_{x.ndim}_{len(sizes) if several else 'equally'}"
@@ -100,7 +107,10 @@ class WithSizes(nn.Module):
             return super().forward(*args, **kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _make, (type(self).__mro__[2],), vars(self)
+        # a class that is made on the way cannot be found by its name
+        reduced: Any = super().__reduce_ex__(protocol)
+        _, _, *state = reduced
+        return _make, (type(self).__mro__[2],), *state
 
 
 class _PutSizes(TorchFunctionMode):

@@ -35,16 +35,19 @@ READ_THEIR_PARTS = (
 def with_prunable_layers(module: nn.Module) -> nn.Module:
     """Replace, in place, layers of torch by equivalent ones that can lose channels.
 
-    So are normalisations that users write. Layers with hooks stay, and so do layers
-    with options that their stand-ins lack and parts of layers that read the parameters
-    of these.
+    Layers with hooks stay, and so do layers with options that their stand-ins lack and
+    parts of layers that read the parameters of these.
     """
-    return _replaced(module, lambda layer: _stand_in_for(layer) or _norm_for(layer))
+    return _replaced(module, _stand_in_for)
 
 
-def with_prunable_norms(module: nn.Module) -> nn.Module:
-    """Replace, in place, normalisations that users write, as above."""
-    return _replaced(module, _norm_for)
+def with_prunable_norms(
+    module: nn.Module, has_rule: Callable[[nn.Module], bool]
+) -> nn.Module:
+    """Replace, in place, normalisations that users write and have no rule for."""
+    return _replaced(
+        module, lambda layer: None if has_rule(layer) else _norm_for(layer)
+    )
 
 
 def _replaced(

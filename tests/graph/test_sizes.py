@@ -92,3 +92,74 @@ def test_queries_that_no_weight_reads_can_go():
     queries = next(c for c in network.channels if c.name == "attn.q")
     assert queries.pinned is None
     assert not queries.read_by
+
+
+class WithBuffer(nn.Module):
+    """Tokens that are not trained stand before those of the rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 2)
+        self.register_buffer("more", torch.randn(1, 3, 6))
+
+    def forward(self, x):
+        x = torch.cat([self.more.expand(len(x), -1, -1), self.a(x)[:, None]], 1)
+        return self.b(x.mean(1))
+
+
+def test_channels_that_meet_a_buffer_are_kept_whole():
+    assert "a" in find_groups(WithBuffer(), (4,)).kept_whole
+    assert_cuts_are_exact(WithBuffer, (4,))
+
+
+def products(activation):
+    """Sum products of two layers' units, after a function of these."""
+
+    def forward(m, x):
+        q, k = activation(m.q(x)), activation(m.k(x))
+        return m.b(q @ k.mT @ m.v(x)).mean(1)
+
+    layers = {"q": (4, 5), "k": (4, 5), "v": (4, 6), "b": (6, 2)}
+    layers = {name: nn.Linear(*sizes) for name, sizes in layers.items()}
+    return Net(forward, **layers)
+
+
+def test_units_that_are_zero_in_a_sum_of_products_can_go():
+    assert find_groups(products(torch.relu), (3, 4)).kept_whole == {}
+    assert_cuts_are_exact(lambda: products(torch.relu), (3, 4))
+
+
+def test_units_that_add_to_a_sum_where_they_are_zeroed_are_kept_whole():
+    kept = find_groups(products(torch.sigmoid), (3, 4)).kept_whole
+    assert kept == {"q": "zeroed, they still add to a sum of products"}
+    assert_cuts_are_exact(lambda: products(torch.sigmoid), (3, 4))
+
+
+def test_a_slice_by_the_number_of_other_channels_keeps_both():
+    def make():
+        layers = {"a": (4, 8), "c": (4, 8), "b": (8, 2), "d": (8, 2)}
+        layers = {name: nn.Linear(*sizes) for name, sizes in layers.items()}
+
+        def forward(m, x):
+            a, c = m.a(x), m.c(x)
+            return m.b(a[:, : c.shape[1]]) + m.d(c)
+
+        return Net(forward, **layers)
+
+    kept = find_groups(make(), (4,)).kept_whole
+    assert set(kept) == {"a", "c"}
+    assert_cuts_are_exact(make, (4,))
+
+
+class Lean(OneReshape):
+    """Leaves something out of its state."""
+
+    def __getstate__(self):
+        return {k: v for k, v in vars(self).items() if k != "log"}
+
+
+def test_a_layer_whose_sizes_follow_is_pickled_as_its_class_says():
+    module = with_prunable_layers(Transformer(Lean))
+    module.attn.log = [1]
+    module = find_groups(module, IMAGE).module
+    assert not hasattr(pickle.loads(pickle.dumps(module)).attn, "log")

@@ -6,6 +6,7 @@ from _networks import assert_cuts_are_exact
 from torch import nn
 from torch.nn import functional as F
 
+from skjointprune import register_rule
 from skjointprune._graph.groups import find_groups
 from skjointprune._layers.norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from skjointprune._layers.norms_by_hand import norm_alike
@@ -65,6 +66,13 @@ class Response(nn.Module):
         response = torch.norm(x, p=2, dim=(1, 2), keepdim=True)
         share = response / (response.mean(dim=-1, keepdim=True) + 1e-6)
         return self.gamma * (x * share) + self.beta + x
+
+
+class Noisy(RootMeanSquare):
+    """A normalisation that does something else in training."""
+
+    def forward(self, x):
+        return super().forward(x) + self.training * torch.randn_like(x)
 
 
 class ChannelsLast(nn.Module):
@@ -128,6 +136,17 @@ def test_the_one_that_stands_in_shares_the_parameters(norm, kind):
     assert {*map(id, ours.parameters())} == {*map(id, given.parameters())}
 
 
-@pytest.mark.parametrize("layer", [Halved(6), nn.Linear(6, 1), nn.PReLU(6)])
+@pytest.mark.parametrize("layer", [Halved(6), Noisy(6), nn.PReLU(6)])
 def test_what_computes_something_else_has_none(layer):
     assert norm_alike(layer) is None
+
+
+def test_a_norm_that_has_a_rule_stays_as_it_is():
+    def rule(layer, name, x, context):
+        context.pin(x, "as the rule says")
+        return x
+
+    with register_rule(RootMeanSquare, rule):
+        network = find_groups(of_rows(RootMeanSquare), (12,))
+    assert type(network.module[1]) is RootMeanSquare
+    assert "as the rule says" in network.kept_whole.values()

@@ -3,7 +3,7 @@
 `functions.py` says what a rule is given, and returns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -41,14 +41,20 @@ def elementwise(context: RuleContext, *args, **kwargs) -> Any:
     return out
 
 
-def pin_what_meets_constants(context: RuleContext, parts: list[Tensor]) -> None:
-    """Keep channels whole that meet numbers of the code, one for each of them."""
+def pin_what_meets_constants(
+    context: RuleContext, parts: Sequence[Tensor], but: int | None = None
+) -> None:
+    """Keep channels whole that meet numbers of the code, one for each of them.
+
+    In no other dimension than `but`, along which parts are joined.
+    """
     for part in parts:
-        if not (part == CONSTANT).all():
+        if not part.numel() or not (part == CONSTANT).all():
             continue
         for other in parts:
             for d in range(1, 1 + min(part.ndim, other.ndim)):
-                if part.shape[-d] > 1 and context.labels.vary(other, -d):
+                joined = but is not None and but % part.ndim == part.ndim - d
+                if not joined and part.shape[-d] > 1 and context.labels.vary(other, -d):
                     why = f"{context.node!r} has a number for each, which does not go"
                     context.pin(other, why)
 

@@ -27,8 +27,10 @@ def contract(context: RuleContext, terms: list[Term], kept: str) -> Tensor:
     n_heads = torch.Size(context.shape[1:-2]).numel()
     for letter in dict.fromkeys("".join(letters for _, letters in terms)):
         along = _channels_along(context, terms, letter)
-        if along is not None and letter not in kept and n_heads > 1:
-            context.tie(along[1:], along[:1])  # a head goes whole
+        if along is not None and letter not in kept:
+            context.labels.summed.append(along)
+            if n_heads > 1:
+                context.tie(along[1:], along[:1])  # a head goes whole
         if along is not None and letter in kept:
             spread = context.spread(along, kept.index(letter))
             context.tie(out, spread)

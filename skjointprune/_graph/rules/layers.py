@@ -14,16 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from ..._layers.attention import MultiheadAttention
-from ..._layers.norms import (
-    DeviationNorm,
-    GroupNorm,
-    LayerNorm,
-    LayerNorm2d,
-    ResponseNorm,
-    ResponseNorm2d,
-    RMSNorm,
-    RMSNorm2d,
-)
+from ..._layers.norms import NORMS, Norm, RMSNorm
 from ..._layers.scatter_inputs import ScatterInputs
 from ...modules._embeddings import (
     NumberEmbedding,
@@ -125,18 +116,14 @@ def _norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     return x
 
 
-def _mean_norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
+def _mean_norm(layer: Norm, name: str, x: Tensor, context: RuleContext) -> Tensor:
     if layer.weight is None and not isinstance(layer, RMSNorm):
         return _keep_whole(layer, name, x, context)  # a zero would leave as -mean/std
-    dim = 1 if isinstance(layer, CHANNELS_FIRST) else -1
-    v = context.average(f"{name}.width", x, dim)
+    v = context.average(f"{name}.width", x, layer.dim)
     for tensor in ("weight", "bias"):
         if context.labels.has(f"{name}.{tensor}"):
             context.produce(f"{name}.{tensor}", 0, v)
     return x
-
-
-CHANNELS_FIRST = (LayerNorm2d, GroupNorm, RMSNorm2d, ResponseNorm2d)
 
 
 def _keep_whole(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
@@ -256,11 +243,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
         _norm,
     ),
-    **dict.fromkeys(
-        (DeviationNorm, GroupNorm, LayerNorm, LayerNorm2d, ResponseNorm, ResponseNorm2d,
-         RMSNorm, RMSNorm2d),
-        _mean_norm,
-    ),
+    **dict.fromkeys(NORMS, _mean_norm),
     **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _keep_whole),
     **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), recurrent),

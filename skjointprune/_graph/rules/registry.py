@@ -74,6 +74,11 @@ def _is_pickled_by_value(layer_or_function: Any) -> bool:
     return of_main or "<locals>" in layer_or_function.__qualname__
 
 
+def has_registered_rule(layer: nn.Module) -> bool:
+    """Tell whether a rule was registered for a layer's class, or one that it is of."""
+    return any(_handles(kind) for kind in type(layer).__mro__)
+
+
 def layer_rule(layer: nn.Module) -> LayerRule | None:
     """Return the rule of a layer, its own or of the class whose forward it inherits."""
     if is_parametrized(layer):  # its weight is computed anew each time

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..labels import CONSTANT, Counted, SizeAsked, varies
-from .arithmetic import tie_along, within_channels
+from .arithmetic import pin_what_meets_constants, tie_along, within_channels
 from .context import RuleContext, filled, kept_whole
 
 
@@ -35,6 +35,7 @@ def concatenate(
     dim = dim if axis is None else axis
     # torch passes over tensors of shape (0,), as loops that collect begin with
     first, *others = [x for x in tensors if x.shape != (0,)] or tensors
+    pin_what_meets_constants(context, [first, *others], but=dim)
     for other in others:
         _tie_across(context, first, other, dim)
     return torch.cat([first, *others], dim)
@@ -53,6 +54,7 @@ def _tie_across(context: RuleContext, a: Tensor, b: Tensor, dim: int) -> None:
 
 def stack(context: RuleContext, tensors, dim: int = 0) -> Tensor:
     first, *others = tensors
+    pin_what_meets_constants(context, tensors)
     for other in others:
         context.tie(first, other)
     return torch.stack([first, *others], dim)
@@ -127,6 +129,7 @@ def view(context: RuleContext, x: Tensor, *shape, **kwargs) -> Any:
 
 def view_as(context: RuleContext, x: Tensor, other: Tensor) -> Tensor:
     out = reshape(context, x)
+    pin_what_meets_constants(context, [out, other])
     context.tie(out, other)
     return out
 
@@ -196,6 +199,11 @@ def index(context: RuleContext, x: Tensor, key: Any) -> Tensor:
         if k is None:
             continue
         takes_all = isinstance(k, slice) and _takes_all(k, x.shape[dim])
+        if isinstance(k, slice):
+            for n in (k.start, k.stop, k.step):
+                if isinstance(n, Counted):
+                    why = f"their number is a position at {context.node!r}"
+                    context.labels.expect(n, x, why)
         if not takes_all and context.labels.vary(x, dim):
             context.pin(x, f"{context.node!r} takes them by their positions")
         dim += 1
