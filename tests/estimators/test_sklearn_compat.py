@@ -26,7 +26,7 @@ COMPARE_BATCHES = (
     "check_methods_sample_order_invariance",
 )
 
-PATH = {"n_alphas": 6, "cv": 2, "rule": "best"}
+PATH = {"n_alphas": 3, "cv": 2, "rule": "best"}
 
 
 def expected_failures(estimator):
