@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator
 from .._data.image_options import ImageInput
 from .._data.targets import EncodedTargets
 from .._report.html import ReportBelowDiagram
+from .._training.fit import Sparse
 from .._training.plan import plan_of_fit
-from .._training.problem import Problem, Sparse
+from .._training.problem import Problem
 from .._training.progress import Progress
 from .._training.search import search
 from .._training.settings import OPTIMIZERS

@@ -193,8 +193,16 @@ class JointPruneCV(
         folds = list(cv.split(X, y, **routed.splitter.split))
 
         with Progress(int(single.verbose), "all rows") as progress:
-            given = single, X, y, sample_weight, alphas, self.n_alphas
-            run = follow_path(*given, progress, retrained=[])
+            run = follow_path(
+                single,
+                X,
+                y,
+                sample_weight,
+                alphas,
+                self.n_alphas,
+                progress,
+                retrained=[],  # the chosen point is, later
+            )
         scored = Parallel(n_jobs=self.n_jobs)(
             delayed(score_fold)(
                 estimator_of_fold(single, number),

@@ -7,8 +7,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.inputs import Inputs
 from .._data.targets import Targets
+from .._training.fit import Fit
 from .._training.net import PruningNet
-from .._training.problem import Fit
 from .._utils.torch import kind_of_rows
 
 

@@ -9,8 +9,9 @@ from sklearn.base import clone
 
 from .._graph.network import Network
 from .._pruning.schedules import Sweep
+from .._training.fit import Fit, Sparse
 from .._training.plan import plan_of_path
-from .._training.problem import Fit, Problem, Sparse
+from .._training.problem import Problem
 from .._training.progress import Progress
 from .._utils.seeds import draw_seed, seeded
 from .._utils.torch import choose_device

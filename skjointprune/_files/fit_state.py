@@ -16,8 +16,8 @@ from .._data.inputs import Inputs
 from .._data.table_inputs import TableInputs
 from .._data.targets import Classes, LabelSets, Numbers, Targets
 from .._report.report import NetworkSize, PruningReport
+from .._training.fit import Fit
 from .._training.net import build_net, finish_
-from .._training.problem import Fit
 from .._training.settings import OPTIMIZERS
 from .._training.tasks import task_for
 from .._utils.torch import choose_device

@@ -25,8 +25,8 @@ from .._layers.scatter_inputs import ScatterInputs
 from .._layers.sizes import PREFIX, let_sizes_follow_
 from .._layers.stand_ins import with_prunable_norms
 from .._layers.wrap import wrap
+from .._training.fit import Fit
 from .._training.network import dense_module
-from .._training.problem import Fit
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
 from .json_values import is_known

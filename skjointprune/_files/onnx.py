@@ -20,7 +20,7 @@ from .._estimators.base import JointPruneEstimator
 from .._estimators.cross_validation import JointPruneCV
 from .._estimators.fitted import fit_of
 from .._estimators.selector import InputFeatureSelector
-from .._training.problem import Fit
+from .._training.fit import Fit
 from .._utils.optional import import_optional
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows

@@ -1,4 +1,4 @@
-"""`Problem` and `Fit`: what goes into a fit and what comes out, as values."""
+"""`Problem`: what goes into a fit, as a value, and the phases of the fit."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-import numpy as np
 import torch
 from skorch.history import History
 from torch import nn
@@ -28,6 +27,7 @@ from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
 from .._utils.warn import warn_caller
 from ..modules._mlp import MLP
+from .fit import Fit, Sparse, Start
 from .fold_scaling import fold_scaling
 from .importances import importances_of
 from .net import PruningNet, finish_
@@ -46,60 +46,6 @@ class Epochs:
     pretrain: int
     sparsify: int
     retrain: int
-
-
-@dataclass(frozen=True)
-class Start:
-    """A dense network, trained where that was asked for, before anything goes."""
-
-    network: Network
-    size: NetworkSize
-    history: History
-
-
-@dataclass(frozen=True)
-class Sparse:
-    """A sparse network on data of its inputs, with the history of its training."""
-
-    point: Point
-    data: Data
-    dense: NetworkSize
-    history: History
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What a fit found: all that an estimator, or a file, needs to predict.
-
-    Attributes
-    ----------
-    inputs, targets : Inputs, Targets
-        What X and y were.
-    net : PruningNet
-        Holds the finished network.
-    support : ndarray of bool
-        The retained inputs, in the shape of a row of X.
-    importances, importance_errors : ndarray
-        The loss that the network gives up without each input, and its standard error;
-        in the shape of a row of X.
-    history : History
-        A row an epoch, of all phases.
-    report : PruningReport
-    """
-
-    inputs: Inputs
-    targets: Targets
-    net: PruningNet
-    support: np.ndarray
-    importances: np.ndarray
-    importance_errors: np.ndarray
-    history: History
-    report: PruningReport
-
-    @property
-    def network(self) -> nn.Module:
-        """The finished network, over the retained raw inputs."""
-        return self.net.module_
 
 
 @dataclass(frozen=True)

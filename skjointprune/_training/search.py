@@ -21,8 +21,9 @@ from .._graph.compact import compact_
 from .._pruning.points import Point
 from .._pruning.schedules import Sweep
 from .._utils.warn import warn_caller
+from .fit import Sparse
 from .losses import losses_of_constant, losses_of_rows, mean_and_error
-from .problem import Problem, Sparse
+from .problem import Problem
 from .progress import COMPARE, SEARCH
 from .tasks import Task
 
