@@ -29,9 +29,16 @@ def settle_sizes(labels: Labels) -> None:
         sizes = list(group)
         if all(_follows(labels, size) for size in sizes):
             continue
+        # what the layers within ask for goes through its hands, too
+        sizes += [
+            size
+            for size in put
+            if size.name == name and size.owner.startswith(f"{owner}.".lstrip("."))
+            if size.owner != owner
+        ]
         vary = {labels.vary(size.x, size.dim) for size in sizes}
-        # one number is put in at each call
-        if len({int(size.n) for size in sizes}) > 1 or len(vary) > 1:
+        asked = {(int(size.n), _has_rows(size)) for size in sizes}
+        if len(asked) > 1 or len(vary) > 1:  # one number is put in at each call
             _pin(labels, [size for size in sizes if not _follows(labels, size)])
             continue
         full = f"{owner}.{name}".removeprefix(".")
@@ -42,9 +49,17 @@ def settle_sizes(labels: Labels) -> None:
                 labels.bind(full, 0, "count", along[: _numbers_put_in(size)])
 
 
+def _has_rows(size: SizeAsked) -> bool:
+    """Tell whether a size counts rows as well: each has the same labels."""
+    if size.dim != 0 or int(size.n) % ROWS:
+        return False
+    first, *others = size.x.tensor_split(ROWS)
+    return all(torch.equal(first, other) for other in others)
+
+
 def _numbers_put_in(size: SizeAsked) -> int:
     """Return a size as it is put in: of one row, where rows are part of it."""
-    return int(size.n) // ROWS if size.dim == 0 else int(size.n)
+    return int(size.n) // ROWS if _has_rows(size) else int(size.n)
 
 
 def _follows(labels: Labels, size: SizeAsked) -> bool:
@@ -100,7 +115,7 @@ def sizes_to_put_in(labels: Labels) -> dict[str, dict[str, int]]:
     for full, sizes in labels.put_in.items():
         owner, _, name = full.rpartition(".")
         found.setdefault(owner, {})[name] = n = _numbers_put_in(sizes[0])
-        if sizes[0].dim == 0:
+        if _has_rows(sizes[0]):
             found[owner][name + BEFORE] = n
         counted = [
             i

@@ -101,10 +101,10 @@ class WithSizes(nn.Module):
     `let_sizes_follow_` makes a layer one. Its class is a subclass of its own class.
     """
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the layer's own code, with sizes put in."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer, with sizes put in."""
         with _PutSizes(self):
-            return super().forward(*args, **kwargs)
+            return super().__call__(*args, **kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # a class that is made on the way cannot be found by its name

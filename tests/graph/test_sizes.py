@@ -8,6 +8,7 @@ import torch
 from _attention import KINDS, OneReshape, Transformer
 from _networks import Net, assert_cuts_are_exact, cut, random_masks, shaken
 from torch import nn
+from torch.nn import functional as F
 
 from skjointprune._graph.groups import find_groups
 from skjointprune._layers.stand_ins import with_prunable_layers
@@ -163,3 +164,88 @@ def test_a_layer_whose_sizes_follow_is_pickled_as_its_class_says():
     module.attn.log = [1]
     module = find_groups(module, IMAGE).module
     assert not hasattr(pickle.loads(pickle.dumps(module)).attn, "log")
+
+
+class Chosen(nn.Module):
+    """Its forward is an attribute, as the code chooses between several."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(2, 2)
+        self.forward = self.halved
+
+    def forward(self, x):
+        raise NotImplementedError
+
+    def halved(self, x):
+        first, second = self.a(x).split([2, 4], 1)
+        return self.b(first) + second.sum(1, keepdim=True)
+
+
+class Scaled(nn.Module):
+    """A scale whose shape is written down, without rows."""
+
+    def __init__(self, width=6):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, width), nn.Linear(width, 2)
+        self.scale, self.shape = nn.Parameter(torch.ones(width)), (width,)
+
+    def forward(self, x):
+        return self.b(self.a(x) * self.scale.view(self.shape))
+
+
+class Inner(nn.Module):
+    """Asks for sizes as the layer around it does, and for others."""
+
+    def forward(self, x):
+        return x.reshape(len(x), 3, 5, 2).mean(1).flatten(1)
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.inner = nn.Linear(4, 8), Inner()
+        self.b, self.c, self.d = nn.Linear(8, 30), nn.Linear(10, 2), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.a(x)
+        heads = x.reshape(len(x), 1, 4, 2).transpose(1, 2).flatten(1)
+        return self.d(heads) + self.c(self.inner(self.b(x)))
+
+
+class NormedProducts(nn.Module):
+    """Products of positions, with a normalisation of as many."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.b = nn.Linear(4, 5), nn.Linear(3, 2)
+        self.scale, self.shift = (
+            nn.Parameter(torch.ones(3)),
+            nn.Parameter(torch.ones(3)),
+        )
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("var", torch.ones(3))
+
+    def forward(self, x):
+        q = self.q(x)
+        held = self.mean, self.var, self.scale, self.shift
+        return self.b(F.batch_norm(q @ q.mT, *held).mean(-1))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: nn.Sequential(Chosen()), (4,)),
+        (Scaled, (4,)),
+        (Outer, (4,)),
+        (NormedProducts, (3, 4)),
+    ],
+    ids=["forward by attribute", "no rows", "within another", "of no channel"],
+)
+def test_sizes_are_right_wherever_they_are_asked_for(make, shape):
+    assert_cuts_are_exact(make, shape)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Sequential(Chosen()), Scaled])
+def test_units_may_go_wherever_sizes_are_asked_for(make):
+    assert find_groups(make(), (4,)).kept_whole == {}

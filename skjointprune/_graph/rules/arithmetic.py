@@ -115,6 +115,7 @@ def normalised(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     for held in (*args, *kwargs.values()):  # scale and shift, if they are given
         if isinstance(held, Tensor):
             context.tie(x, held)
+            context.pin(held, f"{context.node!r} couples them")
     context.pin(x, f"{context.node!r} couples them")
     return x
 
@@ -126,6 +127,8 @@ def by_channel(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
         return NotImplemented  # without a scale and a shift, zeros do not stay zero
     for own in held:
         context.tie(context.channels(x), own)
+        if (x == CONSTANT).any():  # of which there are always as many
+            context.pin(own, f"{context.node!r} has a number for each of no channel")
     return x
 
 

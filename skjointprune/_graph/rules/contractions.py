@@ -35,7 +35,14 @@ def contract(context: RuleContext, terms: list[Term], kept: str) -> Tensor:
             spread = context.spread(along, kept.index(letter))
             context.tie(out, spread)
             out = torch.where(out == CONSTANT, spread, out)
+    whole = [x for x, _ in terms if x.numel() and _is_one_channel(x)]
+    if (out == CONSTANT).all() and whole:  # as many as they are, they stay so
+        return whole[0].flatten()[0].expand(context.shape)
     return out
+
+
+def _is_one_channel(x: Tensor) -> bool:
+    return bool((x == x.flatten()[0]).all()) and int(x.flatten()[0]) != CONSTANT
 
 
 def _channels_along(
