@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from .._data.image_options import ImageInput
 from .._data.targets import EncodedTargets
 from .._report.html import ReportBelowDiagram
+from .._training.choose import choose
 from .._training.fit import Sparse
 from .._training.plan import plan_of_fit
 from .._training.problem import Problem
@@ -123,4 +124,6 @@ class JointPruneEstimator(
     def _sparsify(self, problem: Problem) -> Sparse:
         if self.alpha == "auto" and problem.searches:
             return search(problem)
+        if self.alpha == "auto" and problem.chooses:
+            return choose(problem)
         return problem.sparsify(problem.start(), self.alpha)

@@ -1,6 +1,6 @@
 """Batches of rows, and the score of a module on them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,13 +9,20 @@ from torch import Tensor
 from .._data.rows import Rows, batches_in_order, n_batches
 from .tasks import Score
 
+Change = Callable[[Tensor], Tensor]  # of X of a batch
+
+
+def add_noise(X: Tensor, std: float) -> Tensor:
+    """Return numbers with normal noise of a standard deviation."""
+    return X + std * torch.randn_like(X)
+
 
 class Batches:
     """Cut rows into batches of nearly equal size, none of one row.
 
     Most of the cost of a loader on tables is collating row by row; here a batch is
-    one indexing operation. `noise` is the standard deviation of what is added to X;
-    with `taught`, targets come with the outputs of a teacher.
+    one indexing operation. What `changes` return for X takes its place, one after the
+    other; with `taught`, targets come with the outputs of a teacher.
     """
 
     def __init__(
@@ -23,11 +30,11 @@ class Batches:
         dataset: Any,
         batch_size: int,
         shuffle: bool = False,
-        noise: float = 0.0,
+        changes: Sequence[Change] = (),
         taught: bool = False,
     ):
         self.dataset, self.batch_size = dataset, batch_size
-        self.shuffle, self.noise, self.taught = shuffle, noise, taught
+        self.shuffle, self.changes, self.taught = shuffle, changes, taught
 
     def __len__(self) -> int:
         return n_batches(len(self.dataset), self.batch_size)
@@ -43,8 +50,8 @@ class Batches:
         else:  # what skorch makes to predict
             batches = map(self.dataset.__getitem__, positions)
         for X, targets in batches:
-            if self.noise:
-                X = X + self.noise * torch.randn_like(X)
+            for change in self.changes:
+                X = change(X)
             yield X, targets
 
 

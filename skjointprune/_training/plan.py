@@ -4,19 +4,20 @@ import math
 from typing import Literal
 
 from .problem import SHARE_FOR_UNITS, Problem
-from .progress import COMPARE, PRETRAIN, RETRAIN, SEARCH, SPARSIFY, TEACH, Plan
+from .progress import CHOOSE, COMPARE, PRETRAIN, RETRAIN, SEARCH, SPARSIFY, TEACH, Plan
 from .search import CONFIRMING_SHARE, MOST_COMPARED
 
 
 def plan_of_fit(problem: Problem, alpha: float | Literal["auto"]) -> Plan:
     """Return the phases of a fit and their epochs; some may turn out not to come."""
     epochs, prune = problem.epochs, problem.prices.prune
-    if not (alpha == "auto" and problem.searches):
+    finds = alpha == "auto" and problem.searches
+    if not finds and not (alpha == "auto" and problem.chooses):
         sparsifying = [(SPARSIFY[prune], float(epochs.sparsify))]
     else:
-        compared = math.ceil(epochs.retrain * CONFIRMING_SHARE)
-        sparsifying = [(SEARCH, epochs.sparsify)]
-        if problem.data.valid is not None:
+        sparsifying = [(SEARCH if finds else CHOOSE, epochs.sparsify)]
+        if finds and problem.data.valid is not None:
+            compared = math.ceil(epochs.retrain * CONFIRMING_SHARE)
             sparsifying += MOST_COMPARED * [(COMPARE, compared)]
         if prune == "joint":
             of_units = math.ceil(epochs.sparsify * SHARE_FOR_UNITS)

@@ -38,6 +38,8 @@ ROWS_FOR_BINS = 10_000
 # A phase for units alone is short: units stand in for each other more than inputs do.
 SHARE_FOR_UNITS, EVENTS_FOR_UNITS = 0.5, 40
 
+MOST_TO_CHOOSE_FROM = 40  # inputs, or groups of them
+
 
 @dataclass(frozen=True)
 class Epochs:
@@ -99,6 +101,19 @@ class Problem:
         may_go = self.prices.prune in ("joint", "inputs")
         return self.widens and may_go and self.n_inputs is None
 
+    @property
+    def chooses(self) -> bool:
+        """Whether a given number of inputs is chosen before any unit goes.
+
+        Every choice is tried without training for it, which only few inputs allow.
+        """
+        if not (self.widens and self.n_inputs and self.prices.prune != "weights"):
+            return False
+        n_inputs, costs = math.prod(self.inputs.network_shape), self.prices.costs
+        n_groups = int(self.prices.number_groups(n_inputs).max()) + 1
+        alike = costs is None or len(costs[costs > 0].unique()) <= 1
+        return self.n_inputs < n_groups <= MOST_TO_CHOOSE_FROM and alike
+
     def with_shadows(self) -> "Problem":
         """Return a problem where each column has a shadow."""
         with self.random_state():
@@ -142,7 +157,8 @@ class Problem:
         if alpha == "auto" and not self.widens:
             alpha = USUAL_ALPHA
         if alpha == "auto":
-            rise = self._rise_of_units(start.network, self.data)
+            of_units = self._threshold_of_units(start.network, self.data)
+            rise = Rise(0.0, self.n_inputs, of_units)
         else:
             rise = Rise(alpha, self.n_inputs)
         self.trainer.progress.begin(SPARSIFY[self.prices.prune], self.epochs.sparsify)
@@ -172,17 +188,22 @@ class Problem:
             data,
             epochs,
             replace(self.prices.keep_inputs(mask), prune="weights"),
-            replace(self._rise_of_units(network, data), n_events=EVENTS_FOR_UNITS),
+            Rise(0.0, None, self._threshold_of_units(network, data), EVENTS_FOR_UNITS),
             sparse.history,
         )
         importances = torch.zeros_like(sparse.point.importances)
         importances[kept] = point.importances
-        point = replace(point, kept=kept[point.kept], importances=importances)
+        before = sparse.point.scores.get("before pruning")
+        point = replace(
+            point,
+            kept=kept[point.kept],
+            importances=importances,
+            scores=point.scores | {"before pruning": before},
+        )
         return replace(sparse, point=point)
 
-    def _rise_of_units(self, network: Network, data: Data) -> Rise:
-        threshold = partial(self.trainer.threshold_of_units, network, data)
-        return Rise(0.0, self.n_inputs, threshold)
+    def _threshold_of_units(self, network: Network, data: Data) -> Callable[[], float]:
+        return partial(self.trainer.threshold_of_units, network, data)
 
     def sweep(self, start: Start, epochs: int, schedule: Sweep) -> list[Sparse]:
         """Train the network until all groups are gone; return the points on the way.

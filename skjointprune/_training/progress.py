@@ -11,6 +11,7 @@ from typing import Self, TextIO
 PRETRAIN = "training the dense network"
 TEACH = "training a teacher"
 SEARCH = "searching"
+CHOOSE = "choosing inputs"
 SPARSIFY = {
     "joint": "removing inputs and units",
     "inputs": "removing inputs",

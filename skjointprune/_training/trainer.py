@@ -1,8 +1,9 @@
 """Training of one phase: dense, sparsifying, or what is left of a network."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,13 +22,14 @@ from torch.optim.lr_scheduler import OneCycleLR
 from .._data.prepare import Data
 from .._data.rows import ROWS_TO_CHECK, n_batches
 from .._graph.network import Network
+from .._pruning.masks import Masks
 from .._pruning.points import Point, Scores
 from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Schedule, Sweep
 from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
-from .batches import score_rows
+from .batches import Change, add_noise, score_rows
 from .callbacks import Advance, HeldOut, OneCycle, Prune
 from .forget import forget_
 from .losses import mean_loss
@@ -76,6 +78,16 @@ class Trainer:
         callbacks = self._with_cycle(callbacks, whole, epochs)
         net = self._build_net(network, whole, callbacks, keeps_best=True)
         self._run(net, network, whole, epochs, phase, history)
+
+    def train_masked(
+        self, network: Network, data: Data, epochs: int, masks: Masks, history: History
+    ) -> None:
+        """Train a network on rows of which inputs are hidden, in one cycle of `lr`."""
+        callbacks = self._callbacks_before_retraining(data)
+        callbacks = self._with_cycle(callbacks, data, epochs)
+        changes = [*self._noise(), masks.hide_some]
+        net = self._build_net(network, data, callbacks, changes=changes)
+        self._run(net, network, data, epochs, "sparsify", history)
 
     def teach(self, teacher: Network, data: Data) -> None:
         """Let the rows to train on know what a trained network gives for them."""
@@ -170,7 +182,7 @@ class Trainer:
             on_event=on_event,
         )
         callbacks = [("prune", pruning), *self._callbacks_before_retraining(data)]
-        net = self._build_net(network, data, callbacks, noise=self.input_noise)
+        net = self._build_net(network, data, callbacks, changes=self._noise())
         self._run(net, network, data, epochs, "sparsify", history)
         return pruning.sparsifier_, scores
 
@@ -260,6 +272,10 @@ class Trainer:
         """Return the number of steps of an epoch."""
         return n_batches(len(data.train), self.batch_size)
 
+    def _noise(self) -> list[Change]:
+        """Return what adds noise to inputs while they are chosen, if that is asked."""
+        return [partial(add_noise, std=self.input_noise)] if self.input_noise else []
+
     def _with_cycle(
         self, callbacks: NamedCallbacks, data: Data, epochs: int
     ) -> NamedCallbacks:
@@ -306,7 +322,7 @@ class Trainer:
         callbacks: Iterable[tuple[str, Callback]],
         *,
         distillation: float = 0.0,
-        noise: float = 0.0,
+        changes: Sequence[Change] = (),
         compiled: bool = False,
         keeps_best: bool = False,
     ) -> PruningNet:
@@ -329,7 +345,7 @@ class Trainer:
             lr=self.lr,
             batch_size=self.batch_size,
             iterator_train__shuffle=True,
-            iterator_train__noise=noise,
+            iterator_train__changes=changes,
             iterator_train__taught=distillation > 0,
             batch_size_to_score=data.train.batch_size_to_score,
             train_split=None if valid is None else predefined_split(valid),

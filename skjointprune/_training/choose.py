@@ -1,0 +1,77 @@
+"""Step 1 where the number of inputs is given, and there are few: which ones stay.
+
+What an input is worth depends on which others stay: of two that stand in for each
+other, one is worth all or nothing. So a network is trained on rows of which inputs are
+hidden at random. It learns what y is likely to be given any of them, and tells the loss
+of any choice without being trained again (Frye et al., "Shapley explainability on the
+data manifold", ICLR 2021, where this gives Shapley values). Then units go, in a phase of
+their own, from a network that begins anew with the chosen inputs.
+"""
+
+import torch
+from torch import Tensor
+
+from .._data.rows import batches_in_order
+from .._graph.compact import compact_
+from .._graph.network import Network
+from .._pruning.masks import Masks, choose_groups
+from .._pruning.points import Point
+from .._utils.torch import evaluating
+from .fit import Sparse
+from .problem import Problem
+from .progress import CHOOSE
+
+ROWS_TO_JUDGE = 2048
+ROWS_FOR_MEANS = 10_000
+
+
+def choose(problem: Problem) -> Sparse:
+    """Choose inputs, and let units go."""
+    start = problem.start()
+    judge = start.network.copy()
+    masks = _make_masks(problem)
+    epochs = problem.epochs.sparsify
+    problem.trainer.progress.begin(CHOOSE, epochs)
+    problem.trainer.train_masked(judge, problem.data, epochs, masks, start.history)
+    before = {"before pruning": problem.trainer.score(judge, problem.data)}
+    kept = _choose_inputs(problem, judge, masks)
+    # Where no unit goes, no phase follows in which another network would learn.
+    network = start.network if problem.prices.prune == "joint" else judge
+    compact_(network, {network.inputs.name: kept})
+    positions = kept.nonzero().flatten()
+    point = Point(network, 0.0, positions, kept.float(), before, problem.data.gates)
+    sparse = Sparse(point, problem.data, start.size, start.history)
+    return problem.sparsify_units(problem.view_of(sparse))
+
+
+def _make_masks(problem: Problem) -> Masks:
+    X, _ = problem.data.train[:ROWS_FOR_MEANS]
+    groups = problem.prices.number_groups(X.shape[1])
+    assert problem.n_inputs is not None
+    return Masks(X.mean(dim=0), groups, problem.n_inputs)
+
+
+def _choose_inputs(problem: Problem, judge: Network, masks: Masks) -> Tensor:
+    """Return a mask over inputs, (inputs,), with which the judge has a small loss."""
+    rows, task = problem.data.train, problem.trainer.task
+    drawn = torch.randperm(len(rows))[:ROWS_TO_JUDGE].numpy()
+    parts = [
+        rows[drawn[part]]
+        for part in batches_in_order(len(drawn), rows.batch_size_to_score)
+    ]
+
+    def loss(shown: Tensor) -> float:
+        total = 0.0
+        for X, (y, weight) in parts:
+            outputs = judge.module(masks.hide(X, shown))
+            total += float((task.losses(outputs, y) * weight).sum())
+        return total / len(drawn)
+
+    costs = problem.prices.costs
+    always = torch.zeros(masks.n_groups, dtype=torch.bool)
+    if costs is not None:
+        always[masks.groups[costs == 0]] = True
+    with evaluating(judge.module), torch.inference_mode():
+        shown = choose_groups(loss, always, masks.n_asked)
+    return shown[masks.groups]
+
