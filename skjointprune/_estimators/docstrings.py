@@ -57,6 +57,8 @@ alpha : float or "auto", default="auto"
 n_features_to_select : int, float in (0, 1] or None, default=None
     Exactly how many inputs to keep (groups of them, if there are any), or which
     share; `alpha` then governs the units only. None leaves the number to `alpha`.
+    Of up to 40 inputs, the default `module` and `alpha` choose so many together, by
+    a network that is trained on rows of which inputs are hidden at random.
 prune : {"joint", "inputs", "weights", "none"}, default="joint"
     What may go: inputs and units, inputs, units, or nothing.
 penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
@@ -100,7 +102,8 @@ pretrain_epochs : int, default=0
     more accurate for it; where a table is learnt by heart, inputs are chosen
     worse. An `alpha` leaves another size then. 0 begins with `module` as it is.
 max_epochs : int or "auto", default="auto"
-    Passes over the training rows while sparsifying. "auto" makes at least 30
+    Passes over the training rows while sparsifying; half as many more where units go
+    after inputs were found or chosen. "auto" makes at least 30
     optimiser steps for each root of a row, from 300 in all, on a hundred rows, to
     4,000, on 18,000 or more.
 retrain_epochs : int or "auto", default="auto"

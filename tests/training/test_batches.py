@@ -1,10 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from _helpers import table
 
 from skjointprune._data.tables import Table
-from skjointprune._training.batches import Batches
+from skjointprune._training.batches import Batches, add_noise
 
 
 @pytest.mark.parametrize(("n", "size"), [(50, 16), (33, 16), (17, 16), (5, 16), (1, 4)])
@@ -37,7 +39,7 @@ def test_batches_are_shuffled_anew_and_by_torch_alone():
 def test_noise_is_added_to_the_inputs_of_batches_alone():
     data = table(4000, 3)
     before = data.X.clone()
-    noisy = list(Batches(data, 500, noise=2.0))
+    noisy = list(Batches(data, 500, changes=[partial(add_noise, std=2.0)]))
     assert torch.equal(data.X, before)
     assert torch.equal(torch.cat([y for _, (y, _) in noisy]), data.y)
     difference = torch.cat([X for X, _ in noisy]) - before
