@@ -102,10 +102,11 @@ pretrain_epochs : int, default=0
     more accurate for it; where a table is learnt by heart, inputs are chosen
     worse. An `alpha` leaves another size then. 0 begins with `module` as it is.
 max_epochs : int or "auto", default="auto"
-    Passes over the training rows while sparsifying; half as many more where units go
-    after inputs were found or chosen. "auto" makes at least 30
-    optimiser steps for each root of a row, from 300 in all, on a hundred rows, to
-    4,000, on 18,000 or more.
+    Passes over the training rows while sparsifying. Where units go after inputs are
+    found or chosen, that is another phase, of half as many or as many; choosing
+    takes half as many more. "auto" makes at least 30 optimiser steps
+    for each root of a row, from 300 in all, on a hundred rows, to 4,000, on 18,000
+    or more.
 retrain_epochs : int or "auto", default="auto"
     Passes over the training rows after pruning, in one cycle of the learning
     rate, with the share of dropout that is the share of units left. 0 leaves the

@@ -4,9 +4,11 @@ What an input is worth depends on which others stay: of two that stand in for ea
 other, one is worth all or nothing. So a network is trained on rows of which inputs are
 hidden at random. It learns what y is likely to be given any of them, and tells the loss
 of any choice without being trained again (Frye et al., "Shapley explainability on the
-data manifold", ICLR 2021, where this gives Shapley values). Then units go, in a phase of
-their own, from a network that begins anew with the chosen inputs.
+data manifold", ICLR 2021, where this gives Shapley values). Then units go from another
+network, which begins anew with the chosen inputs.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -21,6 +23,8 @@ from .fit import Sparse
 from .problem import Problem
 from .progress import CHOOSE
 
+CHOOSING_SHARE = 1.5  # of the epochs of sparsifying: a judge has more to learn
+UNITS_SHARE = 1  # the network that units go from is a new one
 ROWS_TO_JUDGE = 2048
 ROWS_FOR_MEANS = 10_000
 
@@ -30,7 +34,7 @@ def choose(problem: Problem) -> Sparse:
     start = problem.start()
     judge = start.network.copy()
     masks = _make_masks(problem)
-    epochs = problem.epochs.sparsify
+    epochs = math.ceil(problem.epochs.sparsify * CHOOSING_SHARE)
     problem.trainer.progress.begin(CHOOSE, epochs)
     problem.trainer.train_masked(judge, problem.data, epochs, masks, start.history)
     before = {"before pruning": problem.trainer.score(judge, problem.data)}
@@ -41,7 +45,7 @@ def choose(problem: Problem) -> Sparse:
     positions = kept.nonzero().flatten()
     point = Point(network, 0.0, positions, kept.float(), before, problem.data.gates)
     sparse = Sparse(point, problem.data, start.size, start.history)
-    return problem.sparsify_units(problem.view_of(sparse))
+    return problem.sparsify_units(problem.view_of(sparse), UNITS_SHARE)
 
 
 def _make_masks(problem: Problem) -> Masks:
@@ -74,4 +78,3 @@ def _choose_inputs(problem: Problem, judge: Network, masks: Masks) -> Tensor:
     with evaluating(judge.module), torch.inference_mode():
         shown = choose_groups(loss, always, masks.n_asked)
     return shown[masks.groups]
-

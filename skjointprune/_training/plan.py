@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+from .choose import CHOOSING_SHARE, UNITS_SHARE
 from .problem import SHARE_FOR_UNITS, Problem
 from .progress import CHOOSE, COMPARE, PRETRAIN, RETRAIN, SEARCH, SPARSIFY, TEACH, Plan
 from .search import CONFIRMING_SHARE, MOST_COMPARED
@@ -11,17 +12,21 @@ from .search import CONFIRMING_SHARE, MOST_COMPARED
 def plan_of_fit(problem: Problem, alpha: float | Literal["auto"]) -> Plan:
     """Return the phases of a fit and their epochs; some may turn out not to come."""
     epochs, prune = problem.epochs, problem.prices.prune
-    finds = alpha == "auto" and problem.searches
-    if not finds and not (alpha == "auto" and problem.chooses):
-        sparsifying = [(SPARSIFY[prune], float(epochs.sparsify))]
-    else:
-        sparsifying = [(SEARCH if finds else CHOOSE, epochs.sparsify)]
-        if finds and problem.data.valid is not None:
-            compared = math.ceil(epochs.retrain * CONFIRMING_SHARE)
+    of_units = 0.0
+    if alpha == "auto" and problem.searches:
+        compared = math.ceil(epochs.retrain * CONFIRMING_SHARE)
+        sparsifying: list[tuple[str, float]] = [(SEARCH, epochs.sparsify)]
+        if problem.data.valid is not None:
             sparsifying += MOST_COMPARED * [(COMPARE, compared)]
-        if prune == "joint":
-            of_units = math.ceil(epochs.sparsify * SHARE_FOR_UNITS)
-            sparsifying.append((SPARSIFY["weights"], of_units))
+        of_units = SHARE_FOR_UNITS
+    elif alpha == "auto" and problem.chooses:
+        sparsifying = [(CHOOSE, math.ceil(epochs.sparsify * CHOOSING_SHARE))]
+        of_units = UNITS_SHARE
+    else:
+        sparsifying = [(SPARSIFY[prune], epochs.sparsify)]
+    if of_units and prune == "joint":
+        units = math.ceil(epochs.sparsify * of_units)
+        sparsifying.append((SPARSIFY["weights"], units))
     return [*_before(problem), *sparsifying, (RETRAIN, epochs.retrain)]
 
 

@@ -172,7 +172,7 @@ class Problem:
         )
         return Sparse(point, self.data, start.size, start.history)
 
-    def sparsify_units(self, sparse: Sparse) -> Sparse:
+    def sparsify_units(self, sparse: Sparse, share: float = SHARE_FOR_UNITS) -> Sparse:
         """Train a network whose inputs are chosen, and remove units as they die."""
         if self.prices.prune != "joint":
             return sparse
@@ -181,7 +181,7 @@ class Problem:
         data = replace(sparse.data, gates=gates)
         mask = torch.zeros(self.inputs.network_shape[0], dtype=torch.bool)
         mask[kept] = True
-        epochs = math.ceil(self.epochs.sparsify * SHARE_FOR_UNITS)
+        epochs = math.ceil(self.epochs.sparsify * share)
         self.trainer.progress.begin(SPARSIFY["weights"], epochs)
         point = self.trainer.sparsify(
             network,

@@ -39,7 +39,7 @@ def loss_of_parts(worth, twins=()):
 
 
 def test_of_groups_that_stand_in_for_each_other_one_is_chosen():
-    # by what each is worth alone, or beside all others, the twins would both stay, or go
+    # by what they are worth alone, or beside all others, both would stay, or go
     loss = loss_of_parts([3.0, 3.0, 1.0, 0.5, 0.1], twins=[(0, 1)])
     chosen = choose_groups(loss, torch.zeros(5, dtype=torch.bool), 2)
     assert chosen.sum() == 2
