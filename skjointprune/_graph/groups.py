@@ -18,7 +18,7 @@ from .._utils.torch import kind_of_rows
 from .compact import is_exact
 from .gradients import find_untold_inputs
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
-from .network import INPUTS, Axis, Channels, Network
+from .network import IN_GROUPS, INPUTS, Axis, Channels, Network
 from .probes import find_constants_, pin_what_has_no_gradient_, redraw_
 from .propagate import propagate_labels
 from .refusals import explaining
@@ -183,7 +183,7 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
     if set(dims) - {dim}:
         pinned = pinned or "they are read one by one, not by channels"
     elif len(set(own)) < len(own):
-        pinned = pinned or "they are read in groups"
+        pinned = pinned or IN_GROUPS
     of_inputs = set(roots.flatten().tolist())
     for b, of in bound:
         if b.role == "average" and of_inputs.intersection(of.tolist()):
