@@ -81,6 +81,8 @@ def _note_constants_(
         for axis in channels.read_by:
             if axis not in read or not not_zero[axis][axis.where(every)].any():
                 continue
+            if axis in channels.produced_by:  # what reads them goes as zeros, too
+                continue
             values = read[axis][:, axis.where(every)]  # (positions, slots)
             layers = layers_of[id(get_tensor(network.module, axis.tensor))]
             one = values[:1]
