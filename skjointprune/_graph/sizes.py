@@ -69,7 +69,8 @@ def _follows(labels: Labels, size: SizeAsked) -> bool:
         return not varies
     if not varies:
         return not labels.counted_by(size.n)
-    return labels.counts(size.n, size.x)
+    # channels that all hang together stay as many, and a number of them is one written
+    return bool(labels.counted_by(size.n)) and labels.counts(size.n, size.x)
 
 
 def _pin(labels: Labels, sizes: list[SizeAsked]) -> None:

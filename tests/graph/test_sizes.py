@@ -88,6 +88,19 @@ def test_one_size_that_two_calls_write_for_different_channels_keeps_both():
         assert "is written at" in network.kept_whole[name]
 
 
+def test_a_size_is_not_that_of_channels_that_all_hang_together():
+    def forward(m, x):
+        x = m.a(x)
+        x = x * x.mean(1, keepdim=True)
+        return m.b(m.q(x).view(-1, 2, 4).transpose(1, 2).reshape(len(x), x.shape[1]))
+
+    layers = {"a": (4, 8), "q": (8, 8), "b": (8, 2)}
+    layers = {name: nn.Linear(*sizes) for name, sizes in layers.items()}
+    network = find_groups(Net(forward, **layers), (4,))
+    assert network.kept_whole.keys() == {"a"}
+    assert_cuts_are_exact(lambda: Net(forward, **copy.deepcopy(layers)), (4,))
+
+
 def test_queries_that_no_weight_reads_can_go():
     network = find_groups(transformer("OneHead"), IMAGE)
     queries = next(c for c in network.channels if c.name == "attn.q")
