@@ -22,7 +22,7 @@ from .labels import (
 from .refusals import naming_the_line
 from .rules.context import PinnedParts, RuleContext, filled
 from .rules.functions import FILLED, function_name
-from .rules.products import label_product, only_multiplies, product_at
+from .rules.products import Product, label_product, only_multiplies, product_at
 from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
 from .tensors import QUESTIONS
@@ -56,9 +56,11 @@ def propagate_labels(
             out: Any = inputs.expand(2, *shape)
         elif node.op == "placeholder":
             out = node.meta["value"]  # its default
-        elif product is not None and isinstance(at[product.given], Tensor):
+        elif product is not None and _is_labelled(product, at):
             with naming_the_line(node.name, node.meta.get("line")):
-                out = label_product(product, module, at[product.given], context)
+                x, bias = at[product.given], product.added
+                added = None if bias is None else _labels_of(module, bias, labels, at)
+                out = label_product(product, module, x, added, context)
             count_uses(product.weight, out.numel() // 2 // out.shape[product.of])
         else:
             args, kwargs = _given(module, node, labels, at)
@@ -79,6 +81,13 @@ def propagate_labels(
             why = f"the code decides by their number at {node.name!r}"
             labels.pin(_counted_behind(node, at, seen), why)
     return inputs, positions
+
+
+def _is_labelled(product: Product, at: dict[fx.Node, Any]) -> bool:
+    """Tell whether labels are known of all that is not a parameter."""
+    bias = product.added
+    known = bias is None or bias.op == "get_attr" or isinstance(at[bias], Tensor)
+    return known and isinstance(at[product.given], Tensor)
 
 
 def _context_at(node: fx.Node, labels: Labels) -> RuleContext:
@@ -114,10 +123,17 @@ def _given(
 
     Tensors of the module are labelled where they are met first.
     """
-    for held in node.all_input_nodes:
-        if held.op == "get_attr" and held not in at:
-            at[held] = label_attribute(module, held, _context_at(held, labels), at)
-    return fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
+    given = (node.args, node.kwargs)
+    return fx.node.map_arg(given, lambda n: _labels_of(module, n, labels, at))
+
+
+def _labels_of(
+    module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
+) -> Any:
+    """Return the labels of a node, new ones of a tensor of the module."""
+    if node.op == "get_attr" and node not in at:
+        at[node] = label_attribute(module, node, _context_at(node, labels), at)
+    return at[node]
 
 
 def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:

@@ -140,7 +140,7 @@ def _weight_used(probe: Any, size: float) -> Tensor | None:
         return None
     if len(recorded.weights) != 1 or recorded.weights[0].shape != probe.weight.shape:
         return None
-    return recorded.weights[0]
+    return recorded.weights[0].detach()
 
 
 def _candidates(probe: Any, scale: nn.Parameter | None) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, fx, nn
 
 from ..tensors import get_tensor, locate_tensor
+from .arithmetic import pin_what_meets_constants
 from .context import RuleContext
 from .functions import function_name
 from .layers import count_sizes, multiply
@@ -33,6 +34,7 @@ class Product(NamedTuple):
     given: fx.Node
     weight: str
     bias: str | None
+    added: fx.Node | None  # a bias that is computed
     reads: int  # dimension of the weight
     of: int  # dimension of what is given
 
@@ -49,8 +51,8 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     transposed = _transposed(module, given.get("weight"))
     weight = transposed or _parameter(module, given.get("weight"))
     bias = _parameter(module, given.get("bias"))
-    computed = given.get("bias") is not None and bias is None
-    if weight is None or computed or given.get("groups", 1) != 1:
+    added = given.get("bias") if bias is None else None
+    if weight is None or given.get("groups", 1) != 1:
         return None
     # x must be computed from rows, not from parameters alone
     if not isinstance(x, fx.Node) or x.op == "get_attr" or _transposed(module, x):
@@ -58,7 +60,7 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     if (get_tensor(module, weight).ndim == 2) == name.startswith("conv"):
         return None
     reads, of = READS[name]
-    return Product(x, weight, bias, 1 - reads if transposed else reads, of)
+    return Product(x, weight, bias, added, 1 - reads if transposed else reads, of)
 
 
 def _transposed(module: nn.Module, node: Any) -> str | None:
@@ -92,13 +94,23 @@ def _parameter(module: nn.Module, node: Any) -> str | None:
 
 
 def label_product(
-    product: Product, module: nn.Module, x: Tensor, context: RuleContext
+    product: Product,
+    module: nn.Module,
+    x: Tensor,
+    added: Tensor | None,
+    context: RuleContext,
 ) -> Tensor:
-    """Apply the rule of a layer that multiplies; return labels of the output."""
-    _, weight, bias, reads, of = product
+    """Apply the rule of a layer that multiplies; return labels of the output.
+
+    `added` are labels of a bias that is computed.
+    """
+    _, weight, bias, _, reads, of = product
     ins, out = multiply(context, x, weight, bias, reads, of)
     context.labels.by_function.add(context.labels.canonical(weight))
     layer, _ = locate_tensor(module, weight)
     sizes = (ins, out) if reads else (out, ins)  # a layer reads with the second
     count_sizes(context, layer, weight.rpartition(".")[0], *sizes)
+    if added is not None:
+        pin_what_meets_constants(context, [out, added])
+        context.tie(out, added)
     return context.spread(out, of)

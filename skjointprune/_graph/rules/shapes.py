@@ -33,8 +33,8 @@ def concatenate(
     context: RuleContext, tensors, dim: int = 0, axis: int | None = None
 ) -> Any:
     dim = dim if axis is None else axis
-    # torch passes over tensors of shape (0,), as loops that collect begin with
-    first, *others = [x for x in tensors if x.shape != (0,)] or tensors
+    # nothing comes of empty ones, with which loops that collect begin
+    first, *others = [x for x in tensors if x.numel()] or tensors
     pin_what_meets_constants(context, [first, *others], but=dim)
     for other in others:
         _tie_across(context, first, other, dim)
@@ -297,6 +297,19 @@ def repeat(context: RuleContext, x: Tensor, *sizes) -> Tensor:
         return filled(context, sizes)
     context.pin(sizes, f"their number is a size at {context.node!r}")
     return x.repeat(*sizes)
+
+
+def column_stack(context: RuleContext, tensors) -> Any:
+    return concatenate(context, [x[:, None] if x.ndim == 1 else x for x in tensors], 1)
+
+
+def repeat_interleave(
+    context: RuleContext, x: Tensor, repeats: Any, dim: int | None = None, **kwargs
+) -> Any:
+    if not isinstance(repeats, int) or dim is None:
+        return NotImplemented
+    context.pin(repeats, f"their number is a size at {context.node!r}")
+    return x.repeat_interleave(repeats, dim)
 
 
 def new_tensor(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:

@@ -223,6 +223,25 @@ PRUNED = {
         ),
         A8 | {"p": 7},
     ),
+    "linear with a bias of parts": (
+        row(
+            lambda m, x: F.linear(x, m.p, torch.cat([m.q, m.r])).relu(),
+            7,
+            p=parameter(7, 8),
+            q=parameter(3),
+            r=parameter(4),
+        ),
+        A8 | {"q": 3, "r": 4},
+    ),
+    "conv2d with a bias that is computed": (
+        image(
+            lambda m, x: F.conv2d(x, m.p, 2 * m.q),
+            7,
+            p=parameter(7, 8, 1, 1),
+            q=parameter(7),
+        ),
+        I8 | {"q": 7},
+    ),
     "linear of positions": (
         sequence(lambda m, x: F.linear(x, m.p).relu().mean(1), 7, p=parameter(7, 8)),
         A8 | {"p": 7},
@@ -288,6 +307,10 @@ PRUNED = {
 
 # What is kept whole, and why.
 KEPT = {
+    "linear with a bias of the code": (
+        row(lambda m, x: F.linear(x, m.p, torch.arange(7).to(x)), 7, p=parameter(7, 8)),
+        A8 | {"p": "the code makes a tensor of their size"},
+    ),
     "linear, sigmoid": (
         row(lambda m, x: F.linear(x.sigmoid(), m.p), p=parameter(8, 8)),
         whole(CONSTANT.format("p"), p=8),
