@@ -52,7 +52,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
 def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     there = set(vars(module))
     try:
-        graph, remembered = trace(module, shape)
+        graph, remembered, one_row_apart = trace(module, shape)
         n_outputs = note_shapes_(module, graph, shape)
         remembered |= what_is_remembered(module, shape)
         labels, inputs, positions = _propagate(module, graph, shape)
@@ -74,6 +74,7 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
         without_rule=labels.without_rule,
         by_function=labels.by_function,
         remembered=remembered,
+        one_row_apart=one_row_apart,
     )
     find_constants_(network)
     pin_what_has_no_gradient_(network)

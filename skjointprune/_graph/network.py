@@ -121,7 +121,8 @@ class Network:
     `without_rule` are the layers whose own parameters have no rule, and why;
     `by_function` the weights that functions in the code use, and not their layers.
     `remembered` are the attributes in which layers keep what they have computed, and
-    what they hold as long as nothing is kept.
+    what they hold as long as nothing is kept. `one_row_apart` tells whether the code
+    treats one row by itself in a way of its own.
     """
 
     module: nn.Module
@@ -136,6 +137,7 @@ class Network:
     without_rule: dict[str, str] = field(default_factory=dict)
     by_function: set[str] = field(default_factory=set)
     remembered: dict[str, Any] = field(default_factory=dict)
+    one_row_apart: bool = False
 
     @property
     def inputs(self) -> Channels:

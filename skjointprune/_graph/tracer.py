@@ -56,6 +56,8 @@ class Tracer(fx.Tracer):
     remembered : dict of str to Any
         The attributes in which layers keep what they computed of parameters and sizes
         alone, and what was there before.
+    alone : fx.Node or None
+        Where the code treats one row by itself in another way than several.
     """
 
     proxy_buffer_attributes = True  # or the graph would lack what is computed of them
@@ -71,6 +73,7 @@ class Tracer(fx.Tracer):
         self.runs: dict[int, _Run] = {}
         self.failed_in: str | None = None
         self.remembered: dict[str, Any] = {}
+        self.alone: fx.Node | None = None
         self.running = False  # while the graph so far is run, nothing is traced
 
     def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
@@ -141,10 +144,10 @@ class Tracer(fx.Tracer):
                 other = bool(self.value(obj.node, n_rows))
             except Exception:  # it does not run on so many rows at all
                 continue
-            if other != answer:
-                raise Refused(
-                    f"{obj.node.name!r} decides by the number of rows", BRANCHES
-                )
+            if other != answer and n_rows == 1:
+                self.alone = self.alone or obj.node
+            elif other != answer:
+                raise decides_by_rows(obj.node)
         return answer
 
     def iter(self, obj: fx.Proxy) -> Iterator:
@@ -238,6 +241,12 @@ class Tracer(fx.Tracer):
         for name, t in [*self.root.named_parameters(), *self.root.named_buffers()]:
             held.setdefault(id(t), (name, t))
         return held
+
+
+def decides_by_rows(node: fx.Node) -> Refused:
+    """Return an error that says that the code branches by the number of rows."""
+    fact = f"{node.name!r} decides by the number of rows"
+    return Refused(fact, BRANCHES, node.meta.get("line"))
 
 
 def _sources(node: fx.Node) -> list[fx.Node]:

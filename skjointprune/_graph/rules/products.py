@@ -19,6 +19,7 @@ READS = {
     "linear": (1, -1),
     "matmul": (0, -1),
     "mm": (0, -1),
+    "addmm": (0, -1),
     "conv1d": (1, 1),
     "conv2d": (1, 1),
     "conv3d": (1, 1),
@@ -26,6 +27,7 @@ READS = {
 # Functions, methods and attributes that transpose a matrix.
 TRANSPOSES = ("t", "T", "mT", "transpose", "swapaxes", "swapdims")
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+ARGUMENTS_OF = {"addmm": ("bias", "input", "weight")}
 
 
 class Product(NamedTuple):
@@ -44,7 +46,10 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     name = function_name(node)
     if name not in READS or registered_rule(node) is not None:
         return None
-    given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
+    names = ARGUMENTS_OF.get(name, ARGUMENTS)
+    if len(node.args) > len(names) or (name == "addmm" and node.kwargs):
+        return None
+    given: dict[str, Any] = dict(zip(names, node.args, strict=False))
     others = ("other", "mat2")
     given |= {"weight" if k in others else k: v for k, v in node.kwargs.items()}
     x = given.get("input")

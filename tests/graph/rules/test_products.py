@@ -246,6 +246,15 @@ PRUNED = {
         sequence(lambda m, x: F.linear(x, m.p).relu().mean(1), 7, p=parameter(7, 8)),
         A8 | {"p": 7},
     ),
+    "addmm": (
+        row(
+            lambda m, x: torch.addmm(m.q, x, m.p).relu(),
+            7,
+            p=parameter(8, 7),
+            q=parameter(7),
+        ),
+        A8 | {"p": 7},
+    ),
     "matmul by a parameter": (
         row(lambda m, x: (x @ m.p + m.q).relu(), 7, p=parameter(8, 7), q=parameter(7)),
         A8 | {"p": 7},
