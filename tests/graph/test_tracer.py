@@ -189,6 +189,19 @@ def test_code_that_branches_by_the_number_of_rows_is_refused(n_rows):
         find_groups(net(forward), (12,))
 
 
+@pytest.mark.parametrize("make", [torch.tensor, torch.as_tensor, torch.scalar_tensor])
+def test_a_tensor_may_be_made_of_a_size(make):
+    name = make.__name__
+
+    def forward(m, x):
+        x = m.a(x)
+        return m.c(m.b(x / getattr(torch, name)(x.shape[1]).to(x)))
+
+    network = find_groups(net(forward), (12,))
+    assert network.kept_whole == {"a": f"their number is a size at {name!r}"}
+    assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
 def test_code_may_compute_the_same_for_one_row_in_another_way():
     def forward(m, x):
         x = m.norm(m.a(x))
