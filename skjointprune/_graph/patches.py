@@ -13,7 +13,6 @@ from .proxies import Proxy, tracer_of
 from .rules.functions import FILLED
 from .rules.registry import registered_functions
 
-
 OF_NUMBERS = ("as_tensor", "scalar_tensor", "tensor")
 
 
@@ -87,7 +86,6 @@ def registered_functions_whole(root: nn.Module) -> Iterator[None]:
     It is replaced where code finds it by a name: in its own module, and in those that
     define the forward of a layer. Functions of torch stay whole by themselves.
     """
-
     forwards = [getattr(type(layer), "forward", None) for layer in root.modules()]
     scopes = [getattr(forward, "__globals__", {}) for forward in forwards]
     functions = {id(f): f for f in registered_functions(scopes)}

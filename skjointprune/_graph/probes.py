@@ -48,7 +48,9 @@ def find_constants_(network: Network) -> None:
             _note_constants_(network, zeroed, read)
 
 
-def redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
+def redraw_(
+    module: nn.Module, sign: int, generator: torch.Generator, by: float = 0.1
+) -> None:
     """Draw anew what a network has learnt: initial zeros would hide constants."""
     with torch.no_grad():
         for name, statistic in module.named_buffers():
@@ -57,7 +59,7 @@ def redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
                 statistic.copy_(sign * random if name.endswith("mean") else random)
         for p in module.parameters():
             if p.is_floating_point():
-                p.add_(sign * 0.1 * torch.rand(p.shape, generator=generator).to(p))
+                p.add_(sign * by * torch.rand(p.shape, generator=generator).to(p))
 
 
 def _zero_all_(module: nn.Module, zeroed: list[Channels]) -> None:

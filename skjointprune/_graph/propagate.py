@@ -25,6 +25,7 @@ from .rules.functions import FILLED, function_name
 from .rules.products import Product, label_product, only_multiplies, product_at
 from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
+from .rules.weights import Weight, call_with_weights
 from .tensors import QUESTIONS
 from .tracer import DECIDES
 
@@ -102,6 +103,8 @@ def _check_labels(node: fx.Node, out: Any, shape: tuple[int, ...]) -> None:
         if tuple(out.shape) == shape:
             return
         returned = f"labels of shape {tuple(out.shape)}"
+    elif isinstance(out, Weight):
+        return
     elif "shape" in node.meta and node.op != "placeholder":
         returned = type(out).__name__
     else:
@@ -206,6 +209,8 @@ def _call(
     what = f"{_name_of(node)} at {node.name!r}"
     if isinstance(x, PinnedParts) and node.target in (operator.getitem, getattr):
         return x
+    if any(isinstance(a, Weight) for a in flat):
+        return _call_with_weights(node, args, kwargs, flat, context)
     if node.target is operator.getitem and not isinstance(x, Tensor):
         return x[args[1]]
     if not any(isinstance(a, Tensor | PinnedParts) for a in flat):
@@ -233,6 +238,30 @@ def _call(
             with naming_the_line(what, node.meta.get("line")):
                 out = _apply(function_rule(node), context, *args, **kwargs)
     return _no_rule(context, flat, what) if out is NotImplemented else out
+
+
+def _call_with_weights(
+    node: fx.Node, args: Any, kwargs: Any, flat: list[Any], context: RuleContext
+) -> Any:
+    """Apply the rule of a function that is given weights of labels."""
+    x, what = args[0], f"{_name_of(node)} at {node.name!r}"
+    if isinstance(x, Weight) and "value" in node.meta:  # a question
+        along = [x.along(d)[:1] for d in range(x.faces[0].labels.ndim)]
+        of = [[(face.labels, d) for face in faces] for d, faces in enumerate(along)]
+        return _size_or_sizes(of, args, kwargs, node)
+    out = NotImplemented
+    if not any(isinstance(a, PinnedParts) for a in flat):
+        if isinstance(x, Weight):
+            some = (x.faces[0].labels, *args[1:])
+            context.asked = asked_sizes(function_name(node) or "", some, kwargs)
+        with naming_the_line(what, node.meta.get("line")):
+            out = call_with_weights(context, node, args, kwargs)
+    if out is not NotImplemented:
+        return out
+    for weight in flat:
+        if isinstance(weight, Weight):
+            weight.keep_whole(context, f"there is no rule for {what}")
+    return _no_rule(context, [a for a in flat if not isinstance(a, Weight)], what)
 
 
 def _apply(rule: Callable | None, *args: Any, **kwargs: Any) -> Any:
@@ -271,8 +300,15 @@ def _counted_behind(
 
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
     """Return a size, a type or a device; sizes are marked as numbers of channels."""
-    value = node.meta["value"]
     along = [[(x, d)] if varies(x, d) else [] for d in range(x.ndim)]
+    return _size_or_sizes(along, args, kwargs, node)
+
+
+def _size_or_sizes(
+    along: list[list[tuple[Tensor, int]]], args: Any, kwargs: Any, node: fx.Node
+) -> Any:
+    """Return what a node asks for, with what counts channels along each dimension."""
+    value = node.meta["value"]
     if isinstance(value, torch.Size):
         return tuple(_number(n, of) for n, of in zip(value, along, strict=True))
     if node.target == "size":
