@@ -195,9 +195,10 @@ class Doubled(nn.Linear):
 class WithMask(nn.Module):
     """Holds what some weights are multiplied by."""
 
-    def __init__(self):
+    def __init__(self, *shape):
         super().__init__()
-        self.register_buffer("mask", (torch.arange(56).view(7, 8) % 3 > 0).float())
+        mask = torch.arange(shape[0] * shape[1]).view(shape) % 3 > 0
+        self.register_buffer("mask", mask.float())
 
 
 ADDS = "zeroed, they still add to what is computed of 'p'"
@@ -301,7 +302,7 @@ PRUNED = {
             lambda m, x: F.linear(x, m.p * m.l.mask),
             7,
             p=parameter(7, 8),
-            l=lambda: WithMask(),
+            l=lambda: WithMask(7, 8),
         ),
         A8 | {"p": 7},
     ),
@@ -420,8 +421,8 @@ KEPT = {
     "inputs that a buffer multiplies": (
         (
             ROW,
-            lambda m, x: m.b((x @ m.l.mask.T[:6]).sin()),
-            {"l": lambda: WithMask(), "b": linear(7, 2)},
+            lambda m, x: m.b((x @ m.l.mask).sin()),
+            {"l": lambda: WithMask(6, 7), "b": linear(7, 2)},
         ),
         {"inputs": ADDS.replace("'p'", "'l.mask'")},
     ),
