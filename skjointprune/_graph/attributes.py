@@ -10,9 +10,9 @@ from .labels import CONSTANT, all_differ
 from .rules.arithmetic import elementwise
 from .rules.context import RuleContext, kept_whole
 from .rules.contractions import PRODUCTS
+from .rules.faces import MULTIPLY, Weight, leads_to_products, weight_of
 from .rules.functions import function_name
 from .rules.registry import function_rule, layer_rule
-from .rules.weights import MULTIPLY, Weight, leads_to_products, weight_of
 from .tensors import QUESTIONS, get_tensor, locate_tensor
 
 

@@ -21,11 +21,12 @@ from .labels import (
 )
 from .refusals import naming_the_line
 from .rules.context import PinnedParts, RuleContext, filled
+from .rules.faces import Weight
 from .rules.functions import FILLED, function_name
 from .rules.products import Product, label_product, only_multiplies, product_at
 from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
-from .rules.weights import Weight, call_with_weights
+from .rules.weights import call_with_weights
 from .tensors import QUESTIONS
 from .tracer import DECIDES
 

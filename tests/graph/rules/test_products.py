@@ -291,7 +291,7 @@ PRUNED = {
             q=parameter(7),
             r=parameter(7),
         ),
-        A8 | {"r": 7},
+        A8 | {"q": 7},
     ),
     "rows of a length": (
         row(lambda m, x: F.linear(x, F.normalize(m.p)), 7, p=parameter(7, 8)),
@@ -323,7 +323,7 @@ PRUNED = {
             p=parameter(7, 8, 3, 3),
             q=parameter(7),
         ),
-        I8 | {"q": 7},
+        I8 | {"p": 7},
     ),
     "linear of positions": (
         sequence(lambda m, x: F.linear(x, m.p).relu().mean(1), 7, p=parameter(7, 8)),
@@ -418,6 +418,14 @@ PRUNED = {
 
 # What is kept whole, and why.
 KEPT = {
+    "a weight whose rows are added up elsewhere": (
+        row(
+            lambda m, x: m.l(x) + torch.einsum("ni,oi->n", x, m.l.weight)[:, None],
+            7,
+            l=linear(8, 7),
+        ),
+        A8 | {"l": "'einsum' uses them by their number"},
+    ),
     "inputs that a buffer multiplies": (
         (
             ROW,
