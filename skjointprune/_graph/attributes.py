@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .labels import CONSTANT, all_differ
+from .labels import CONSTANT, all_differ, varies
 from .rules.arithmetic import elementwise
 from .rules.context import RuleContext, kept_whole
 from .rules.contractions import PRODUCTS
@@ -47,6 +47,8 @@ def label_attribute(
             for x in _partners(node, at)
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
+    elif any(_meets_others(x, long[0] - held.ndim) for x in _partners(node, at)):
+        return torch.full(held.shape, CONSTANT)
     if not long and not isinstance(held, nn.Parameter):  # a mask, for example
         return torch.full(held.shape, CONSTANT)
     unknown = _is_used_without_rule(node)
@@ -70,6 +72,15 @@ def label_attribute(
     if node.name in labels.splits:
         labels.splits[node.name].x = v
     return context.spread(v, long[0])
+
+
+def _meets_others(x: Tensor, dim: int) -> bool:
+    """Tell whether channels of a partner differ along others than a tensor's dimension.
+
+    Each of them then meets all numbers of the tensor.
+    """
+    dims = [d for d in range(1, x.ndim) if varies(x, d)]
+    return x.ndim >= -dim and bool(dims) and x.ndim + dim not in dims
 
 
 def _looked_up_along(node: fx.Node) -> int | None:

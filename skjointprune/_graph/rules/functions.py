@@ -84,6 +84,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     "scaled_dot_product_attention": contraction.attend,
     "stack": shape.stack,
     "column_stack": shape.column_stack,
+    "embedding": compute.embedding,
     "flatten": shape.flatten,
     "unflatten": shape.unflatten,
     "chunk": shape.chunk,

@@ -325,6 +325,17 @@ PRUNED = {
         ),
         I8 | {"p": 7},
     ),
+    "numbers that each unit meets": (
+        row(lambda m, x: (x[..., None] * m.p).flatten(1), 16, p=parameter(2)),
+        A8,
+    ),
+    "embedding by a function": (
+        row(
+            lambda m, x: x + F.embedding(torch.zeros(len(x)).long(), m.p),
+            p=parameter(3, 8),
+        ),
+        A8,
+    ),
     "linear of positions": (
         sequence(lambda m, x: F.linear(x, m.p).relu().mean(1), 7, p=parameter(7, 8)),
         A8 | {"p": 7},
