@@ -121,10 +121,20 @@ class Tracer(fx.Tracer):
         owner = self.module.get_submodule(scopes[-1]) if scopes else self.module
         if isinstance(owner, WithSizes) and args and isinstance(args[0], fx.Proxy):
             name = target if kind == "call_method" else getattr(target, "__name__", "")
+            args = (args[0], *self._unpacked(args[1:]))
             given = (self.value(args[0].node), *args[1:])
             put, kwargs = put_sizes(vars(owner), name, given, kwargs)
             args = (args[0], *put[1:])
         return super().create_proxy(kind, target, args, kwargs, *more, **options)
+
+    def _unpacked(self, sizes: tuple) -> tuple:
+        """Return sizes one by one where a call is given a shape that is computed."""
+        if len(sizes) != 1 or not isinstance(sizes[0], fx.Proxy):
+            return sizes
+        given = self.value(sizes[0].node)
+        if not isinstance(given, tuple | list):
+            return sizes
+        return ([operator.getitem(sizes[0], i) for i in range(len(given))],)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Return what the code gets in place of a tensor or a size."""
@@ -278,7 +288,8 @@ class _Run:
         self.last: fx.Node | None = None
 
     def value(self, node: fx.Node) -> Any:
-        with self.mode:
+        # nodes of one layer may be run in another, whose sizes are not theirs
+        with self.mode, torch._C.DisableTorchFunction():
             while node not in self.values:  # in order: some change tensors
                 first = next(iter(node.graph.nodes))
                 run = first if self.last is None else self.last.next
