@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .labels import CONSTANT, all_differ
+from .labels import CONSTANT, all_differ, varies
 from .rules.arithmetic import elementwise
 from .rules.context import RuleContext, kept_whole
 from .rules.contractions import PRODUCTS
+from .rules.faces import MULTIPLY, Weight, leads_to_products, weight_of
+from .rules.functions import function_name
 from .rules.registry import function_rule, layer_rule
 from .tensors import QUESTIONS, get_tensor, locate_tensor
 
@@ -22,7 +24,7 @@ def is_question(node: fx.Node) -> bool:
 
 def label_attribute(
     module: nn.Module, node: fx.Node, context: RuleContext, at: dict[fx.Node, Any]
-) -> Tensor:
+) -> Tensor | Weight:
     """Label a tensor that the code uses by itself."""
     name, labels = str(node.target), context.labels
     if all(is_question(user) for user in node.users):
@@ -33,21 +35,29 @@ def label_attribute(
         return torch.full(held.shape, CONSTANT)
     if not labels.has(name):
         return kept_whole(context, "the code makes a tensor of their size")
+    if leads_to_products(node):
+        return weight_of(module, name, context)
+    every = long
     if len(long) > 1 and (looked_up := _looked_up_along(node)) is not None:
         long = [d for d in long if d != looked_up]
     elif len(long) > 1:  # channels are where those of an elementwise partner are
         long = [
             d
             for d in long
-            for x in _elementwise_partners(node, at)
+            for x in _partners(node, at)
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
+    elif any(_meets_others(x, long[0] - held.ndim) for x in _partners(node, at)):
+        return torch.full(held.shape, CONSTANT)
     if not long and not isinstance(held, nn.Parameter):  # a mask, for example
         return torch.full(held.shape, CONSTANT)
-    if len(set(long)) != 1:
+    unknown = _is_used_without_rule(node)
+    if len({*long}) != 1 and not unknown and all(map(_has_rule, node.users)):
+        long = [labels.choose(context.owner, node.name, every[::-1])]
+    elif len({*long}) != 1:
         why = f"{name!r} is used by itself"
         bare = layer_rule(locate_tensor(module, name)[0]) is None
-        if bare and isinstance(held, nn.Parameter) and _is_used_without_rule(node):
+        if bare and unknown and isinstance(held, nn.Parameter):
             labels.without_rule.setdefault(name, why)
         for d in range(held.ndim):
             whole = labels.fresh(held.shape[d])
@@ -59,7 +69,18 @@ def label_attribute(
         v = context.produce(name, long[0], v)
     else:
         context.carry(name, long[0], v)
+    if node.name in labels.splits:
+        labels.splits[node.name].x = v
     return context.spread(v, long[0])
+
+
+def _meets_others(x: Tensor, dim: int) -> bool:
+    """Tell whether channels of a partner differ along others than a tensor's dimension.
+
+    Each of them then meets all numbers of the tensor.
+    """
+    dims = [d for d in range(1, x.ndim) if varies(x, d)]
+    return x.ndim >= -dim and bool(dims) and x.ndim + dim not in dims
 
 
 def _looked_up_along(node: fx.Node) -> int | None:
@@ -78,11 +99,27 @@ def _looked_up_along(node: fx.Node) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _elementwise_partners(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
-    """Return labels of what a tensor is added to, multiplied by or compared with."""
+def _partners(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
+    """Return labels of what a tensor is added to, multiplied by or compared with.
+
+    Or slices of it, that have as many dimensions.
+    """
     users = [u for u in node.users if function_rule(u) is elementwise]
     found = [at.get(n) for user in users for n in user.all_input_nodes]
-    return [x for x in found if isinstance(x, Tensor)]
+    parts = [part for u in node.users if _is_slice(u) for part in _partners(u, at)]
+    return [x for x in found if isinstance(x, Tensor)] + parts
+
+
+def _is_slice(node: fx.Node) -> bool:
+    key: Any = node.args[1] if node.target is operator.getitem else None
+    keys = key if isinstance(key, tuple | list) else [key]
+    return all(isinstance(k, slice) for k in keys)
+
+
+def _has_rule(node: fx.Node) -> bool:
+    """Tell whether there is a rule for a function that uses a tensor."""
+    named = function_name(node) in MULTIPLY or is_question(node)
+    return named or function_rule(node) is not None
 
 
 def _is_used_without_rule(node: fx.Node) -> bool:

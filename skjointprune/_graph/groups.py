@@ -18,8 +18,13 @@ from .._utils.torch import kind_of_rows
 from .compact import is_exact
 from .gradients import find_untold_inputs
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
-from .network import INPUTS, Axis, Channels, Network
-from .probes import find_constants_, pin_what_has_no_gradient_, redraw_
+from .network import IN_GROUPS, INPUTS, Axis, Channels, Network
+from .probes import (
+    PROBED_ROWS,
+    find_constants_,
+    pin_what_has_no_gradient_,
+    redraw_,
+)
 from .propagate import propagate_labels
 from .refusals import explaining
 from .rules.registry import has_registered_rule
@@ -52,7 +57,7 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
 def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     there = set(vars(module))
     try:
-        graph, remembered = trace(module, shape)
+        graph, remembered, one_row_apart = trace(module, shape)
         n_outputs = note_shapes_(module, graph, shape)
         remembered |= what_is_remembered(module, shape)
         labels, inputs, positions = _propagate(module, graph, shape)
@@ -74,6 +79,7 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
         without_rule=labels.without_rule,
         by_function=labels.by_function,
         remembered=remembered,
+        one_row_apart=one_row_apart,
     )
     find_constants_(network)
     pin_what_has_no_gradient_(network)
@@ -81,28 +87,43 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     return network
 
 
+def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool:
+    """Try a cut, with parameters that are larger or smaller: a ReLU may hide much."""
+    trial = network.copy()
+    trial.module.cpu().double().eval()
+    generator = torch.Generator().manual_seed(0)
+    redraw_(trial.module, 1 if by > 0 else -1, generator, abs(by))
+    shape = (PROBED_ROWS, *network.input_shape)
+    rows = torch.rand(shape, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        tells = trial.module(rows.clone()).isfinite().all()
+    return not tells or is_exact(trial, keep, rows)
+
+
+SUMS = "to a sum of products"
+
+
 def _pin_what_adds_to_sums_(network: Network, labels: Labels, inputs: Tensor) -> None:
     """Keep channels whole that add to sums of products where all of them are zero.
 
-    After a sigmoid, for example. No weight reads these products, so it is tried.
+    After a sigmoid, for example. No weight reads these products, so it is tried. And
+    so are channels of parameters of which weights are computed, as by an exponential.
     """
     summed = {root for along in labels.summed for root in labels.roots(along).tolist()}
     of_inputs = labels.roots_in(labels.members(inputs))
     for channels in network.channels:
         roots = of_inputs if channels is network.inputs else set()
+        computed = {a.tensor for a in channels.axes} & labels.computed
         for axis in channels.produced_by:
             bound = labels.bound[labels.canonical(axis.tensor), axis.dim]["produce"]
             every = torch.ones(channels.size, dtype=torch.bool)
             roots |= labels.roots_in(bound.labels[axis.where(every)].tolist())
-        if channels.pinned or channels.size < 2 or not roots & summed:
+        if channels.pinned or channels.size < 2 or not (roots & summed or computed):
             continue
-        trial = network.copy()
-        trial.module.cpu().double()
-        redraw_(trial.module, 1, torch.Generator().manual_seed(0))
         keep = {channels.name: torch.arange(channels.size) % 2 == 0}
-        rows = torch.rand(2, *network.input_shape, dtype=torch.float64)
-        if not is_exact(trial, keep, rows):
-            channels.pinned = "zeroed, they still add to a sum of products"
+        if not all(_goes_exactly(network, keep, by) for by in (0.1, -0.1, 1, -1)):
+            what = f"to what is computed of {min(computed)!r}" if computed else SUMS
+            channels.pinned = f"zeroed, they still add {what}"
 
 
 def _propagate(
@@ -183,7 +204,7 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
     if set(dims) - {dim}:
         pinned = pinned or "they are read one by one, not by channels"
     elif len(set(own)) < len(own):
-        pinned = pinned or "they are read in groups"
+        pinned = pinned or IN_GROUPS
     of_inputs = set(roots.flatten().tolist())
     for b, of in bound:
         if b.role == "average" and of_inputs.intersection(of.tolist()):

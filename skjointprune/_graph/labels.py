@@ -8,13 +8,15 @@ are pinned, with the reason.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .tensors import get_tensor
 from .ties import Ties
+
+T = TypeVar("T")
 
 OUTPUT = "they are the output"
 CONSTANT = -1  # the label of numbers of no channel: padding, or written in the code
@@ -86,7 +88,8 @@ class SizeAsked:
     """A size that the code asks for, where `x` has it along a dimension.
 
     `owner` is the layer whose code it is, and `name` the attribute by which it can put
-    another number in its place; None where it cannot.
+    another number in its place; None where it cannot. `kept` tells whether a view
+    leaves this dimension, and those before it, as long as they are.
     """
 
     owner: str
@@ -95,15 +98,19 @@ class SizeAsked:
     n: Any
     x: Tensor
     dim: int
+    kept: bool = False
 
 
 @dataclass
 class Split:
-    """A dimension of x that is split into several, along any of which it may shrink."""
+    """What may shrink along any of several dimensions; x are labels of its channels.
+
+    A dimension that is split into several, for example.
+    """
 
     owner: str  # the layer whose code it is
-    x: Tensor
     n_choices: int
+    x: Tensor
 
 
 @dataclass
@@ -116,7 +123,9 @@ class Labels:
     `sizes` are those that the code asks for, and `put_in` those that layers have to put
     in, by their names in the network. `splits` are the nodes that split a dimension,
     and `chosen` is which of their choices is taken, the first unless said. `summed` are
-    labels of what products add up: there, a channel must be zero to go.
+    labels of what products add up: there, a channel must be zero to go. `computed` are
+    parameters of which the code computes the weights that it uses, and buffers that are
+    weights: whether channels go exactly with these is tried.
     """
 
     module: nn.Module
@@ -129,6 +138,7 @@ class Labels:
     put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
     summed: list[Tensor] = field(default_factory=list)
+    computed: set[str] = field(default_factory=set)
     _outputs: list[int] = field(default_factory=list)
     _ties: Ties = field(default_factory=Ties)
     _produced: set[bytes] = field(default_factory=set)
@@ -167,6 +177,10 @@ class Labels:
     def has(self, tensor: str) -> bool:
         """Tell whether there is a parameter or buffer of this name."""
         return tensor in self._canonical
+
+    def is_parameter(self, tensor: str) -> bool:
+        """Tell whether a tensor of the network is trained, and no buffer."""
+        return isinstance(get_tensor(self.module, tensor), nn.Parameter)
 
     def bind(
         self, tensor: str, dim: int, role: str, labels: Tensor | None, of: int = 1
@@ -236,9 +250,16 @@ class Labels:
         elif isinstance(x, dict):
             self.pin(list(x.values()), why)
 
-    def choose(self, owner: str, node: str, x: Tensor, choices: Sequence[int]) -> int:
-        """Return one of the choices that there are at a node, which splits x."""
-        self.splits[node] = Split(owner, x, len(choices))
+    def choose(
+        self, owner: str, node: str, choices: Sequence[T], x: Tensor | None = None
+    ) -> T:
+        """Return one of the choices that there are at a node.
+
+        Another is taken where nothing of x can go by this one; the labels in x may be
+        set later, in `splits`.
+        """
+        none = torch.zeros(0, dtype=torch.int64)
+        self.splits[node] = Split(owner, len(choices), none if x is None else x)
         return choices[self.chosen.get(node, 0) % len(choices)]
 
     def expect(self, number: Counted, x: Tensor, why: str) -> None:

@@ -17,6 +17,8 @@ from .labels import CONSTANT
 from .remembered import restore_
 
 INPUTS = "inputs"  # the name of the channels that are the inputs
+# why inputs are pinned that a view cuts into groups: columns go by their places instead
+IN_GROUPS = "they are read in groups"
 # where layers of torch say how many units they have
 SIZES = ("out_features", "out_channels", "hidden_size")
 
@@ -119,7 +121,8 @@ class Network:
     `without_rule` are the layers whose own parameters have no rule, and why;
     `by_function` the weights that functions in the code use, and not their layers.
     `remembered` are the attributes in which layers keep what they have computed, and
-    what they hold as long as nothing is kept.
+    what they hold as long as nothing is kept. `one_row_apart` tells whether the code
+    treats one row by itself in a way of its own.
     """
 
     module: nn.Module
@@ -134,6 +137,7 @@ class Network:
     without_rule: dict[str, str] = field(default_factory=dict)
     by_function: set[str] = field(default_factory=set)
     remembered: dict[str, Any] = field(default_factory=dict)
+    one_row_apart: bool = False
 
     @property
     def inputs(self) -> Channels:
@@ -147,8 +151,13 @@ class Network:
 
     @property
     def kept_whole(self) -> dict[str, str]:
-        """Channels, and layers without a rule, that are never pruned, and why."""
+        """Channels, and layers without a rule, that are never pruned, and why.
+
+        Columns of a table that are read in groups can go: see `let_inputs_go`.
+        """
         pinned = {c.name: c.pinned for c in self.channels if c.pinned}
+        if len(self.input_shape) == 1 and self.inputs.pinned == IN_GROUPS:
+            del pinned[INPUTS]
         if (stay := self.inputs.must_stay) is not None and not self.inputs.pinned:
             pinned[INPUTS] = (
                 f"{int(stay.sum())} of them always stay, as gradients do not tell what "

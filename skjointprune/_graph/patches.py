@@ -13,6 +13,21 @@ from .proxies import Proxy, tracer_of
 from .rules.functions import FILLED
 from .rules.registry import registered_functions
 
+OF_NUMBERS = ("as_tensor", "scalar_tensor", "tensor")
+
+
+def _as_a_node(function: Callable) -> Callable:
+    """Make of a function one that is a node of the graph where it is given proxies."""
+
+    @wraps(function)
+    def node_of(*args, **kwargs):
+        tracer = tracer_of((args, kwargs))
+        if tracer is None:
+            return function(*args, **kwargs)
+        return tracer.create_proxy("call_function", function, args, kwargs)
+
+    return node_of
+
 
 @contextmanager
 def lengths_of_tensors() -> Iterator[None]:
@@ -35,7 +50,8 @@ def lengths_of_tensors() -> Iterator[None]:
 def sizes_one_by_one() -> Iterator[None]:
     """Let the code call `torch.zeros(x.shape[0], 3)` and `torch.zeros(x.shape)`.
 
-    torch itself takes proxies only in a tuple of several sizes.
+    torch itself takes proxies only in a tuple of several sizes. And in none of those
+    functions that make a tensor of numbers.
     """
 
     def packed(make: Callable) -> Callable:
@@ -52,10 +68,11 @@ def sizes_one_by_one() -> Iterator[None]:
 
         return of_sizes
 
-    there = {name: getattr(torch, name) for name in FILLED}
+    there = {name: getattr(torch, name) for name in (*FILLED, *OF_NUMBERS)}
     try:
         for name, make in there.items():
-            setattr(torch, name, packed(make))
+            wrapper = packed if name in FILLED else _as_a_node
+            setattr(torch, name, wrapper(make))
         yield
     finally:
         for name, make in there.items():
@@ -69,17 +86,6 @@ def registered_functions_whole(root: nn.Module) -> Iterator[None]:
     It is replaced where code finds it by a name: in its own module, and in those that
     define the forward of a layer. Functions of torch stay whole by themselves.
     """
-
-    def as_a_node(function: Callable) -> Callable:
-        @wraps(function)
-        def node_of(*args, **kwargs):
-            tracer = tracer_of((args, kwargs))
-            if tracer is None:
-                return function(*args, **kwargs)
-            return tracer.create_proxy("call_function", function, args, kwargs)
-
-        return node_of
-
     forwards = [getattr(type(layer), "forward", None) for layer in root.modules()]
     scopes = [getattr(forward, "__globals__", {}) for forward in forwards]
     functions = {id(f): f for f in registered_functions(scopes)}
@@ -92,7 +98,7 @@ def registered_functions_whole(root: nn.Module) -> Iterator[None]:
     ]
     try:
         for scope, name, function in found:
-            scope[name] = as_a_node(function)
+            scope[name] = _as_a_node(function)
         yield
     finally:
         for scope, name, function in found:

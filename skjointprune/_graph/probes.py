@@ -48,7 +48,9 @@ def find_constants_(network: Network) -> None:
             _note_constants_(network, zeroed, read)
 
 
-def redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
+def redraw_(
+    module: nn.Module, sign: int, generator: torch.Generator, by: float = 0.1
+) -> None:
     """Draw anew what a network has learnt: initial zeros would hide constants."""
     with torch.no_grad():
         for name, statistic in module.named_buffers():
@@ -57,7 +59,7 @@ def redraw_(module: nn.Module, sign: int, generator: torch.Generator) -> None:
                 statistic.copy_(sign * random if name.endswith("mean") else random)
         for p in module.parameters():
             if p.is_floating_point():
-                p.add_(sign * 0.1 * torch.rand(p.shape, generator=generator).to(p))
+                p.add_(sign * by * torch.rand(p.shape, generator=generator).to(p))
 
 
 def _zero_all_(module: nn.Module, zeroed: list[Channels]) -> None:
@@ -80,6 +82,8 @@ def _note_constants_(
         every = torch.ones(channels.size, dtype=torch.bool)
         for axis in channels.read_by:
             if axis not in read or not not_zero[axis][axis.where(every)].any():
+                continue
+            if axis in channels.produced_by:  # what reads them goes as zeros, too
                 continue
             values = read[axis][:, axis.where(every)]  # (positions, slots)
             layers = layers_of[id(get_tensor(network.module, axis.tensor))]

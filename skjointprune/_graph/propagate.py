@@ -21,10 +21,12 @@ from .labels import (
 )
 from .refusals import naming_the_line
 from .rules.context import PinnedParts, RuleContext, filled
+from .rules.faces import Weight
 from .rules.functions import FILLED, function_name
-from .rules.products import label_product, only_multiplies, product_at
+from .rules.products import Product, label_product, only_multiplies, product_at
 from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
+from .rules.weights import call_with_weights
 from .tensors import QUESTIONS
 from .tracer import DECIDES
 
@@ -56,9 +58,11 @@ def propagate_labels(
             out: Any = inputs.expand(2, *shape)
         elif node.op == "placeholder":
             out = node.meta["value"]  # its default
-        elif product is not None and isinstance(at[product.given], Tensor):
+        elif product is not None and _is_labelled(product, at):
             with naming_the_line(node.name, node.meta.get("line")):
-                out = label_product(product, module, at[product.given], context)
+                x, bias = at[product.given], product.added
+                added = None if bias is None else _labels_of(module, bias, labels, at)
+                out = label_product(product, module, x, added, context)
             count_uses(product.weight, out.numel() // 2 // out.shape[product.of])
         else:
             args, kwargs = _given(module, node, labels, at)
@@ -81,6 +85,13 @@ def propagate_labels(
     return inputs, positions
 
 
+def _is_labelled(product: Product, at: dict[fx.Node, Any]) -> bool:
+    """Tell whether labels are known of all that is not a parameter."""
+    bias = product.added
+    known = bias is None or bias.op == "get_attr" or isinstance(at[bias], Tensor)
+    return known and isinstance(at[product.given], Tensor)
+
+
 def _context_at(node: fx.Node, labels: Labels) -> RuleContext:
     owners = node.meta.get("nn_module_stack") or {"": ("", None)}
     owner, _ = list(owners.values())[-1]
@@ -93,6 +104,8 @@ def _check_labels(node: fx.Node, out: Any, shape: tuple[int, ...]) -> None:
         if tuple(out.shape) == shape:
             return
         returned = f"labels of shape {tuple(out.shape)}"
+    elif isinstance(out, Weight):
+        return
     elif "shape" in node.meta and node.op != "placeholder":
         returned = type(out).__name__
     else:
@@ -114,10 +127,17 @@ def _given(
 
     Tensors of the module are labelled where they are met first.
     """
-    for held in node.all_input_nodes:
-        if held.op == "get_attr" and held not in at:
-            at[held] = label_attribute(module, held, _context_at(held, labels), at)
-    return fx.node.map_arg((node.args, node.kwargs), lambda n: at[n])
+    given = (node.args, node.kwargs)
+    return fx.node.map_arg(given, lambda n: _labels_of(module, n, labels, at))
+
+
+def _labels_of(
+    module: nn.Module, node: fx.Node, labels: Labels, at: dict[fx.Node, Any]
+) -> Any:
+    """Return the labels of a node, new ones of a tensor of the module."""
+    if node.op == "get_attr" and node not in at:
+        at[node] = label_attribute(module, node, _context_at(node, labels), at)
+    return at[node]
 
 
 def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
@@ -190,6 +210,8 @@ def _call(
     what = f"{_name_of(node)} at {node.name!r}"
     if isinstance(x, PinnedParts) and node.target in (operator.getitem, getattr):
         return x
+    if any(isinstance(a, Weight) for a in flat):
+        return _call_with_weights(node, args, kwargs, flat, context)
     if node.target is operator.getitem and not isinstance(x, Tensor):
         return x[args[1]]
     if not any(isinstance(a, Tensor | PinnedParts) for a in flat):
@@ -217,6 +239,30 @@ def _call(
             with naming_the_line(what, node.meta.get("line")):
                 out = _apply(function_rule(node), context, *args, **kwargs)
     return _no_rule(context, flat, what) if out is NotImplemented else out
+
+
+def _call_with_weights(
+    node: fx.Node, args: Any, kwargs: Any, flat: list[Any], context: RuleContext
+) -> Any:
+    """Apply the rule of a function that is given weights of labels."""
+    x, what = args[0], f"{_name_of(node)} at {node.name!r}"
+    if isinstance(x, Weight) and "value" in node.meta:  # a question
+        along = [x.along(d)[:1] for d in range(x.faces[0].labels.ndim)]
+        of = [[(face.labels, d) for face in faces] for d, faces in enumerate(along)]
+        return _size_or_sizes(of, args, kwargs, node)
+    out = NotImplemented
+    if not any(isinstance(a, PinnedParts) for a in flat):
+        if isinstance(x, Weight):
+            some = (x.faces[0].labels, *args[1:])
+            context.asked = asked_sizes(function_name(node) or "", some, kwargs)
+        with naming_the_line(what, node.meta.get("line")):
+            out = call_with_weights(context, node, args, kwargs)
+    if out is not NotImplemented:
+        return out
+    for weight in flat:
+        if isinstance(weight, Weight):
+            weight.keep_whole(context, f"there is no rule for {what}")
+    return _no_rule(context, [a for a in flat if not isinstance(a, Weight)], what)
 
 
 def _apply(rule: Callable | None, *args: Any, **kwargs: Any) -> Any:
@@ -255,8 +301,15 @@ def _counted_behind(
 
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
     """Return a size, a type or a device; sizes are marked as numbers of channels."""
-    value = node.meta["value"]
     along = [[(x, d)] if varies(x, d) else [] for d in range(x.ndim)]
+    return _size_or_sizes(along, args, kwargs, node)
+
+
+def _size_or_sizes(
+    along: list[list[tuple[Tensor, int]]], args: Any, kwargs: Any, node: fx.Node
+) -> Any:
+    """Return what a node asks for, with what counts channels along each dimension."""
+    value = node.meta["value"]
     if isinstance(value, torch.Size):
         return tuple(_number(n, of) for n, of in zip(value, along, strict=True))
     if node.target == "size":

@@ -10,7 +10,7 @@ from itertools import groupby
 
 import torch
 
-from .._layers.sizes import BEFORE
+from .._layers.sizes import AS_IT_IS, BEFORE
 from .labels import Counted, Labels, SizeAsked
 from .tracer import ROWS
 
@@ -36,12 +36,15 @@ def settle_sizes(labels: Labels) -> None:
             if size.name == name and size.owner.startswith(f"{owner}.".lstrip("."))
             if size.owner != owner
         ]
+        full = f"{owner}.{name}".removeprefix(".")
+        if all(size.kept for size in sizes):
+            labels.put_in[full] = sizes
+            continue
         vary = {labels.vary(size.x, size.dim) for size in sizes}
         asked = {(int(size.n), _has_rows(size)) for size in sizes}
         if len(asked) > 1 or len(vary) > 1:  # one number is put in at each call
             _pin(labels, [size for size in sizes if not _follows(labels, size)])
             continue
-        full = f"{owner}.{name}".removeprefix(".")
         labels.put_in[full] = sizes
         if vary == {True}:
             for size in sizes:
@@ -69,7 +72,8 @@ def _follows(labels: Labels, size: SizeAsked) -> bool:
         return not varies
     if not varies:
         return not labels.counted_by(size.n)
-    return labels.counts(size.n, size.x)
+    # channels that all hang together stay as many, and a number of them is one written
+    return bool(labels.counted_by(size.n)) and labels.counts(size.n, size.x)
 
 
 def _pin(labels: Labels, sizes: list[SizeAsked]) -> None:
@@ -114,8 +118,10 @@ def sizes_to_put_in(labels: Labels) -> dict[str, dict[str, int]]:
     needed = set()
     for full, sizes in labels.put_in.items():
         owner, _, name = full.rpartition(".")
-        found.setdefault(owner, {})[name] = n = _numbers_put_in(sizes[0])
-        if _has_rows(sizes[0]):
+        kept = all(size.kept for size in sizes)
+        n = AS_IT_IS if kept else _numbers_put_in(sizes[0])
+        found.setdefault(owner, {})[name] = n
+        if not kept and _has_rows(sizes[0]):
             found[owner][name + BEFORE] = n
         counted = [
             i

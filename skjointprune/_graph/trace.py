@@ -2,7 +2,7 @@
 
 import inspect
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -11,15 +11,26 @@ from .._utils.torch import kind_of_rows
 from .refusals import at_line, explain, first_line, line_of
 from .remembered import ABSENT, find_tensors_kept, take_snapshot
 from .rules.registry import layer_rule
-from .tracer import ROWS, Tracer
+from .tracer import ROWS, Tracer, decides_by_rows
 
 
-def trace(module: nn.Module, shape: tuple[int, ...]) -> tuple[fx.Graph, dict[str, Any]]:
-    """Return the graph of a module for rows of a shape, and what layers remember.
+class Traced(NamedTuple):
+    """The graph of a module.
 
-    That is the attributes in which they keep what they have computed, with what these
-    held before. torch.fx adds tensors that the code makes to the module, and they are
-    left there.
+    `remembered` are the attributes in which layers keep what they have computed, with
+    what these held before. `one_row_apart` tells whether the code treats one row by
+    itself in a way of its own: its outputs are those of the row among others.
+    """
+
+    graph: fx.Graph
+    remembered: dict[str, Any]
+    one_row_apart: bool
+
+
+def trace(module: nn.Module, shape: tuple[int, ...]) -> Traced:
+    """Trace a module for rows of a shape.
+
+    torch.fx adds tensors that the code makes to the module, and they are left there.
     """
     name = type(module).__name__
     tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
@@ -28,6 +39,8 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> tuple[fx.Graph, dict[str
         plain = (bool, int, float, str, type(None))
         defaults = {p.name: p.default for p in more if isinstance(p.default, plain)}
         graph = tracer.trace(module, concrete_args=defaults)
+        if tracer.alone is not None and not _treats_one_row_alike(module, shape):
+            raise decides_by_rows(tracer.alone)
     except Exception as error:
         _refuse_what_does_not_run(module, shape)
         where = f" in its layer {tracer.failed_in}" if tracer.failed_in else ""
@@ -50,7 +63,20 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> tuple[fx.Graph, dict[str
                 f"`module` {name} takes a second input, {parameter.name}. Give it a "
                 "default, or let `forward` take the rows alone."
             )
-    return graph, tracer.remembered
+    return Traced(graph, tracer.remembered, tracer.alone is not None)
+
+
+def _treats_one_row_alike(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Tell whether the outputs of a row by itself are those of it among others."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(ROWS, *shape, generator=generator).to(**kind_of_rows(module))
+    try:
+        expected, got = _run(module, rows.clone()), _run(module, rows[:1].clone())
+    except Exception:  # whatever the module raises
+        return False
+    return got.shape == (1, *expected.shape[1:]) and torch.allclose(
+        got, expected[:1], rtol=1e-4, atol=1e-5
+    )
 
 
 def refuse_hooks_of_old(module: nn.Module) -> None:

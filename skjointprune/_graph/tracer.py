@@ -56,6 +56,8 @@ class Tracer(fx.Tracer):
     remembered : dict of str to Any
         The attributes in which layers keep what they computed of parameters and sizes
         alone, and what was there before.
+    alone : fx.Node or None
+        Where the code treats one row by itself in another way than several.
     """
 
     proxy_buffer_attributes = True  # or the graph would lack what is computed of them
@@ -71,6 +73,7 @@ class Tracer(fx.Tracer):
         self.runs: dict[int, _Run] = {}
         self.failed_in: str | None = None
         self.remembered: dict[str, Any] = {}
+        self.alone: fx.Node | None = None
         self.running = False  # while the graph so far is run, nothing is traced
 
     def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
@@ -118,10 +121,20 @@ class Tracer(fx.Tracer):
         owner = self.module.get_submodule(scopes[-1]) if scopes else self.module
         if isinstance(owner, WithSizes) and args and isinstance(args[0], fx.Proxy):
             name = target if kind == "call_method" else getattr(target, "__name__", "")
+            args = (args[0], *self._unpacked(args[1:]))
             given = (self.value(args[0].node), *args[1:])
             put, kwargs = put_sizes(vars(owner), name, given, kwargs)
             args = (args[0], *put[1:])
         return super().create_proxy(kind, target, args, kwargs, *more, **options)
+
+    def _unpacked(self, sizes: tuple) -> tuple:
+        """Return sizes one by one where a call is given a shape that is computed."""
+        if len(sizes) != 1 or not isinstance(sizes[0], fx.Proxy):
+            return sizes
+        given = self.value(sizes[0].node)
+        if not isinstance(given, tuple | list):
+            return sizes
+        return ([operator.getitem(sizes[0], i) for i in range(len(given))],)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Return what the code gets in place of a tensor or a size."""
@@ -141,10 +154,10 @@ class Tracer(fx.Tracer):
                 other = bool(self.value(obj.node, n_rows))
             except Exception:  # it does not run on so many rows at all
                 continue
-            if other != answer:
-                raise Refused(
-                    f"{obj.node.name!r} decides by the number of rows", BRANCHES
-                )
+            if other != answer and n_rows == 1:
+                self.alone = self.alone or obj.node
+            elif other != answer:
+                raise decides_by_rows(obj.node)
         return answer
 
     def iter(self, obj: fx.Proxy) -> Iterator:
@@ -240,6 +253,12 @@ class Tracer(fx.Tracer):
         return held
 
 
+def decides_by_rows(node: fx.Node) -> Refused:
+    """Return an error that says that the code branches by the number of rows."""
+    fact = f"{node.name!r} decides by the number of rows"
+    return Refused(fact, BRANCHES, node.meta.get("line"))
+
+
 def _sources(node: fx.Node) -> list[fx.Node]:
     """Return the nodes of rows and parameters whose numbers a node is computed of."""
     seen: dict[fx.Node, None] = {node: None}
@@ -269,7 +288,8 @@ class _Run:
         self.last: fx.Node | None = None
 
     def value(self, node: fx.Node) -> Any:
-        with self.mode:
+        # nodes of one layer may be run in another, whose sizes are not theirs
+        with self.mode, torch._C.DisableTorchFunction():
             while node not in self.values:  # in order: some change tensors
                 first = next(iter(node.graph.nodes))
                 run = first if self.last is None else self.last.next

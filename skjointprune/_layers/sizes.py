@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 PREFIX = "size_of_"  # of the attributes that hold the sizes
 # of one that holds the size of one row, before channels went, if rows are part of it
 BEFORE = "_before"
+AS_IT_IS = 0  # in place of a size: that of this dimension, which a view leaves alone
 
 
 class Asked(NamedTuple):
@@ -143,8 +144,10 @@ def put_sizes(
         # rows, so many times what each has
         else n // held[name + BEFORE] * held[name]
         if name + BEFORE in held
+        else args[0].shape[i]
+        if held[name] == AS_IT_IS
         else held[name]
-        for name, n in zip(names, asked.sizes, strict=True)
+        for i, (name, n) in enumerate(zip(names, asked.sizes, strict=True))
     ]
     return asked.put(tuple(sizes))
 

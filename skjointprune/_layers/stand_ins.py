@@ -9,6 +9,7 @@ from .attention import MultiheadAttention
 from .norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from .norms_by_hand import norm_alike
 from .transformer import TransformerEncoder, TransformerEncoderLayer
+from .weight_norms_by_hand import normed_alike, without_parametrization
 
 StandIn = Callable[[Any], nn.Module]
 
@@ -44,7 +45,10 @@ def with_prunable_layers(module: nn.Module) -> nn.Module:
 def with_prunable_norms(
     module: nn.Module, has_rule: Callable[[nn.Module], bool]
 ) -> nn.Module:
-    """Replace, in place, normalisations that users write and have no rule for."""
+    """Replace, in place, normalisations of channels and of weights.
+
+    Those that users write, and have no rule for, and parametrizations of torch.
+    """
     return _replaced(
         module, lambda layer: None if has_rule(layer) else _norm_for(layer)
     )
@@ -80,11 +84,16 @@ def _stand_in_for(layer: nn.Module) -> StandIn | None:
 
 
 def _norm_for(layer: nn.Module) -> StandIn | None:
-    """Return what makes the stand-in for a normalisation that a user wrote."""
+    """Return what makes the stand-in for a normalisation, of channels or of a weight.
+
+    Those of channels are a user's; weights are also normalised by parametrizations.
+    """
     home = type(layer).__module__.partition(".")[0]
-    if home in ("torch", "skjointprune") or not _can_be_replaced(layer):
+    if home == "skjointprune" or not _can_be_replaced(layer):
         return None
-    alike = norm_alike(layer)
+    alike: nn.Module | None = without_parametrization(layer)
+    if alike is None and home != "torch":
+        alike = norm_alike(layer) or normed_alike(layer)
     return None if alike is None else lambda _: alike
 
 

@@ -68,7 +68,7 @@ def _weights_used(probe: nn.Module, *shape: int) -> set[str]:
     The set is empty where the code cannot be traced.
     """
     try:
-        graph, _ = trace(deepcopy(probe).eval(), shape)
+        graph, *_ = trace(deepcopy(probe).eval(), shape)
     except ValueError:
         return set()
     # the parameters of a layer have its name before theirs

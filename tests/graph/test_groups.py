@@ -2,11 +2,11 @@ from contextlib import suppress
 
 import pytest
 import torch
-from _networks import Net, Residual, assert_cuts_are_exact
+from _networks import Net, Residual, assert_cuts_are_exact, cut, random_masks
 from torch import nn
 from torch.nn import functional as F
 
-from skjointprune._graph.groups import find_groups
+from skjointprune._graph.groups import find_groups, let_inputs_go
 from skjointprune._graph.network import Axis
 from skjointprune.modules import MLP
 
@@ -169,6 +169,23 @@ def test_inputs_that_are_read_one_by_one_are_kept_whole():
     network = find_groups(nn.Sequential(nn.Flatten(), nn.Linear(15, 2)), (5, 3))
     reason = "they are read one by one, not by channels"
     assert network.kept_whole == {"inputs": reason}
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_columns_that_are_read_in_groups_go_by_their_places(kind):
+    layers = {"steps": kind(4, 8, batch_first=True), "head": nn.Linear(8, 2)}
+    forward = lambda m, x: m.head(m.steps(x.view(len(x), 5, 4))[0][:, -1])  # noqa: E731
+    network = find_groups(Net(forward, **layers), (20,))
+    assert network.inputs.pinned and network.kept_whole == {}
+    free = let_inputs_go(network, torch.rand(4, 20))
+    assert free.inputs.pinned is None and free.inputs.size == 20
+    assert cut(free, random_masks(free))[1] < 1e-5
+
+
+def test_channels_of_images_that_are_read_in_groups_are_kept_whole():
+    layers = [nn.Conv2d(4, 6, 3, groups=2), nn.Flatten(), nn.Linear(54, 2)]
+    network = find_groups(nn.Sequential(*layers), (4, 5, 5))
+    assert network.kept_whole == {"inputs": "they are read in groups"}
 
 
 @pytest.mark.parametrize(

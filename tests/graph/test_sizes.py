@@ -88,6 +88,45 @@ def test_one_size_that_two_calls_write_for_different_channels_keeps_both():
         assert "is written at" in network.kept_whole[name]
 
 
+def test_a_size_is_not_that_of_channels_that_all_hang_together():
+    def forward(m, x):
+        x = m.a(x)
+        x = x * x.mean(1, keepdim=True)
+        return m.b(m.q(x).view(-1, 2, 4).transpose(1, 2).reshape(len(x), x.shape[1]))
+
+    layers = {"a": (4, 8), "q": (8, 8), "b": (8, 2)}
+    layers = {name: nn.Linear(*sizes) for name, sizes in layers.items()}
+    network = find_groups(Net(forward, **layers), (4,))
+    assert network.kept_whole.keys() == {"a"}
+    assert_cuts_are_exact(lambda: Net(forward, **copy.deepcopy(layers)), (4,))
+
+
+class Wide(nn.Module):
+    """A layer that asks for a shape which it computes, as GPT-2 has it."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.n_out = n_out
+        self.weight = nn.Parameter(torch.randn(n_in, n_out))
+        self.bias = nn.Parameter(torch.randn(n_out))
+
+    def forward(self, x):
+        shape = x.size()[:-1] + (self.n_out,)  # noqa: RUF005
+        x = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
+        return x.view(shape)
+
+
+def test_a_compact_network_that_computes_shapes_has_groups_again():
+    layers = {"a": Wide(6, 8), "b": Wide(8, 12), "c": nn.Linear(12, 2)}
+    forward = lambda m, x: m.c(m.b(m.a(x).relu()).relu()).mean(1)  # noqa: E731
+    network = find_groups(Net(forward, **layers), (5, 6))
+    assert network.kept_whole == {}
+    for _ in range(2):
+        small, difference = cut(network, random_masks(network, 0.6))
+        assert difference < 1e-5
+        network = find_groups(small.module, small.input_shape)
+
+
 def test_queries_that_no_weight_reads_can_go():
     network = find_groups(transformer("OneHead"), IMAGE)
     queries = next(c for c in network.channels if c.name == "attn.q")

@@ -8,6 +8,7 @@ from _networks import Net, assert_cuts_are_exact
 from torch import nn
 from torch.nn import functional as F
 
+from skjointprune._graph.compact import is_exact
 from skjointprune._graph.groups import find_groups
 
 DECIDES = "the code decides by their number at "
@@ -186,6 +187,34 @@ def test_code_that_branches_by_the_number_of_rows_is_refused(n_rows):
 
     with pytest.raises(ValueError, match="'gt' decides by the number of rows"):
         find_groups(net(forward), (12,))
+
+
+@pytest.mark.parametrize("make", [torch.tensor, torch.as_tensor, torch.scalar_tensor])
+def test_a_tensor_may_be_made_of_a_size(make):
+    name = make.__name__
+
+    def forward(m, x):
+        x = m.a(x)
+        return m.c(m.b(x / getattr(torch, name)(x.shape[1]).to(x)))
+
+    network = find_groups(net(forward), (12,))
+    assert network.kept_whole == {"a": f"their number is a size at {name!r}"}
+    assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
+def test_code_may_compute_the_same_for_one_row_in_another_way():
+    def forward(m, x):
+        x = m.norm(m.a(x))
+        if len(x) == 1:  # a size that is written down holds before a cut alone
+            return m.c(m.b(x[0].view(8)[None]))
+        return m.c(m.b(x))
+
+    network = find_groups(net(forward), (12,))
+    assert network.one_row_apart and not network.kept_whole
+    keep = {c.name: torch.arange(c.size) > 1 for c in network.hidden}
+    assert not is_exact(network, keep, torch.randn(5, 12))
+    del keep["a"]
+    assert is_exact(network, keep, torch.randn(5, 12))
 
 
 def test_the_layer_that_cannot_be_traced_is_named():

@@ -132,6 +132,13 @@ def by_channel(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
     return x
 
 
+def embedding(context: RuleContext, x: Any, weight: Tensor, *args, **kwargs) -> Any:
+    context.pin(x, f"{context.node!r} looks them up")
+    if context.labels.vary(weight, 0):
+        return NotImplemented
+    return context.spread(context.channels(weight, 1), -1)
+
+
 def glu(context: RuleContext, x: Tensor, dim: int = -1) -> Tensor:
     value, gate = x.chunk(2, dim)
     context.tie(value, gate)

@@ -26,7 +26,7 @@ def contract(context: RuleContext, terms: list[Term], kept: str) -> Tensor:
     out = torch.full(context.shape, CONSTANT)
     n_heads = torch.Size(context.shape[1:-2]).numel()
     for letter in dict.fromkeys("".join(letters for _, letters in terms)):
-        along = _channels_along(context, terms, letter)
+        along = channels_along(context, terms, letter)
         if along is not None and letter not in kept:
             context.labels.summed.append(along)
             if n_heads > 1:
@@ -45,7 +45,7 @@ def _is_one_channel(x: Tensor) -> bool:
     return bool((x == x.flatten()[0]).all()) and int(x.flatten()[0]) != CONSTANT
 
 
-def _channels_along(
+def channels_along(
     context: RuleContext, terms: list[Term], letter: str
 ) -> Tensor | None:
     """Return the channels along a letter, the same in all terms; None if none differ.
@@ -86,14 +86,42 @@ def einsum(context: RuleContext, equation: str, *operands) -> Any:
     """Follow the letters of an equation."""
     if len(operands) == 1 and isinstance(operands[0], tuple | list):
         operands = tuple(operands[0])
-    if not isinstance(equation, str) or "." in equation:
+    if not all(isinstance(x, Tensor) for x in operands):
         return NotImplemented
-    left, arrow, kept = equation.replace(" ", "").partition("->")
-    letters = left.split(",")
-    repeats = any(len(set(part)) < len(part) for part in letters)
-    if not arrow or repeats or not all(isinstance(x, Tensor) for x in operands):
+    read = letters_of(equation, [x.ndim for x in operands])
+    if read is None:
         return NotImplemented
+    letters, kept = read
     return contract(context, list(zip(operands, letters, strict=True)), kept)
+
+
+def letters_of(equation: Any, n_dims: list[int]) -> tuple[list[str], str] | None:
+    """Return the letters of each tensor of an equation, and those that are kept.
+
+    Dots stand for dimensions that get letters here. None where a tensor is given a
+    letter twice, or the equation is none of letters.
+    """
+    if not isinstance(equation, str):
+        return None
+    left, arrow, kept = equation.replace(" ", "").partition("->")
+    parts = left.split(",")
+    n_more = [n - len(part) + 3 for n, part in zip(n_dims, parts, strict=False)]
+    free = "".join(c for c in ascii_uppercase if c not in equation)
+    more = free[
+        : max([n for n, p in zip(n_more, parts, strict=False) if "." in p], default=0)
+    ]
+    letters = [
+        part.replace("...", more[len(more) - n :])
+        for part, n in zip(parts, n_more, strict=False)
+    ]
+    if not arrow:
+        all_letters = "".join(letters)
+        once = [c for c in sorted(set(all_letters)) if all_letters.count(c) == 1]
+        kept = "".join([*more, *(c for c in once if c not in more)])
+    kept = kept.replace("...", more)
+    if any(len({*part}) != n for part, n in zip(letters, n_dims, strict=False)):
+        return None
+    return (letters, kept) if len(parts) == len(n_dims) else None
 
 
 def attend(

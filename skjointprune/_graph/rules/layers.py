@@ -16,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from ..._layers.attention import MultiheadAttention
 from ..._layers.norms import NORMS, Norm, RMSNorm
 from ..._layers.scatter_inputs import ScatterInputs
+from ..._layers.weight_norms import NORMED, SpectralNorm
 from ...modules._embeddings import (
     NumberEmbedding,
     PeriodicEmbedding,
@@ -92,6 +93,25 @@ def _conv(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
             context.produce(bias, 0, out)
     count_sizes(context, layer, name, v, out)
     return context.spread(out)
+
+
+def _normed(layer: Any, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    """Let channels take their columns of the weight with them, as zeros."""
+    dense = isinstance(layer, nn.Linear)
+    weight, norm = f"{name}.weight", f"{name}.norm"
+    out = (_linear if dense else _conv)(layer, name, x, context)
+    made = context.channels(out, -1 if dense else 1)
+    read = context.channels(x, -1 if dense else 1)
+    if dense or layer.groups == 1:
+        context.produce(weight, 1, read)
+    if isinstance(layer.norm, SpectralNorm):
+        positions = layer.weight[0, 0].numel()
+        context.carry(f"{norm}.u", 0, made)
+        if dense or layer.groups == 1:
+            context.carry(f"{norm}.v", 0, read.repeat_interleave(positions))
+    elif layer.norm.scale is not None and layer.norm.scale.numel() > 1:
+        context.produce(f"{norm}.scale", 0, made)
+    return out
 
 
 def _norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
@@ -229,6 +249,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.Unflatten: _unflatten,
     nn.Embedding: _embedding,
     nn.GLU: _glu,
+    **dict.fromkeys(NORMED.values(), _normed),
     MultiheadAttention: _attention,
     ScatterInputs: _scatter_inputs,
     PeriodicEmbedding: _number_embedding,

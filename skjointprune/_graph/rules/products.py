@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, fx, nn
 
 from ..tensors import get_tensor, locate_tensor
+from .arithmetic import pin_what_meets_constants
 from .context import RuleContext
 from .functions import function_name
 from .layers import count_sizes, multiply
@@ -18,6 +19,7 @@ READS = {
     "linear": (1, -1),
     "matmul": (0, -1),
     "mm": (0, -1),
+    "addmm": (0, -1),
     "conv1d": (1, 1),
     "conv2d": (1, 1),
     "conv3d": (1, 1),
@@ -25,6 +27,7 @@ READS = {
 # Functions, methods and attributes that transpose a matrix.
 TRANSPOSES = ("t", "T", "mT", "transpose", "swapaxes", "swapdims")
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+ARGUMENTS_OF = {"addmm": ("bias", "input", "weight")}
 
 
 class Product(NamedTuple):
@@ -33,6 +36,7 @@ class Product(NamedTuple):
     given: fx.Node
     weight: str
     bias: str | None
+    added: fx.Node | None  # a bias that is computed
     reads: int  # dimension of the weight
     of: int  # dimension of what is given
 
@@ -42,15 +46,18 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     name = function_name(node)
     if name not in READS or registered_rule(node) is not None:
         return None
-    given: dict[str, Any] = dict(zip(ARGUMENTS, node.args, strict=False))
+    names = ARGUMENTS_OF.get(name, ARGUMENTS)
+    if len(node.args) > len(names) or (name == "addmm" and node.kwargs):
+        return None
+    given: dict[str, Any] = dict(zip(names, node.args, strict=False))
     others = ("other", "mat2")
     given |= {"weight" if k in others else k: v for k, v in node.kwargs.items()}
     x = given.get("input")
     transposed = _transposed(module, given.get("weight"))
     weight = transposed or _parameter(module, given.get("weight"))
     bias = _parameter(module, given.get("bias"))
-    computed = given.get("bias") is not None and bias is None
-    if weight is None or computed or given.get("groups", 1) != 1:
+    added = given.get("bias") if bias is None else None
+    if weight is None or given.get("groups", 1) != 1:
         return None
     # x must be computed from rows, not from parameters alone
     if not isinstance(x, fx.Node) or x.op == "get_attr" or _transposed(module, x):
@@ -58,7 +65,7 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     if (get_tensor(module, weight).ndim == 2) == name.startswith("conv"):
         return None
     reads, of = READS[name]
-    return Product(x, weight, bias, 1 - reads if transposed else reads, of)
+    return Product(x, weight, bias, added, 1 - reads if transposed else reads, of)
 
 
 def _transposed(module: nn.Module, node: Any) -> str | None:
@@ -92,13 +99,23 @@ def _parameter(module: nn.Module, node: Any) -> str | None:
 
 
 def label_product(
-    product: Product, module: nn.Module, x: Tensor, context: RuleContext
+    product: Product,
+    module: nn.Module,
+    x: Tensor,
+    added: Tensor | None,
+    context: RuleContext,
 ) -> Tensor:
-    """Apply the rule of a layer that multiplies; return labels of the output."""
-    _, weight, bias, reads, of = product
+    """Apply the rule of a layer that multiplies; return labels of the output.
+
+    `added` are labels of a bias that is computed.
+    """
+    _, weight, bias, _, reads, of = product
     ins, out = multiply(context, x, weight, bias, reads, of)
     context.labels.by_function.add(context.labels.canonical(weight))
     layer, _ = locate_tensor(module, weight)
     sizes = (ins, out) if reads else (out, ins)  # a layer reads with the second
     count_sizes(context, layer, weight.rpartition(".")[0], *sizes)
+    if added is not None:
+        pin_what_meets_constants(context, [out, added])
+        context.tie(out, added)
     return context.spread(out, of)

@@ -15,7 +15,9 @@ from .arithmetic import pin_what_meets_constants, tie_along, within_channels
 from .context import RuleContext, filled, kept_whole
 
 
-def _ask_size(context: RuleContext, i: int, n: Any, x: Tensor, dim: int) -> None:
+def ask_size(
+    context: RuleContext, i: int, n: Any, x: Tensor, dim: int, kept: bool = False
+) -> None:
     """Say that the code asks for a size, the one of a dimension of x.
 
     `i` is its position among the sizes that are asked for. Where channels go, and the
@@ -25,7 +27,7 @@ def _ask_size(context: RuleContext, i: int, n: Any, x: Tensor, dim: int) -> None
     if not isinstance(n, int) or n >= 0:  # or torch finds out
         name = None if context.asked is None else context.asked.name(i)
         context.labels.sizes.append(
-            SizeAsked(context.owner, context.node, name, n, x, dim)
+            SizeAsked(context.owner, context.node, name, n, x, dim, kept)
         )
 
 
@@ -33,8 +35,8 @@ def concatenate(
     context: RuleContext, tensors, dim: int = 0, axis: int | None = None
 ) -> Any:
     dim = dim if axis is None else axis
-    # torch passes over tensors of shape (0,), as loops that collect begin with
-    first, *others = [x for x in tensors if x.shape != (0,)] or tensors
+    # nothing comes of empty ones, with which loops that collect begin
+    first, *others = [x for x in tensors if x.numel()] or tensors
     pin_what_meets_constants(context, [first, *others], but=dim)
     for other in others:
         _tie_across(context, first, other, dim)
@@ -75,13 +77,18 @@ def reshape(
         varying = [d for d in range(first, stop) if varies(out, d)]
         if len(varying) > 1:
             choices = _by_preference(context, x, varying, stop, asked)
-            follows = context.labels.choose(context.owner, context.node, x, choices)
+            follows = context.labels.choose(context.owner, context.node, choices, x)
             for d in varying:
                 if d != follows:
                     out = tie_along(context, out, [d]).expand(context.shape)
     for d, n in asked.items():
-        _ask_size(context, d - start, n, out, d)
+        ask_size(context, d - start, n, out, d, not start and keeps(x, out, d))
     return out
+
+
+def keeps(x: Tensor, out: Tensor, dim: int) -> bool:
+    """Tell whether a view leaves a dimension, and those before, as long as they are."""
+    return x.shape[: dim + 1] == out.shape[: dim + 1]
 
 
 def _by_preference(
@@ -164,14 +171,14 @@ def split(
         return parts
     if isinstance(asked, tuple | list):
         for i, (n, part) in enumerate(zip(asked, parts, strict=True)):
-            _ask_size(context, i, n, part, dim)
+            ask_size(context, i, n, part, dim)
         return parts
     if parts[-1].shape != parts[0].shape:
         context.pin(x, f"{context.node!r} cuts them into unequal parts")
     else:
         for part in parts[1:]:
             context.tie(part, parts[0])
-        _ask_size(context, 0, asked, parts[0], dim)
+        ask_size(context, 0, asked, parts[0], dim)
     return parts
 
 
@@ -288,7 +295,7 @@ def expand(context: RuleContext, x: Tensor, *shape, size=()) -> Tensor:
         return filled(context, sizes)
     out = x.expand(context.shape)
     for d, n in enumerate(sizes):
-        _ask_size(context, d, n, out, d)
+        ask_size(context, d, n, out, d)
     return out
 
 
@@ -297,6 +304,19 @@ def repeat(context: RuleContext, x: Tensor, *sizes) -> Tensor:
         return filled(context, sizes)
     context.pin(sizes, f"their number is a size at {context.node!r}")
     return x.repeat(*sizes)
+
+
+def column_stack(context: RuleContext, tensors) -> Any:
+    return concatenate(context, [x[:, None] if x.ndim == 1 else x for x in tensors], 1)
+
+
+def repeat_interleave(
+    context: RuleContext, x: Tensor, repeats: Any, dim: int | None = None, **kwargs
+) -> Any:
+    if not isinstance(repeats, int) or dim is None:
+        return NotImplemented
+    context.pin(repeats, f"their number is a size at {context.node!r}")
+    return x.repeat_interleave(repeats, dim)
 
 
 def new_tensor(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:

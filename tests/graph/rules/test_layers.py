@@ -27,7 +27,7 @@ from _cases import (
 from _networks import Net, cut, random_masks, shaken
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrizations import orthogonal
 from torchvision.ops import FrozenBatchNorm2d
 
 from skjointprune._graph.groups import find_groups
@@ -365,8 +365,8 @@ KEPT = {
         row_through(lambda: hooked(nn.Linear(8, 8))),
         no_rule("Linear 'l' with hooks"),
     ),
-    "weight_norm": (
-        row_through(lambda: weight_norm(nn.Linear(8, 8))),
+    "orthogonal": (
+        row_through(lambda: orthogonal(nn.Linear(8, 8))),
         no_rule("ParametrizedLinear 'l'"),
     ),
 }
@@ -379,7 +379,7 @@ def test_channels_are_found_and_cut_exactly(name):
 
 
 def test_layers_without_a_rule_are_named_themselves():
-    for name in ("weight_norm", "hooks", "MaxPool2d, indices"):
+    for name in ("orthogonal", "hooks", "MaxPool2d, indices"):
         module, shape = made(ALL[name][0])
         network = find_groups(module, shape)
         why = {"l": network.kept_whole["a"]} if [*module.l.parameters()] else {}

@@ -4,6 +4,7 @@ from _cases import (
     A8,
     CONSTANT,
     I8,
+    ROW,
     check,
     image,
     linear,
@@ -14,7 +15,7 @@ from _cases import (
     sequence,
     whole,
 )
-from _networks import Net, compact, cut, random_masks
+from _networks import Net, assert_cuts_are_exact, compact, cut, random_masks
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -88,14 +89,8 @@ def test_work_is_counted_as_it_is_done():
     assert macs_of_weights(small) == flops(small.module, small.input_shape)
 
 
-@pytest.mark.parametrize(
-    ("left", "reason"),
-    [
-        ("buffer", "'w' is used by itself"),
-        ("constant", "the code makes a tensor of their size"),
-    ],
-)
-def test_what_is_the_same_for_all_rows_is_kept_whole(left, reason):
+@pytest.mark.parametrize("left", ["buffer", "constant"])
+def test_what_is_the_same_for_all_rows_may_have_channels(left):
     class Positions(nn.Module):
         def __init__(self):
             super().__init__()
@@ -106,10 +101,10 @@ def test_what_is_the_same_for_all_rows_is_kept_whole(left, reason):
 
         def forward(self, x):
             places = self.places if left == "buffer" else torch.eye(4)
-            return self.b((self.a(x)[:, None] + places @ self.w).relu().mean(1))
+            return self.b((self.a(x)[:, None] + places.to(x) @ self.w).relu().mean(1))
 
-    network = find_groups(Positions(), (3,))
-    assert network.kept_whole["a"] == reason
+    assert find_groups(Positions(), (3,)).kept_whole == {}
+    assert_cuts_are_exact(Positions, (3,))
 
 
 def test_a_layer_whose_forward_is_called_by_another_says_its_new_size():
@@ -164,28 +159,20 @@ def test_a_weight_may_be_used_both_ways():
     assert cut(network, random_masks(network))[1] < 1e-5
 
 
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda x, W: torch.einsum("ni,oi->no", x, W),
-        lambda x, W: F.linear(x, 2 * W),
-        lambda x, W: torch.cdist(x, W),
-    ],
-)
-def test_a_parameter_without_a_rule_is_named(read):
+def test_a_parameter_without_a_rule_is_named():
     class Computed(nn.Module):
         def __init__(self):
             super().__init__()
             self.W, self.last = nn.Parameter(torch.randn(5, 3)), nn.Linear(5, 2)
 
         def forward(self, x):
-            return self.last(read(x, self.W).relu())
+            return self.last(torch.cdist(x, self.W).relu())
 
     network = find_groups(Computed(), (3,))
     assert network.kept_whole["W"] == "'W' is used by itself"
 
 
-def test_a_turned_weight_that_is_used_otherwise_is_kept_whole():
+def test_a_turned_weight_may_be_used_otherwise():
     class Gram(nn.Module):
         def __init__(self):
             super().__init__()
@@ -195,9 +182,7 @@ def test_a_turned_weight_that_is_used_otherwise_is_kept_whole():
         def forward(self, x):
             return self.b((x @ self.a.t()).relu()) + (self.a.t() @ self.a).sum()
 
-    network = find_groups(Gram(), (3,))
-    assert {c.name for c in network.channels if not c.pinned} == set()
-    assert all("used by itself" in why for why in network.kept_whole.values())
+    assert_cuts_are_exact(Gram, (3,))
 
 
 class Doubled(nn.Linear):
@@ -206,6 +191,17 @@ class Doubled(nn.Linear):
     def forward(self, x):
         return F.linear(x, 2 * self.weight, self.bias)
 
+
+class WithMask(nn.Module):
+    """Holds what some weights are multiplied by."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        mask = torch.arange(shape[0] * shape[1]).view(shape) % 3 > 0
+        self.register_buffer("mask", mask.float())
+
+
+ADDS = "zeroed, they still add to what is computed of 'p'"
 
 # What is pruned, and how many groups there are.
 PRUNED = {
@@ -223,8 +219,134 @@ PRUNED = {
         ),
         A8 | {"p": 7},
     ),
+    "linear with a bias of parts": (
+        row(
+            lambda m, x: F.linear(x, m.p, torch.cat([m.q, m.r])).relu(),
+            7,
+            p=parameter(7, 8),
+            q=parameter(3),
+            r=parameter(4),
+        ),
+        A8 | {"q": 3, "r": 4},
+    ),
+    "conv2d with a bias that is computed": (
+        image(
+            lambda m, x: F.conv2d(x, m.p, 2 * m.q),
+            7,
+            p=parameter(7, 8, 1, 1),
+            q=parameter(7),
+        ),
+        I8 | {"q": 7},
+    ),
+    "einsum of a weight": (
+        row(lambda m, x: torch.einsum("ni,oi->no", x, m.p), 7, p=parameter(7, 8)),
+        A8 | {"p": 7},
+    ),
+    "einsum with dots": (
+        sequence(
+            lambda m, x: torch.einsum("...i,io", x, m.p).mean(1), 7, p=parameter(8, 7)
+        ),
+        A8 | {"p": 7},
+    ),
+    "units of experts": (
+        row(
+            lambda m, x: torch.einsum("bi,eij->bej", x, m.p).relu().mean(1),
+            7,
+            p=parameter(3, 8, 7),
+        ),
+        A8 | {"p": 7},
+    ),
+    "experts one after another": (
+        row(
+            lambda m, x: torch.einsum(
+                "bej,ejo->bo", torch.einsum("bi,eij->bej", x, m.p).relu(), m.q
+            ),
+            5,
+            p=parameter(3, 8, 7),
+            q=parameter(3, 7, 5),
+        ),
+        A8 | {"p": 7, "q": 5},
+    ),
+    "networks side by side": (
+        row(
+            lambda m, x: torch.bmm(x.expand(3, -1, -1), m.p).relu().mean(0),
+            7,
+            p=parameter(3, 8, 7),
+        ),
+        A8 | {"p": 7},
+    ),
+    "polynomials": (
+        row(
+            lambda m, x: torch.einsum("bid,iod->bo", torch.stack([x, x**2], -1), m.p),
+            7,
+            p=parameter(8, 7, 2),
+        ),
+        A8 | {"p": 7},
+    ),
+    "a weight of two": (
+        row(
+            lambda m, x: F.linear(x, m.p * m.q[:, None], m.r),
+            7,
+            p=parameter(7, 8),
+            q=parameter(7),
+            r=parameter(7),
+        ),
+        A8 | {"q": 7},
+    ),
+    "rows of a length": (
+        row(lambda m, x: F.linear(x, F.normalize(m.p)), 7, p=parameter(7, 8)),
+        A8 | {"p": 7},
+    ),
+    "a weight with a mask": (
+        row(
+            lambda m, x: F.linear(x, m.p * m.l.mask),
+            7,
+            p=parameter(7, 8),
+            l=lambda: WithMask(7, 8),
+        ),
+        A8 | {"p": 7},
+    ),
+    "a weight in another shape": (
+        row(
+            lambda m, x: F.linear(
+                x[..., None].expand(-1, -1, 2).reshape(len(x), -1), m.p.view(7, -1)
+            ),
+            7,
+            p=parameter(7, 8, 2),
+        ),
+        A8 | {"p": 7},
+    ),
+    "a kernel times a number": (
+        image(
+            lambda m, x: F.conv2d(x, 0.3 * m.p, m.q, padding=1),
+            7,
+            p=parameter(7, 8, 3, 3),
+            q=parameter(7),
+        ),
+        I8 | {"p": 7},
+    ),
+    "numbers that each unit meets": (
+        row(lambda m, x: (x[..., None] * m.p).flatten(1), 16, p=parameter(2)),
+        A8,
+    ),
+    "embedding by a function": (
+        row(
+            lambda m, x: x + F.embedding(torch.zeros(len(x)).long(), m.p),
+            p=parameter(3, 8),
+        ),
+        A8,
+    ),
     "linear of positions": (
         sequence(lambda m, x: F.linear(x, m.p).relu().mean(1), 7, p=parameter(7, 8)),
+        A8 | {"p": 7},
+    ),
+    "addmm": (
+        row(
+            lambda m, x: torch.addmm(m.q, x, m.p).relu(),
+            7,
+            p=parameter(8, 7),
+            q=parameter(7),
+        ),
         A8 | {"p": 7},
     ),
     "matmul by a parameter": (
@@ -284,10 +406,57 @@ PRUNED = {
         sequence(lambda m, x: (m.p @ x).mean(1), p=parameter(3, 5)),
         A8,
     ),
+    "weight used by itself": (
+        row(lambda m, x: F.linear(x, 2 * m.a.weight.t()), 6),
+        A8,
+    ),
+    "parameter in parts": (
+        row(
+            lambda m, x: x * (parts := m.p.chunk(2, 0))[0][0] + parts[1][0],
+            p=parameter(2, 8),
+        ),
+        A8,
+    ),
+    "parameter of many positions, changed before": (
+        sequence(lambda m, x: (m.p.relu() + x).mean(1), p=parameter(5, 8)),
+        A8,
+    ),
+    "weight that is changed before": (
+        row_through(lambda: Doubled(8, 8)),
+        A8 | {"l": 8},
+    ),
 }
 
 # What is kept whole, and why.
 KEPT = {
+    "a weight whose rows are added up elsewhere": (
+        row(
+            lambda m, x: m.l(x) + torch.einsum("ni,oi->n", x, m.l.weight)[:, None],
+            7,
+            l=linear(8, 7),
+        ),
+        A8 | {"l": "'einsum' uses them by their number"},
+    ),
+    "inputs that a buffer multiplies": (
+        (
+            ROW,
+            lambda m, x: m.b((x @ m.l.mask).sin()),
+            {"l": lambda: WithMask(6, 7), "b": linear(7, 2)},
+        ),
+        {"inputs": ADDS.replace("'p'", "'l.mask'")},
+    ),
+    "linear with a bias of the code": (
+        row(lambda m, x: F.linear(x, m.p, torch.arange(7).to(x)), 7, p=parameter(7, 8)),
+        A8 | {"p": "the code makes a tensor of their size"},
+    ),
+    "rows that a weight is positive in": (
+        row(lambda m, x: F.linear(x, m.p.exp()).relu(), 7, p=parameter(7, 8)),
+        A8 | {"p": ADDS},
+    ),
+    "columns that add up to one": (
+        row(lambda m, x: F.linear(x, m.p.softmax(1)), 7, p=parameter(7, 8)),
+        whole("'softmax' couples them", p="zeroed, they are still not constant"),
+    ),
     "linear, sigmoid": (
         row(lambda m, x: F.linear(x.sigmoid(), m.p), p=parameter(8, 8)),
         whole(CONSTANT.format("p"), p=8),
@@ -299,25 +468,6 @@ KEPT = {
     "conv2d in groups": (
         image(lambda m, x: F.conv2d(x, m.p, groups=4), p=parameter(8, 2, 1, 1)),
         no_rule("conv2d at 'conv2d'", 4),
-    ),
-    "weight used by itself": (
-        row(lambda m, x: F.linear(x, 2 * m.a.weight.t()), 6),
-        whole(why := "'a.weight' is used by itself", why),
-    ),
-    "parameter in parts": (
-        row(
-            lambda m, x: x * (parts := m.p.chunk(2, 0))[0][0] + parts[1][0],
-            p=parameter(2, 8),
-        ),
-        whole("'p' is used by itself"),
-    ),
-    "parameter of many positions, changed before": (
-        sequence(lambda m, x: (m.p.relu() + x).mean(1), p=parameter(5, 8)),
-        whole("'p' is used by itself"),
-    ),
-    "weight that is changed before": (
-        row_through(lambda: Doubled(8, 8)),
-        no_rule("linear at 'linear'", l="there is no rule for linear at 'linear'"),
     ),
 }
 ALL = PRUNED | KEPT

@@ -130,6 +130,15 @@ PRUNED = {
         ),
         A8,
     ),
+    "cat with an empty slice": (
+        sequence(lambda m, x: torch.cat([x[:, :0], x.relu()], 1).mean(1)),
+        A8,
+    ),
+    "column_stack": (
+        two(lambda x, y: torch.column_stack([x, y]), b=linear(16, 2)),
+        A8 | {"c": 8},
+    ),
+    "repeat_interleave": (row(lambda m, x: x.repeat_interleave(2, dim=1), 16), A8),
     "cat of rows": (row(lambda m, x: torch.cat([x[:3], x[3:]])), A8),
     "cat with what the code makes": (
         row(lambda m, x: torch.cat([x, x.new_ones(x.size(0), 3)], 1), 11),
