@@ -1,6 +1,7 @@
 """Joint pruning of a network's weights and inputs, as scikit-learn estimators."""
 
 from ._data.image_options import ImageInput
+from ._displays.knockoffs import KnockoffDisplay
 from ._displays.path import PathDisplay
 from ._displays.pruning import PruningDisplay
 from ._displays.support import SupportDisplay
@@ -12,6 +13,8 @@ from ._estimators.selector import InputFeatureSelector
 from ._files.onnx import export_onnx
 from ._files.save_load import load, save
 from ._graph.rules.registry import register_rule
+from ._knockoffs.result import KnockoffSelection
+from ._knockoffs.select import knockoff_selection
 from ._report.report import NetworkSize, PruningReport
 from ._stability.resample import stability_selection
 from ._stability.result import StabilitySelection
@@ -23,6 +26,8 @@ __all__ = [
     "JointPruneCV",
     "JointPruneClassifier",
     "JointPruneRegressor",
+    "KnockoffDisplay",
+    "KnockoffSelection",
     "NetworkSize",
     "PathDisplay",
     "PruningDisplay",
@@ -32,6 +37,7 @@ __all__ = [
     "SupportDisplay",
     "export_onnx",
     "joint_prune_path",
+    "knockoff_selection",
     "load",
     "register_rule",
     "save",
