@@ -5,6 +5,8 @@ from ._displays.knockoffs import KnockoffDisplay
 from ._displays.path import PathDisplay
 from ._displays.pruning import PruningDisplay
 from ._displays.support import SupportDisplay
+from ._error_rates.knockoff_result import KnockoffSelection
+from ._error_rates.knockoff_selection import knockoff_selection
 from ._estimators.classifier import JointPruneClassifier
 from ._estimators.cross_validation import JointPruneCV
 from ._estimators.path import PruningPath, joint_prune_path
@@ -13,8 +15,6 @@ from ._estimators.selector import InputFeatureSelector
 from ._files.onnx import export_onnx
 from ._files.save_load import load, save
 from ._graph.rules.registry import register_rule
-from ._knockoffs.result import KnockoffSelection
-from ._knockoffs.select import knockoff_selection
 from ._report.report import NetworkSize, PruningReport
 from ._stability.resample import stability_selection
 from ._stability.result import StabilitySelection

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._knockoffs.result import KnockoffSelection
+from .._error_rates.knockoff_result import KnockoffSelection
 from .._utils.unwrap import find_estimator_with, find_final_estimator
 from .style import DROPPED, RETAINED, label_bars, make_axes
 
@@ -29,7 +29,8 @@ class KnockoffDisplay:
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn.linear_model import LinearRegression
     >>> from skjointprune import KnockoffDisplay, knockoff_selection
-    >>> selection = knockoff_selection(LinearRegression(), *load_diabetes(return_X_y=True))
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> selection = knockoff_selection(LinearRegression(), X, y)
     >>> KnockoffDisplay.from_selection(selection).ax_.get_xlabel()
     'worth more than the knockoffs'
     """

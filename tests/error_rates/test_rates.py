@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from skjointprune._knockoffs.rates import (
+from skjointprune._error_rates.rates import (
     adjust_p_values,
     e_bh_q_values,
     e_values,

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from skjointprune._knockoffs.design import model_design
-from skjointprune._knockoffs.sample import minimum_reconstructability, sample_knockoffs
+from skjointprune._error_rates.design import model_design
+from skjointprune._error_rates.sample import (
+    minimum_reconstructability,
+    sample_knockoffs,
+)
 
 
 def neighbours(n, rho):

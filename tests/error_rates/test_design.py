@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from skjointprune._knockoffs.design import model_design
+from skjointprune._error_rates.design import model_design
 
 
 def seeded(seed=0):

@@ -54,9 +54,21 @@ class KnockoffSelection:
         return self._of_inputs(self.statistics_by_repeat)
 
     @property
+    def n_features_in_(self) -> int:
+        """Number of inputs."""
+        return sum(map(len, self.groups))
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the inputs, (n_features,), where X had names."""
+        if self.feature_names_in is None:
+            raise AttributeError("X had no names; `names` has x0, x1, ….")
+        return self.feature_names_in
+
+    @property
     def names(self) -> np.ndarray:
         """Names of all inputs, (n_features,): those of X, or x0, x1, …."""
-        return input_names((self._n_features,), self.feature_names_in)
+        return input_names((self.n_features_in_,), self.feature_names_in)
 
     @property
     def q_values_(self) -> np.ndarray:
@@ -137,21 +149,17 @@ class KnockoffSelection:
             offset=self.offset,
         )
 
-    @property
-    def _n_features(self) -> int:
-        return sum(map(len, self.groups))
-
     def _of_inputs(self, of_groups: np.ndarray) -> np.ndarray:
         """Return the value of its group for each input."""
-        group_of_input = np.empty(self._n_features, dtype=int)
+        group_of_input = np.empty(self.n_features_in_, dtype=int)
         for i, group in enumerate(self.groups):
             group_of_input[group] = i
         return of_groups[..., group_of_input]
 
     def _headline(self) -> str:
         return (
-            f"{self.support_.sum():,} of {self._n_features:,} inputs are selected at a "
-            f"false discovery rate of {self.fdr:g}"
+            f"{self.support_.sum():,} of {self.n_features_in_:,} inputs are selected "
+            f"at a false discovery rate of {self.fdr:g}"
         )
 
     def _rows(self) -> list[tuple[str, float, float]]:

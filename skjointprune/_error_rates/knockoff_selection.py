@@ -15,7 +15,7 @@ from .._utils.clones import clone_with_seed
 from .._utils.input_names import names_of_columns
 from .._utils.sklearn import HasMethods, Interval, StrOptions, validate_params
 from .design import model_design
-from .result import KnockoffSelection
+from .knockoff_result import KnockoffSelection
 from .sample import sample_knockoffs
 
 DESIGNS = {"gaussian", "ranks"}
