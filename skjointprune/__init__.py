@@ -7,6 +7,8 @@ from ._displays.pruning import PruningDisplay
 from ._displays.support import SupportDisplay
 from ._error_rates.knockoff_result import KnockoffSelection
 from ._error_rates.knockoff_selection import knockoff_selection
+from ._error_rates.p_values import p_values
+from ._error_rates.p_values_result import InputPValues
 from ._estimators.classifier import JointPruneClassifier
 from ._estimators.cross_validation import JointPruneCV
 from ._estimators.path import PruningPath, joint_prune_path
@@ -23,6 +25,7 @@ from ._version import __version__ as __version__
 __all__ = [
     "ImageInput",
     "InputFeatureSelector",
+    "InputPValues",
     "JointPruneCV",
     "JointPruneClassifier",
     "JointPruneRegressor",
@@ -39,6 +42,7 @@ __all__ = [
     "joint_prune_path",
     "knockoff_selection",
     "load",
+    "p_values",
     "register_rule",
     "save",
     "stability_selection",

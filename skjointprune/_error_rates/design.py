@@ -6,10 +6,13 @@ number of rows. `Design` goes there and back.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 from sklearn.covariance import ledoit_wolf
+
+DESIGNS = {"gaussian", "ranks"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +39,38 @@ class Design:
 
     def in_units_of_x(self, scores: np.ndarray) -> np.ndarray:
         """Return rows of scores, (…, columns), as rows of X."""
+        return self._columns_in_units_of_x(scores, slice(None))
+
+    def drawn_anew(
+        self, group: np.ndarray, rows: np.ndarray, n: int, rng: np.random.RandomState
+    ) -> np.ndarray:
+        """Draw some columns of some rows anew, given the other columns.
+
+        That is what the others tell of these, plus the rest of another of the rows.
+
+        Returns
+        -------
+        ndarray of shape (n, rows, columns of the group)
+        """
+        precision = self.precision[:, group]
+        scores = self.scores[rows]
+        rest = np.linalg.solve(precision[group].T, (scores @ precision).T).T
+        told = scores[:, group] - rest
+        others = np.array([rng.permutation(len(rows)) for _ in range(n)])
+        return self._columns_in_units_of_x(told + rest[others], group)
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """The inverse of the correlation matrix."""
+        return np.linalg.inv(self.correlation)
+
+    def _columns_in_units_of_x(self, scores: np.ndarray, columns) -> np.ndarray:
         if self.sorted_rows is None:
-            return self.mean + self.std * scores
+            return self.mean[columns] + self.std[columns] * scores
         n = len(self.sorted_rows)
         at = np.minimum((ndtr(scores) * n).astype(int), n - 1)
         return np.take_along_axis(
-            self.sorted_rows, at.reshape(-1, at.shape[-1]), axis=0
+            self.sorted_rows[:, columns], at.reshape(-1, at.shape[-1]), axis=0
         ).reshape(at.shape)
 
 

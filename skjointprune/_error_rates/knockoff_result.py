@@ -1,6 +1,7 @@
 """`KnockoffSelection`: which inputs are worth more than their knockoffs."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,12 +47,12 @@ class KnockoffSelection:
     @property
     def statistics_(self) -> np.ndarray:
         """Mean statistic over repeats, (n_features,); that of its group."""
-        return self._of_inputs(self.statistics_by_repeat.mean(axis=0))
+        return of_inputs(self.statistics_by_repeat.mean(axis=0), self.groups)
 
     @property
     def statistics_of_inputs(self) -> np.ndarray:
         """Statistic of each input in each repeat, (n_repeats, n_features)."""
-        return self._of_inputs(self.statistics_by_repeat)
+        return of_inputs(self.statistics_by_repeat, self.groups)
 
     @property
     def n_features_in_(self) -> int:
@@ -78,7 +79,7 @@ class KnockoffSelection:
         stated rate. So it tells what is selected at that rate; for another, select
         again.
         """
-        return self._of_inputs(self._q_values)
+        return of_inputs(self._q_values, self.groups)
 
     @property
     def e_values_(self) -> np.ndarray:
@@ -88,7 +89,7 @@ class KnockoffSelection:
         inputs (or groups). Those of n inputs are selected if each is at least *n_inputs
         / (fdr n)*.
         """
-        return self._of_inputs(self._e_values)
+        return of_inputs(self._e_values, self.groups)
 
     @property
     def support_(self) -> np.ndarray:
@@ -149,13 +150,6 @@ class KnockoffSelection:
             offset=self.offset,
         )
 
-    def _of_inputs(self, of_groups: np.ndarray) -> np.ndarray:
-        """Return the value of its group for each input."""
-        group_of_input = np.empty(self.n_features_in_, dtype=int)
-        for i, group in enumerate(self.groups):
-            group_of_input[group] = i
-        return of_groups[..., group_of_input]
-
     def _headline(self) -> str:
         return (
             f"{self.support_.sum():,} of {self.n_features_in_:,} inputs are selected "
@@ -194,3 +188,11 @@ class KnockoffSelection:
         ]
         header = ["", "q-value", "statistic"]
         return inputs_html(self._headline(), header, body, MOST_SHOWN, self._notes())
+
+
+def of_inputs(of_groups: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the value of its group for each input, along the last dimension."""
+    group_of_input = np.empty(sum(map(len, groups)), dtype=int)
+    for i, group in enumerate(groups):
+        group_of_input[group] = i
+    return of_groups[..., group_of_input]

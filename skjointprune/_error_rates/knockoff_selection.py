@@ -14,11 +14,9 @@ from .._data.feature_groups import resolve_groups
 from .._utils.clones import clone_with_seed
 from .._utils.input_names import names_of_columns
 from .._utils.sklearn import HasMethods, Interval, StrOptions, validate_params
-from .design import model_design
+from .design import DESIGNS, model_design
 from .knockoff_result import KnockoffSelection
 from .sample import sample_knockoffs
-
-DESIGNS = {"gaussian", "ranks"}
 
 
 @validate_params(

@@ -112,7 +112,7 @@ def inputs_html(
     header: Sequence[str],
     body: Sequence[Sequence[str]],
     most_shown: int,
-    notes: str,
+    notes: str = "",
 ) -> str:
     """Return a table of inputs: the first ones, and the others folded away."""
     shown, more = body[:most_shown], body[most_shown:]
@@ -121,7 +121,9 @@ def inputs_html(
         parts = [f"<p><b>{escape(headline)}</b></p>"]
     if more:
         parts.append(_details(f"{len(more):,} more", _table(header, more)))
-    return _page([*parts, f"<p>{escape(notes)}</p>"])
+    if notes:
+        parts.append(f"<p>{escape(notes)}</p>")
+    return _page(parts)
 
 
 def _size_cells(name: str, before: int, after: int) -> list[str]:
