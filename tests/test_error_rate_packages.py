@@ -7,6 +7,9 @@ from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
 
+from skjointprune._error_rates.rates import knockoff_threshold
+from skjointprune._error_rates.sample import minimum_reconstructability
+
 
 @pytest.fixture(scope="module")
 def network(quick):
@@ -55,3 +58,23 @@ def test_ipss_selects_at_a_rate_by_our_importances(network, planted):
     found = ipss.ipss(*planted, selector=importances, B=4, preselect=False)
     q_values = np.array([found["q_values"][i] for i in range(12)])
     assert sorted(np.argsort(q_values, kind="stable")[:3]) == RELEVANT
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.8])
+def test_distances_of_knockoffs_are_those_of_knockpy(rho):
+    smatrix = pytest.importorskip("knockpy.smatrix")
+    correlation = rho ** np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
+    S = smatrix.compute_smatrix(correlation, method="mvr")
+    np.testing.assert_allclose(
+        minimum_reconstructability(correlation), np.diag(S), atol=0.01
+    )
+
+
+def test_the_threshold_is_that_of_knockpy():
+    stats = pytest.importorskip("knockpy.knockoff_stats")
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        W = np.append(rng.normal(2, 1, 15), rng.normal(0, 1, 20))  # no ties
+        for fdr in (0.05, 0.1, 0.3):
+            theirs = stats.data_dependent_threshhold(W, fdr=fdr)
+            assert knockoff_threshold(W, fdr) == theirs

@@ -76,8 +76,8 @@ class KnockoffSelection:
         """The least rate at which each input is selected, (n_features,), 1 at most.
 
         Of several repeats it is that of e-values, whose thresholds belong to the
-        stated rate. So it tells what is selected at that rate; for another, select
-        again.
+        stated rate. So it tells what is selected at that rate. For another, without
+        new fits, there is ``dataclasses.replace(selection, fdr=…)``.
         """
         return of_inputs(self._q_values, self.groups)
 

@@ -5,7 +5,6 @@ from numbers import Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +18,7 @@ from .._utils.sklearn import HasMethods, Interval, _fit_context, _get_output_con
 from .classifier import JointPruneClassifier
 from .delegate import HoldsEstimator
 from .for_target import default_estimator
+from .prefitted import check_prefitted
 from .rollback import all_or_nothing
 from .select_by_knockoffs import select_by_knockoffs
 
@@ -313,33 +313,11 @@ class InputFeatureSelector(
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def _prefitted(self):
-        # A NotFittedError is a ValueError that diagrams of an estimator expect.
-        if self.estimator is None:
-            raise NotFittedError(
-                "`prefit`=True needs a fitted `estimator`. Got None; pass one."
-            )
-        try:
-            check_is_fitted(self.estimator)
-        except NotFittedError as error:
-            raise NotFittedError(
-                "`prefit`=True needs a fitted `estimator`. Got a "
-                f"{type(self.estimator).__name__} that is not; where `clone` has "
-                "emptied it, as searches do, pass FrozenEstimator(estimator), of "
-                "sklearn.frozen."
-            ) from error
-        if self._overrides():
-            raise NotFittedError(
-                f"`prefit`=True only reads `estimator`, so {self._overrides()} has no "
-                "effect. Leave these at None."
-            )
-        return self.estimator
-
     @property
     def _source(self):
         """The estimator that says what is selected, once there is one."""
         if self.prefit:
-            return self._prefitted()
+            return check_prefitted(self.estimator, self._overrides())
         return self.estimator_ if self.fdr is None else self.knockoffs_
 
     @property
@@ -355,7 +333,7 @@ class InputFeatureSelector(
     def __sklearn_is_fitted__(self):
         if not self.prefit:
             return hasattr(self, "estimator_" if self.fdr is None else "knockoffs_")
-        return self._prefitted() is not None
+        return check_prefitted(self.estimator, self._overrides()) is not None
 
     @available_if(_has_groups)
     def get_group_support(self, indices=False):

@@ -53,6 +53,16 @@ def test_q_values_say_what_is_selected_at_the_rate():
             assert (many.e_values_[many.support_] >= 30 / (fdr * k) - 1e-6).all()
 
 
+def test_another_rate_needs_no_new_fits():
+    rng = np.random.default_rng(0)
+    statistics = rng.normal(1, 2, (6, 30))
+    strict = selection(statistics, fdr=0.1, n_knockoffs=2)
+    lax = dataclasses.replace(strict, fdr=0.5)
+    again = selection(statistics, fdr=0.5, n_knockoffs=2)
+    np.testing.assert_array_equal(lax.q_values_, again.q_values_)
+    assert lax.support_.sum() > strict.support_.sum()
+
+
 def test_values_of_a_group_are_those_of_its_columns():
     groups = (np.array([2, 0]), np.array([1]), np.array([3]))
     grouped = selection([[5, -1, 4]], groups=groups, n_knockoffs=5)
