@@ -164,11 +164,12 @@ class KnockoffSelection:
 
     def _notes(self) -> str:
         n_repeats, m = len(self.statistics_by_repeat), self.n_knockoffs
-        return (
+        notes = (
             f"{n_repeats} repeat{'s' if n_repeats > 1 else ''}, {m} "
-            f"knockoff{'s' if m > 1 else ''} of each input; fewer than "
-            f"{self.smallest_selection} cannot be selected"
+            f"knockoff{'s' if m > 1 else ''} of each input"
         )
+        least = self.smallest_selection
+        return notes if least == 1 else f"{notes}; fewer than {least} are not selected"
 
     def __repr__(self) -> str:
         rows = self._rows()
