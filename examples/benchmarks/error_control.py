@@ -249,8 +249,10 @@ def print_runs(runs, by):
             false = np.array([run[f"false_{rate}"] for run in members])
             found = np.array([run[f"found_{rate}"] for run in members])
             shares = false / np.maximum(false + found, 1)
-            error = shares.std() / np.sqrt(len(shares))
-            row[f"FDR at {rate}"] = f"{shares.mean():.2f} ± {error:.2f}"
+            row[f"FDR at {rate}"] = f"{shares.mean():.2f}"
+            if len(shares) > 1:
+                error = shares.std(ddof=1) / np.sqrt(len(shares))
+                row[f"FDR at {rate}"] += f" ± {error:.2f}"
             true = np.array([run["true"] for run in members])
             if true.any():
                 row[f"power at {rate}"] = f"{(found / true).mean():.2f}"
@@ -317,6 +319,8 @@ def main():
     print("\n## Each design, over kinds")
     planted = [run for run in runs if run["kind"] != "permuted"]
     print_runs(planted, ("method", "design", "rows", "inputs"))
+    print("\n## All kinds and designs")
+    print_runs(planted, ("method", "rows", "inputs"))
 
 
 def cells(args, methods):
