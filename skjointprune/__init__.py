@@ -1,9 +1,14 @@
 """Joint pruning of a network's weights and inputs, as scikit-learn estimators."""
 
 from ._data.image_options import ImageInput
+from ._displays.knockoffs import KnockoffDisplay
 from ._displays.path import PathDisplay
 from ._displays.pruning import PruningDisplay
 from ._displays.support import SupportDisplay
+from ._error_rates.knockoff_result import KnockoffSelection
+from ._error_rates.knockoff_selection import knockoff_selection
+from ._error_rates.p_values import p_values
+from ._error_rates.p_values_result import InputPValues
 from ._estimators.classifier import JointPruneClassifier
 from ._estimators.cross_validation import JointPruneCV
 from ._estimators.path import PruningPath, joint_prune_path
@@ -20,9 +25,12 @@ from ._version import __version__ as __version__
 __all__ = [
     "ImageInput",
     "InputFeatureSelector",
+    "InputPValues",
     "JointPruneCV",
     "JointPruneClassifier",
     "JointPruneRegressor",
+    "KnockoffDisplay",
+    "KnockoffSelection",
     "NetworkSize",
     "PathDisplay",
     "PruningDisplay",
@@ -32,7 +40,9 @@ __all__ = [
     "SupportDisplay",
     "export_onnx",
     "joint_prune_path",
+    "knockoff_selection",
     "load",
+    "p_values",
     "register_rule",
     "save",
     "stability_selection",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch, check_array, check_random_state
 
 from ._utils.sklearn import Interval, StrOptions, validate_params
 
@@ -123,11 +123,12 @@ PLANTED_KINDS = tuple(_KINDS)
         "kind": [StrOptions(set(_KINDS))],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "n_features": [Interval(Integral, 1, None, closed="left")],
+        "X": ["array-like", None],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
 )
-def make_planted(kind, n_samples=2000, n_features=100, *, random_state=None):
+def make_planted(kind, n_samples=2000, n_features=100, *, X=None, random_state=None):
     """Make a table of which a few inputs decide the target.
 
     With z1, z2, … for the true inputs, which are columns drawn at random, and e for
@@ -169,6 +170,9 @@ def make_planted(kind, n_samples=2000, n_features=100, *, random_state=None):
         Number of rows.
     n_features : int, default=100
         Number of columns, the true ones and copies among them.
+    X : array-like of shape (rows, columns) or None, default=None
+        Inputs to plant the target in, instead of drawn ones: correlated ones, say. Its
+        shape stands for `n_samples` and `n_features`. Copies replace columns of it.
     random_state : int, RandomState or None, default=None
         Seed of the true columns, the inputs and the noise.
 
@@ -203,6 +207,9 @@ def make_planted(kind, n_samples=2000, n_features=100, *, random_state=None):
     True
     """
     planted = _KINDS[kind]
+    if X is not None:
+        X = check_array(X, dtype=np.float64, copy=True, input_name="X")
+        n_samples, n_features = X.shape
     n_used = planted.n_true + len(planted.copies)
     if n_features < n_used:
         raise ValueError(
@@ -210,7 +217,8 @@ def make_planted(kind, n_samples=2000, n_features=100, *, random_state=None):
             f"their copies. Got {n_features}; raise it."
         )
     rng = check_random_state(random_state)
-    X = planted.draw(rng, (n_samples, n_features))
+    if X is None:
+        X = planted.draw(rng, (n_samples, n_features))
     used = rng.permutation(n_features)[:n_used]
     true, copied = used[: planted.n_true], used[planted.n_true :]
     originals = true[list(planted.copies)]

@@ -111,3 +111,14 @@ def test_every_kind_is_in_the_documentation(kind):
 def test_what_cannot_be_planted_is_refused(kind, n_features, named):
     with pytest.raises(ValueError, match=named):
         make_planted(kind, 10, n_features)
+
+
+def test_a_rule_may_be_planted_in_given_inputs(kind):
+    X = np.random.default_rng(0).normal(size=(60, 12))
+    planted = make_planted(kind, X=X.tolist(), random_state=0)
+    kept = ~np.isin(np.arange(12), list(planted.copies))
+    np.testing.assert_array_equal(planted.data[:, kept], X[:, kept])
+    assert len(planted.target) == 60 and planted.support.shape == (12,)
+    given = X.copy()
+    make_planted(kind, X=given, random_state=0)
+    np.testing.assert_array_equal(given, X)

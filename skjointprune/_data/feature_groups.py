@@ -11,7 +11,10 @@ from .dummies import labels_of_dummies, labels_of_encoder
 
 
 def resolve_groups(
-    feature_groups: Any, X: np.ndarray, names: Sequence[str] | None
+    feature_groups: Any,
+    X: np.ndarray,
+    names: Sequence[str] | None,
+    parameter: str = "feature_groups",
 ) -> list[np.ndarray]:
     """Return the positions of the columns of each group.
 
@@ -22,6 +25,8 @@ def resolve_groups(
     X : ndarray of shape (rows, columns)
     names : sequence of str or None
         Names of the columns, where there are any.
+    parameter : str, default="feature_groups"
+        For errors.
 
     Returns
     -------
@@ -43,14 +48,14 @@ def resolve_groups(
     if isinstance(feature_groups, str):
         if names is None:
             raise ValueError(
-                "`feature_groups`='auto' reads the names of columns, and X has none. "
+                f"`{parameter}`='auto' reads the names of columns, and X has none. "
                 "Pass a DataFrame (`set_output(transform='pandas')` of the encoder "
                 "gives one), or lists of columns."
             )
         groups = _by_label(labels_of_dummies(X, names))
         if len(groups) == n:
             warn_caller(
-                "`feature_groups`='auto' found no columns that an encoder made of one "
+                f"`{parameter}`='auto' found no columns that an encoder made of one "
                 "category: each column is alone. Pass the fitted encoder, or lists of "
                 "columns, or None."
             )
@@ -58,12 +63,12 @@ def resolve_groups(
     if hasattr(feature_groups, "fit_transform"):
         return _by_label(labels_of_encoder(feature_groups, n))
     if not isinstance(feature_groups, Mapping) and _are_lists(feature_groups):
-        return _by_lists(feature_groups, n, names)
-    labels = values_by_column(feature_groups, n, names, "feature_groups")
+        return _by_lists(feature_groups, n, names, parameter)
+    labels = values_by_column(feature_groups, n, names, parameter)
     labels = np.asarray(labels, dtype=object)
     if labels.shape != (n,):
         raise ValueError(
-            f"`feature_groups` must hold one label for each of the {n} columns of X. "
+            f"`{parameter}` must hold one label for each of the {n} columns of X. "
             f"Got an array of shape {labels.shape}; or pass lists of columns."
         )
     return _by_label(labels.tolist())
@@ -85,7 +90,9 @@ def _by_label(labels: Sequence) -> list[np.ndarray]:
     return [np.array(columns) for columns in members.values()]
 
 
-def _by_lists(lists, n: int, names: Sequence[str] | None) -> list[np.ndarray]:
+def _by_lists(
+    lists, n: int, names: Sequence[str] | None, parameter: str
+) -> list[np.ndarray]:
     position: dict[Any, Any] = (
         {} if names is None else {name: i for i, name in enumerate(names)}
     )
@@ -100,7 +107,7 @@ def _by_lists(lists, n: int, names: Sequence[str] | None) -> list[np.ndarray]:
             if int(i) not in free:
                 known = 0 <= i < n
                 raise ValueError(
-                    "`feature_groups` must name each column of X at most once. Got "
+                    f"`{parameter}` must name each column of X at most once. Got "
                     f"{column!r}, which is {'named twice' if known else 'no column'};"
                     f" X has {n} columns{'' if names is None else f': {list(names)}'}."
                 )
@@ -108,7 +115,7 @@ def _by_lists(lists, n: int, names: Sequence[str] | None) -> list[np.ndarray]:
             columns.append(int(i))
         if not columns:
             raise ValueError(
-                "`feature_groups` must hold lists of columns. Got an empty list; "
+                f"`{parameter}` must hold lists of columns. Got an empty list; "
                 "leave it out."
             )
         groups.append(np.sort(columns))

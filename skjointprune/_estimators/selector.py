@@ -1,9 +1,10 @@
 """`InputFeatureSelector`: the inputs a pruned network keeps, as a transformer."""
 
+from numbers import Real
+
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -13,14 +14,18 @@ from .._data.check_tables import select_columns
 from .._data.frames import is_frame
 from .._data.image_inputs import ImageInputs
 from .._report.html import ReportBelowDiagram
-from .._utils.sklearn import HasMethods, _fit_context, _get_output_config
+from .._utils.sklearn import HasMethods, Interval, _fit_context, _get_output_config
 from .classifier import JointPruneClassifier
 from .delegate import HoldsEstimator
 from .for_target import default_estimator
+from .prefitted import check_prefitted
 from .rollback import all_or_nothing
+from .select_by_knockoffs import select_by_knockoffs
 
 
 def _has_groups(selector) -> bool:
+    if selector.fdr is not None:
+        return False
     estimator = selector.estimator
     return estimator is None or hasattr(estimator, "get_group_support")
 
@@ -47,11 +52,17 @@ class InputFeatureSelector(
         Overrides the estimator's `n_features_to_select`, unless None.
     prefit : bool, default=False
         Whether `estimator` is fitted already and is only to be read.
+    fdr : float in (0, 1) or None, default=None
+        False discovery rate at which to select, by `knockoff_selection` with the
+        estimator, and with its `random_state`. Where `estimator` is None, it is a small
+        network that keeps few inputs and knockoffs. Nothing may be selected.
 
     Attributes
     ----------
     estimator_ : estimator
-        The fitted estimator; with `prefit` the one that was given.
+        Without `fdr`: the fitted estimator; with `prefit` the one that was given.
+    knockoffs_ : KnockoffSelection
+        With `fdr`: statistics and q-values.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -81,15 +92,23 @@ class InputFeatureSelector(
             "n_features_to_select"
         ],
         "prefit": ["boolean"],
+        "fdr": [Interval(Real, 0, 1, closed="neither"), None],
     }
 
     def __init__(
-        self, estimator=None, *, alpha=None, n_features_to_select=None, prefit=False
+        self,
+        estimator=None,
+        *,
+        alpha=None,
+        n_features_to_select=None,
+        prefit=False,
+        fdr=None,
     ):
         self.estimator = estimator
         self.alpha = alpha
         self.n_features_to_select = n_features_to_select
         self.prefit = prefit
+        self.fdr = fdr
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None):
@@ -111,15 +130,22 @@ class InputFeatureSelector(
         Raises
         ------
         ValueError
-            If `prefit` meets no estimator or a parameter to override; and whatever
-            the estimator raises.
+            If `prefit` meets no estimator or a parameter to override, or `fdr` another
+            parameter that says how much to select; and whatever the estimator raises.
         NotFittedError
             If `prefit` and the estimator is not fitted.
         """
         with all_or_nothing(self):
+            self._check_fdr()
+            for name in ("estimator_", "knockoffs_"):  # of an earlier fit
+                self.__dict__.pop(name, None)
             if self.prefit:
                 self._check_rows(X)
                 self.estimator_ = self.estimator
+            elif self.fdr is not None:
+                self.knockoffs_ = select_by_knockoffs(
+                    self.estimator, X, y, self.fdr, sample_weight
+                )
             else:
                 weights = (
                     {} if sample_weight is None else {"sample_weight": sample_weight}
@@ -248,6 +274,14 @@ class InputFeatureSelector(
             return self._source.get_feature_names_out(input_features)
         return super().get_feature_names_out(input_features)
 
+    def _check_fdr(self):
+        others = self._overrides() | ({"prefit": True} if self.prefit else {})
+        if self.fdr is not None and others:
+            raise ValueError(
+                f"`fdr` says how much to select, by fits of its own. Got {others} as "
+                "well; leave these out, or `fdr` at None."
+            )
+
     def _check_rows(self, X):
         """Refuse rows of another shape than the fitted estimator selects from."""
         support = self.get_support()
@@ -279,34 +313,12 @@ class InputFeatureSelector(
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def _prefitted(self):
-        # A NotFittedError is a ValueError that diagrams of an estimator expect.
-        if self.estimator is None:
-            raise NotFittedError(
-                "`prefit`=True needs a fitted `estimator`. Got None; pass one."
-            )
-        try:
-            check_is_fitted(self.estimator)
-        except NotFittedError as error:
-            raise NotFittedError(
-                "`prefit`=True needs a fitted `estimator`. Got a "
-                f"{type(self.estimator).__name__} that is not; where `clone` has "
-                "emptied it, as searches do, pass FrozenEstimator(estimator), of "
-                "sklearn.frozen."
-            ) from error
-        if self._overrides():
-            raise NotFittedError(
-                f"`prefit`=True only reads `estimator`, so {self._overrides()} has no "
-                "effect. Leave these at None."
-            )
-        return self.estimator
-
     @property
     def _source(self):
         """The estimator that says what is selected, once there is one."""
         if self.prefit:
-            return self._prefitted()
-        return self.estimator_
+            return check_prefitted(self.estimator, self._overrides())
+        return self.estimator_ if self.fdr is None else self.knockoffs_
 
     @property
     def n_features_in_(self):
@@ -320,8 +332,8 @@ class InputFeatureSelector(
 
     def __sklearn_is_fitted__(self):
         if not self.prefit:
-            return hasattr(self, "estimator_")
-        return self._prefitted() is not None
+            return hasattr(self, "estimator_" if self.fdr is None else "knockoffs_")
+        return check_prefitted(self.estimator, self._overrides()) is not None
 
     @available_if(_has_groups)
     def get_group_support(self, indices=False):
@@ -352,6 +364,10 @@ class InputFeatureSelector(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = tags.input_tags.sparse = self.fdr is None
         return tags
+
+    def _report_html(self) -> str:
+        if self.fdr is not None and hasattr(self, "knockoffs_"):
+            return self.knockoffs_._repr_html_()
+        return super()._report_html()

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._data.image_options import ImageInput
+from .._error_rates.knockoff_result import KnockoffSelection
 from .._estimators.base import JointPruneEstimator
 from .._estimators.classifier import JointPruneClassifier
 from .._estimators.cross_validation import JointPruneCV
@@ -46,6 +47,7 @@ TRAINING_ONLY = {
     "scoring",
 }
 # What cross-validation leaves beside the fitted estimator.
+KNOCKOFFS = tuple(value.name for value in fields(KnockoffSelection))
 CV_ATTRIBUTES = (
     "alpha_",
     "alphas_",
@@ -127,7 +129,11 @@ class Description:
         if inner is not None:
             path = f"{prefix}estimator."
             state["estimator"] = self._describe(inner, path, fitted=fitted and prefit)
-        if fitted and not prefit:
+        if fitted and getattr(estimator, "fdr", None) is not None:
+            state["knockoffs_"] = {
+                name: to_json(getattr(estimator.knockoffs_, name)) for name in KNOCKOFFS
+            }
+        elif fitted and not prefit:
             path = f"{prefix}estimator_."
             state["estimator_"] = self._describe(
                 estimator.estimator_, path, fitted=True
@@ -237,6 +243,9 @@ def _restore_around(
         outer.estimator_ = inner["estimator"]
     elif "estimator_" in inner:
         outer.estimator_ = inner["estimator_"]
+    if "knockoffs_" in model:
+        values = {name: from_json(v) for name, v in model["knockoffs_"].items()}
+        outer.knockoffs_ = KnockoffSelection(**values)
     if model.get("output") is not None:
         outer.set_output(transform=model["output"])
     for name, value in model.get("attributes", {}).items():

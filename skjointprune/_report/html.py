@@ -107,6 +107,25 @@ def path_html(path: Any) -> str:
     return _page([_table(header, body)])
 
 
+def inputs_html(
+    headline: str,
+    header: Sequence[str],
+    body: Sequence[Sequence[str]],
+    most_shown: int,
+    notes: str = "",
+) -> str:
+    """Return a table of inputs: the first ones, and the others folded away."""
+    shown, more = body[:most_shown], body[most_shown:]
+    parts = [_table(header, shown, caption=headline)]
+    if not body:
+        parts = [f"<p><b>{escape(headline)}</b></p>"]
+    if more:
+        parts.append(_details(f"{len(more):,} more", _table(header, more)))
+    if notes:
+        parts.append(f"<p>{escape(notes)}</p>")
+    return _page(parts)
+
+
 def _size_cells(name: str, before: int, after: int) -> list[str]:
     """Return the cells of one size: before, after, the share kept, and its bar."""
     share = after / before

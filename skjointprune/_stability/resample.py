@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import OneToOneFeatureMixin, clone
+from sklearn.base import OneToOneFeatureMixin
 from sklearn.model_selection import (
     GroupShuffleSplit,
     ShuffleSplit,
@@ -18,6 +18,8 @@ from sklearn.utils.multiclass import type_of_target
 
 from .._data.kinds import take
 from .._data.targets import targets_of
+from .._utils.clones import clone_with_seed
+from .._utils.input_names import names_of_columns
 from .._utils.sklearn import (
     HasMethods,
     Interval,
@@ -150,7 +152,7 @@ def stability_selection(
         for part, seed in zip(rows, seeds, strict=True)
     )
     return StabilitySelection(
-        np.array(supports), threshold, resampling, sample_fraction, _column_names(X)
+        np.array(supports), threshold, resampling, sample_fraction, names_of_columns(X)
     )
 
 
@@ -182,11 +184,7 @@ def _draw(y, groups, n_resamples, fraction, paired, rng) -> list[np.ndarray]:
 
 def _select(estimator, X, y, sample_weight, rows, seed: int) -> np.ndarray:
     """Fit a clone to some rows; return the mask of the inputs it selects."""
-    estimator = clone(estimator)
-    rng = check_random_state(seed)
-    for name in sorted(estimator.get_params()):
-        if name == "random_state" or name.endswith("__random_state"):
-            estimator.set_params(**{name: int(rng.randint(2**31 - 1))})
+    estimator = clone_with_seed(estimator, seed)
     weight = {}
     if sample_weight is not None:
         weight = {"sample_weight": _safe_indexing(sample_weight, rows)}
@@ -229,9 +227,3 @@ def _read_support(fitted, X) -> np.ndarray:
     for mask in masks[1:]:
         support[support] = mask  # over the columns that are left
     return support
-
-
-def _column_names(X) -> np.ndarray | None:
-    names = np.asarray(getattr(X, "columns", []), dtype=object)
-    named = len(names) and all(isinstance(name, str) for name in names)
-    return names if named else None

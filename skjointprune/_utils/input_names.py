@@ -14,3 +14,10 @@ def input_names(shape: tuple[int, ...], names=None) -> np.ndarray:
         ["x" + "_".join(map(str, position)) for position in np.ndindex(*shape)],
         dtype=object,
     )
+
+
+def names_of_columns(X) -> np.ndarray | None:
+    """Return the names of the columns of a frame; None where not all are str."""
+    names = np.asarray(getattr(X, "columns", []), dtype=object)
+    named = len(names) and all(isinstance(name, str) for name in names)
+    return names if named else None

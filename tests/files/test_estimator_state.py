@@ -112,6 +112,20 @@ def test_selectors_without_an_estimator_or_a_fit_of_their_own_come_back(
         assert loaded.alpha == selector.alpha
 
 
+@pytest.mark.parametrize("names", [False, True])
+def test_selection_at_a_rate_comes_back(frame, tmp_path, names):
+    X, y = frame
+    X = X if names else X.to_numpy()
+    inner = JointPruneClassifier((4,), n_features_to_select=8, **SMALL)
+    selector = InputFeatureSelector(inner, fdr=0.3).fit(X, y)
+    loaded = passed_through(selector, tmp_path)
+    assert loaded.get_params()["fdr"] == 0.3
+    assert_same(selector.get_feature_names_out(), loaded.get_feature_names_out())
+    assert_same(selector.knockoffs_.q_values_, loaded.knockoffs_.q_values_)
+    assert np.asarray(selector.transform(X) == loaded.transform(X)).all()
+    assert repr(loaded.knockoffs_) == repr(selector.knockoffs_)
+
+
 def test_point_of_a_path_comes_back(planted, tmp_path):
     X, y = planted
     base = JointPruneClassifier((4,), **SMALL)

@@ -1,0 +1,286 @@
+"""`knockoff_selection`: train on inputs and their knockoffs, again and again."""
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, check_consistent_length, check_random_state
+
+from .._data.feature_groups import resolve_groups
+from .._utils.clones import clone_with_seed
+from .._utils.input_names import names_of_columns
+from .._utils.sklearn import HasMethods, Interval, StrOptions, validate_params
+from .design import DESIGNS, model_design
+from .knockoff_result import KnockoffSelection
+from .sample import sample_knockoffs
+
+
+@validate_params(
+    {
+        "estimator": [HasMethods(["fit", "get_params"])],
+        "fdr": [Interval(Real, 0, 1, closed="neither")],
+        "knockoffs": [StrOptions(DESIGNS), "array-like", callable],
+        "n_knockoffs": [Interval(Integral, 1, None, closed="left")],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "offset": [Interval(Integral, 0, 1, closed="both")],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def knockoff_selection(
+    estimator,
+    X,
+    y,
+    *,
+    fdr=0.1,
+    knockoffs="gaussian",
+    n_knockoffs=5,
+    n_repeats=10,
+    offset=1,
+    groups=None,
+    sample_weight=None,
+    random_state=None,
+    n_jobs=None,
+):
+    """Select inputs at a stated false discovery rate, by knockoffs.
+
+    Each input gets knockoffs: columns that hang together with all others as the input
+    does, and say nothing of y [1]_. The estimator is fitted to inputs and knockoffs, in
+    random order. An input that says nothing of y, given the others, is worth more than
+    its knockoffs only by chance. So the number of knockoffs that are worth more than
+    their inputs tells how many of the selected inputs are false.
+
+    Of the inputs that are selected, an expected share of `fdr` at most are false, which
+    means that y does not depend on them, given all other inputs. That holds for any
+    estimator, any dependence of y on X and any number of rows, if the distribution of X
+    is known. Here it is estimated.
+
+    Parameters
+    ----------
+    estimator : estimator with `feature_importances_` or `coef_`, or Pipeline
+        What tells how much inputs are worth: `JointPruneClassifier`, a forest, a lasso.
+        It is cloned, and each clone gets a `random_state` of its own, where it has
+        one. It is fitted to an array, with `n_knockoffs` + 1 times the columns of X. A
+        Pipeline must leave the columns as they are. Networks that keep few inputs tell
+        best: see the example.
+    X : array-like of shape (n_samples, n_features)
+        Rows of finite numbers.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Class labels or targets.
+    fdr : float in (0, 1), default=0.1
+        False discovery rate: the largest expected share of the selected inputs that
+        are false.
+    knockoffs : {"gaussian", "ranks"}, array-like or callable, default="gaussian"
+        How knockoffs are made. "gaussian" has the means and the covariances of X,
+        shrunk by Ledoit and Wolf's rule. "ranks" does the same for normal scores of
+        ranks, and gives numbers that are in X: for heavy tails and counts. An array is
+        knockoffs of shape (n_samples, n_features), for all repeats; or has a dimension
+        more in front, (n_repeats, …), or two, (n_repeats, n_knockoffs, …). A callable
+        is given X and a seed, and returns (n_samples, n_features) or (n_knockoffs,
+        n_samples, n_features) for one repeat.
+    n_knockoffs : int, default=5
+        Knockoffs of each input [2]_, where `knockoffs` is a name. At least
+        *1 / (n_knockoffs fdr)* inputs are selected, or none: with one knockoff, ten at
+        a rate of 0.1. More knockoffs are more alike their inputs, and make wider
+        networks.
+    n_repeats : int, default=10
+        How often knockoffs are drawn. Repeats are combined by e-values [3]_, so that
+        the result hardly depends on the seed.
+    offset : {0, 1}, default=1
+        What is added to the number of knockoffs that are worth more. With 0 a modified
+        rate is bounded, which is lower where few inputs are selected; only for
+        `n_repeats` = 1.
+    groups : list of lists, labels, dict, "auto", encoder or None, default=None
+        Columns of X, by position or name, that are selected together, as
+        `feature_groups` of the estimators: those that hardly differ, or the one-hot
+        columns of a category. A group is worth the sum of its columns. (These are not
+        groups of rows.)
+    sample_weight : array-like of shape (n_samples,) or None, default=None
+        Weights of rows for each fit, where given.
+    random_state : int, RandomState or None, default=None
+        Seed of knockoffs and fits.
+    n_jobs : int or None, default=None
+        How many fits to run at once, in processes of joblib. The result does not
+        depend on it.
+
+    Returns
+    -------
+    KnockoffSelection
+        The selected inputs, statistics and q-values.
+
+    Raises
+    ------
+    TypeError
+        If the estimator, once fitted, has neither `feature_importances_` nor `coef_`.
+    ValueError
+        If y is None, `knockoffs` have another shape than X, `offset` is 0 with several
+        repeats; and what a fit raises.
+
+    References
+    ----------
+    .. [1] Candes, Fan, Janson, Lv, "Panning for gold: model-X knockoffs for high
+       dimensional controlled variable selection", JRSS B 80 (2018).
+    .. [2] Gimenez, Zou, "Improving the stability of the knockoff procedure: multiple
+       simultaneous knockoffs and entropy maximization", AISTATS (2019).
+    .. [3] Ren, Barber, "Derandomised knockoffs: leveraging e-values for false discovery
+       rate control", JRSS B 86 (2024).
+
+    Examples
+    --------
+    >>> from skjointprune import JointPruneRegressor, knockoff_selection
+    >>> from skjointprune.datasets import make_planted
+    >>> table = make_planted("products", 500, 20, random_state=0)
+    >>> few = JointPruneRegressor(
+    ...     (64,), prune="inputs", n_features_to_select=12, input_noise=0.5,
+    ...     max_epochs=60, retrain_epochs=20, validation_fraction=0.3,
+    ... )
+    >>> selection = knockoff_selection(
+    ...     few, table.data, table.target, fdr=0.2, n_repeats=3, random_state=0
+    ... )
+    >>> (selection.support_ == table.support).all()
+    np.True_
+    """
+    if y is None:
+        raise ValueError(
+            "`knockoff_selection` selects inputs for a target. Got y=None; pass "
+            "labels or targets."
+        )
+    if offset == 0 and n_repeats > 1:
+        raise ValueError(
+            "Repeats are combined by e-values, which need `offset`=1. Got `offset`=0 "
+            f"and `n_repeats`={n_repeats}; change one of them to 1."
+        )
+    names = names_of_columns(X)
+    # copies of columns have no names that the estimator could know them by
+    X = check_array(X, dtype=np.float64, ensure_min_samples=2, input_name="X")
+    check_consistent_length(X, y, sample_weight)
+    listed = None if names is None else names.tolist()
+    columns = resolve_groups(groups, X, listed, "groups")
+    rng = check_random_state(random_state)
+    draws = _draw(knockoffs, X, n_knockoffs, n_repeats, columns, rng)
+    seeds = rng.randint(2**31 - 1, size=n_repeats)
+    first, draws = _look_at_first(draws)
+    statistics = Parallel(n_jobs=n_jobs)(
+        delayed(_compare)(estimator, X, y, sample_weight, drawn, columns, seed)
+        for drawn, seed in zip(draws, seeds, strict=False)
+    )
+    return KnockoffSelection(
+        np.array(statistics), fdr, len(first), int(offset), tuple(columns), names
+    )
+
+
+def _draw(
+    knockoffs: Any,
+    X: np.ndarray,
+    n_knockoffs: int,
+    n_repeats: int,
+    groups: Sequence[np.ndarray],
+    rng: np.random.RandomState,
+) -> Iterator[np.ndarray]:
+    """Yield the knockoffs of each repeat, (n_knockoffs, rows, columns)."""
+    if isinstance(knockoffs, str):
+        own = check_random_state(rng.randint(2**31 - 1))
+        design = model_design(X, knockoffs, own)
+        return sample_knockoffs(design, n_knockoffs, n_repeats, groups, own)
+    if callable(knockoffs):
+        seeds = rng.randint(2**31 - 1, size=n_repeats)
+        return (_of_one_repeat(knockoffs(X, int(seed)), X) for seed in seeds)
+    given = np.asarray(knockoffs)
+    if given.ndim <= 2:
+        return repeat(_of_one_repeat(given, X), n_repeats)
+    if len(given) != n_repeats:
+        raise ValueError(
+            "`knockoffs` of more than two dimensions must hold one array for each of "
+            f"`n_repeats`={n_repeats}. Got {len(given)}; change one of them."
+        )
+    return (_of_one_repeat(drawn, X) for drawn in given)
+
+
+def _of_one_repeat(knockoffs: Any, X: np.ndarray) -> np.ndarray:
+    """Return knockoffs that a user made as (n_knockoffs, rows, columns)."""
+    drawn = np.asarray(knockoffs, dtype=np.float64)
+    if drawn.ndim == 2:
+        drawn = drawn[None]
+    if drawn.ndim != 3 or drawn.shape[1:] != X.shape or not len(drawn):
+        raise ValueError(
+            f"`knockoffs` of a repeat must have the shape of X, {X.shape}, or that of "
+            f"several of it. Got {np.shape(knockoffs)}; make one for each number of X."
+        )
+    if not np.isfinite(drawn).all():
+        raise ValueError("`knockoffs` must be finite. Got NaN or infinity; remove it.")
+    return drawn
+
+
+def _look_at_first(
+    draws: Iterator[np.ndarray],
+) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """Return the knockoffs of the first repeat, and all of them."""
+    draws = iter(draws)
+    first = next(draws)
+
+    def whole():
+        yield first
+        yield from draws
+
+    return first, whole()
+
+
+def _compare(
+    estimator: Any,
+    X: np.ndarray,
+    y: Any,
+    sample_weight: Any,
+    knockoffs: np.ndarray,
+    groups: Sequence[np.ndarray],
+    seed: int,
+) -> np.ndarray:
+    """Fit to inputs and knockoffs; return the statistic of each group.
+
+    That is how much the best of an input and its knockoffs is worth more than the
+    second, positive if that is the input.
+    """
+    rng = check_random_state(seed)
+    copies = np.stack([X, *knockoffs], axis=-1)  # (rows, columns, m + 1)
+    n_copies = copies.shape[-1]
+    # Places in the network are not alike, so which copy has which is drawn. Groups
+    # change places as a whole.
+    places = np.empty((X.shape[1], n_copies), dtype=int)
+    for group in groups:
+        places[group] = rng.permutation(n_copies)
+    mixed = np.empty_like(copies)
+    np.put_along_axis(mixed, np.broadcast_to(places, copies.shape), copies, axis=2)
+    mixed = mixed.reshape(len(X), -1)
+    weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+    fitted = clone_with_seed(estimator, rng.randint(2**31 - 1)).fit(mixed, y, **weight)
+    of_places = _importances(fitted, mixed.shape[1]).reshape(places.shape)
+    worth = np.take_along_axis(of_places, places, axis=1)
+    of_groups = np.array([worth[group].sum(axis=0) for group in groups])
+    second, first = np.sort(of_groups, axis=1)[:, -2:].T
+    return np.where(of_groups[:, 0] == first, 1, -1) * (first - second)
+
+
+def _importances(fitted: Any, n_columns: int) -> np.ndarray:
+    """Return how important a fitted estimator says that each column is."""
+    if isinstance(fitted, Pipeline):
+        fitted = fitted[-1]
+    importances = getattr(fitted, "feature_importances_", None)
+    if importances is None and hasattr(fitted, "coef_"):
+        importances = np.abs(np.atleast_2d(fitted.coef_)).sum(axis=0)
+    if importances is None:
+        raise TypeError(
+            "`estimator` must have `feature_importances_` or `coef_` once fitted. Got "
+            f"{type(fitted).__name__}, which has neither; pass one that has."
+        )
+    importances = np.asarray(importances, dtype=float).ravel()
+    if len(importances) != n_columns:
+        raise ValueError(
+            "`estimator` must tell the importance of each column of X and of its "
+            f"knockoffs, {n_columns} in all. Got {len(importances)}; take steps that "
+            "select or make columns out of the Pipeline."
+        )
+    return importances
