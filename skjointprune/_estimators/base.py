@@ -66,7 +66,7 @@ class JointPruneEstimator(
         "feature_costs": ["array-like", dict, None],
         "unit_cost": [StrOptions({"constant", "macs", "params"})],
         "round_units_to": [Interval(Integral, 1, None, closed="left")],
-        "input_noise": [Interval(Real, 0, None, closed="left")],
+        "input_noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "distillation": [Interval(Real, 0, 1, closed="both")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
         "max_epochs": [

@@ -86,11 +86,12 @@ round_units_to : int, default=1
     In layers that lose units or feature maps, the number left is a multiple of
     this: of those that would go, the most salient stay. GPUs run convolutions of
     multiples of 8 faster.
-input_noise : float, default=0.0
+input_noise : float or "auto", default="auto"
     Standard deviation of Gaussian noise on the standardised inputs while
     sparsifying. It keeps the network from memorising rows by inputs that say
-    nothing: where such inputs are many and rows few, about 2 finds inputs that
-    are not found without.
+    nothing: where such inputs are many and rows few, noise finds inputs that are
+    not found without. "auto" is 1 where a table has more columns than rows to train
+    on, else 0.
 distillation : float in [0, 1], default=0.0
     Share of the loss, while retraining, that is the distance from the outputs of
     a dense network: the pretrained one, or else one that is trained first, for

@@ -23,6 +23,7 @@ from .._training.settings import (
     resolve_batch_size,
     resolve_callbacks,
     resolve_epochs,
+    resolve_input_noise,
     resolve_optimizer,
 )
 from .._training.tasks import Task, task_for
@@ -149,9 +150,13 @@ def _make_trainer(
         )
     callbacks = resolve_callbacks(estimator.callbacks or ())
     check_backend(estimator.compile)
+    table = data.train.exchangeable_inputs
+    n_columns = data.train[:1][0].shape[1] if table else None
     return Trainer(
         task=task,
-        input_noise=estimator.input_noise,
+        input_noise=resolve_input_noise(
+            estimator.input_noise, len(data.train), n_columns
+        ),
         distillation=estimator.distillation,
         lr=estimator.lr,
         batch_size=resolve_batch_size(estimator.batch_size, len(data.train)),

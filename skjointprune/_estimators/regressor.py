@@ -92,7 +92,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         feature_costs=None,
         unit_cost="constant",
         round_units_to=1,
-        input_noise=0.0,
+        input_noise="auto",
         distillation=0.0,
         pretrain_epochs=0,
         max_epochs="auto",

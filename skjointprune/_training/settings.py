@@ -19,6 +19,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 AUTO_STEPS = 30
 LEAST_AUTO_STEPS, MOST_AUTO_STEPS = 300, 4000
 AUTO_RETRAIN_EPOCHS = 20
+NOISE_OF_WIDE = 1.0  # standard deviations
 # They need a closure, or gradients that are sparse.
 UNFIT = (torch.optim.LBFGS, torch.optim.SparseAdam)
 
@@ -134,6 +135,19 @@ def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
     if batch_size == "auto":
         return min(max(n_rows // 10, 16), 256)
     return int(batch_size)
+
+
+def resolve_input_noise(
+    input_noise: float | str, n_rows: int, n_columns: int | None
+) -> float:
+    """Return the noise on inputs; "auto" has some where columns outnumber rows.
+
+    There a network learns each row by heart, by any columns. Images have no number of
+    columns.
+    """
+    if input_noise == "auto":
+        return NOISE_OF_WIDE if (n_columns or 0) > n_rows else 0.0
+    return float(input_noise)
 
 
 def resolve_epochs(

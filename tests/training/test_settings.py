@@ -3,7 +3,11 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
 from skjointprune._training import trainer
-from skjointprune._training.settings import check_monitors, resolve_callbacks
+from skjointprune._training.settings import (
+    check_monitors,
+    resolve_callbacks,
+    resolve_input_noise,
+)
 
 WATCHED = EpochScoring("roc_auc", name="AUC", lower_is_better=False)
 
@@ -59,3 +63,19 @@ def test_a_class_of_callback_stands_for_an_object(quick, planted):
 def test_what_an_epoch_records_may_be_watched(monitor):
     callbacks = resolve_callbacks([("score", WATCHED), EarlyStopping(monitor)])
     check_monitors(callbacks, "valid_acc", held_out=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "n_rows", "n_columns", "noise"),
+    [
+        ("auto", 50, 60, 1.0),
+        ("auto", 60, 60, 0.0),
+        ("auto", 50, None, 0.0),
+        (0.5, 50, 60, 0.5),
+        (0, 50, 60, 0.0),
+    ],
+)
+def test_inputs_have_noise_by_default_where_columns_outnumber_rows(
+    given, n_rows, n_columns, noise
+):
+    assert resolve_input_noise(given, n_rows, n_columns) == noise
