@@ -84,6 +84,7 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     find_constants_(network)
     pin_what_has_no_gradient_(network)
     _pin_what_adds_to_sums_(network, labels, inputs)
+    _pin_what_is_decided_by_(network, labels)
     return network
 
 
@@ -124,6 +125,20 @@ def _pin_what_adds_to_sums_(network: Network, labels: Labels, inputs: Tensor) ->
         if not all(_goes_exactly(network, keep, by) for by in (0.1, -0.1, 1, -1)):
             what = f"to what is computed of {min(computed)!r}" if computed else SUMS
             channels.pinned = f"zeroed, they still add {what}"
+
+
+def _pin_what_is_decided_by_(network: Network, labels: Labels) -> None:
+    """Keep channels whole that do not go exactly with an attribute that counts them.
+
+    The code may do more with it than the graph tells, as by `range(self.n_features)`.
+    """
+    for channels in network.channels:
+        counted = [a.tensor for a in channels.counted_by if a.tensor in labels.renewed]
+        if channels.pinned or channels.size < 2 or not counted:
+            continue
+        keep = {channels.name: torch.arange(channels.size) % 2 == 0}
+        if not all(_goes_exactly(network, keep, by) for by in (0.1, 1)):
+            channels.pinned = labels.renewed[counted[0]]
 
 
 def _propagate(

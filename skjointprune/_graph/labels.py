@@ -125,7 +125,9 @@ class Labels:
     and `chosen` is which of their choices is taken, the first unless said. `summed` are
     labels of what products add up: there, a channel must be zero to go. `computed` are
     parameters of which the code computes the weights that it uses, and buffers that are
-    weights: whether channels go exactly with these is tried.
+    weights: whether channels go exactly with these is tried. `renewed` are attributes
+    of layers that count channels because the code compares sizes with them, and why
+    these would be pinned otherwise: this is tried, too.
     """
 
     module: nn.Module
@@ -139,6 +141,7 @@ class Labels:
     splits: dict[str, Split] = field(default_factory=dict)
     summed: list[Tensor] = field(default_factory=list)
     computed: set[str] = field(default_factory=set)
+    renewed: dict[str, str] = field(default_factory=dict)
     _outputs: list[int] = field(default_factory=list)
     _ties: Ties = field(default_factory=Ties)
     _produced: set[bytes] = field(default_factory=set)

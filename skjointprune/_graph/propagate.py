@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from .._layers.sizes import asked_sizes
 from .attributes import label_attribute
+from .decisions import settle_decisions
 from .labels import (
     Counted,
     CountedFloat,
@@ -28,7 +29,6 @@ from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
 from .rules.weights import call_with_weights
 from .tensors import QUESTIONS
-from .tracer import DECIDES
 
 
 def propagate_labels(
@@ -40,7 +40,6 @@ def propagate_labels(
     """
     at: dict[fx.Node, Any] = {}
     positions: dict[str, int] = {}
-    seen: set[fx.Node] = set()  # behind decisions
     inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
     rows, *_ = graph.find_nodes(op="placeholder")
 
@@ -79,9 +78,7 @@ def propagate_labels(
             out = out.label[0].expand(context.shape)
         _check_labels(node, out, context.shape)
         at[node] = out
-        if DECIDES in node.meta or node.target is torch._assert:
-            why = f"the code decides by their number at {node.name!r}"
-            labels.pin(_counted_behind(node, at, seen), why)
+    settle_decisions(graph, labels, at)
     return inputs, positions
 
 
@@ -274,29 +271,6 @@ def _apply(rule: Callable | None, *args: Any, **kwargs: Any) -> Any:
     except TypeError:
         return NotImplemented
     return rule(*args, **kwargs)
-
-
-def _counted_behind(
-    node: fx.Node, at: dict[fx.Node, Any], seen: set[fx.Node]
-) -> list[Counted]:
-    """Return the numbers of channels that a number, or a decision, is computed from.
-
-    Not those behind nodes that were seen before.
-    """
-    found, todo = [], [node]
-    while todo:
-        source = todo.pop()
-        if source in seen:
-            continue
-        seen.add(source)
-        value = at.get(source)  # a transposed weight, for example, has none
-        values = value if isinstance(value, tuple | list) else [value]
-        numbers = [v for v in values if isinstance(v, Counted)]
-        found += numbers
-        # one size of a shape is computed from no other of its sizes
-        if not numbers and source.target is not operator.getitem:
-            todo += source.all_input_nodes
-    return found
 
 
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:

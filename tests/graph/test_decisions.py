@@ -1,0 +1,179 @@
+import pytest
+import torch
+from _networks import Net, assert_cuts_are_exact
+from torch import nn
+
+from skjointprune._graph.compact import compact_
+from skjointprune._graph.groups import find_groups
+
+
+def net(forward, **numbers):
+    """A function of layers a, b and c, of rows of 12 numbers, and of attributes."""
+    layers = {"a": nn.Linear(12, 8), "b": nn.Linear(8, 8), "c": nn.Linear(8, 2)}
+    made = Net(forward, scale=nn.Parameter(torch.randn(8)), **layers)
+    for name, number in ({"n": 12, "_width": 8} | numbers).items():
+        setattr(made, name, number)
+    return made
+
+
+def rest(m, x):
+    return m.c(m.b(m.a(x).relu()).relu())
+
+
+def of_an_attribute(m, x):
+    assert x.shape[1] == m.n
+    return rest(m, x)
+
+
+def of_an_error(m, x):
+    if m.n == 0 or x.size(-1) != m.n:
+        raise ValueError(f"{m.n} columns are expected")
+    return rest(m, x)
+
+
+def of_an_assertion_of_torch(m, x):
+    torch._assert(x.shape[1] == m.n, f"{m.n} columns are expected")
+    return rest(m, x)
+
+
+def of_a_layer(m, x):
+    assert x.shape[-1] == m.a.in_features
+    x = m.a(x)
+    assert x.shape[-1] == m.a.out_features
+    return m.c(m.b(x))
+
+
+def of_a_shape(m, x):
+    assert x.shape[1:] == (m.n,)
+    return rest(m, x)
+
+
+def of_two_questions(m, x):
+    assert (x.ndim == 2) & (x.shape[1] == m.n)
+    return rest(m, x)
+
+
+def of_units(m, x):
+    x = m.a(x).relu()
+    assert x.shape[1] == m._width
+    return m.c(m.b(x))
+
+
+def of_a_residual(m, x):
+    x = m.a(x)
+    y = m.b(x)
+    return m.c(x + y if x.shape == y.shape else y)
+
+
+def of_a_weight(m, x):
+    x = m.a(x)
+    if x.shape[-1:] != m.scale.shape:
+        raise ValueError("wrong width")
+    return m.c(m.b(x * m.scale))
+
+
+def of_a_remainder(m, x):
+    x = m.a(x)
+    if x.shape[1] % 2:
+        raise ValueError("no two halves")
+    value, gate = x.chunk(2, 1)
+    x = torch.cat([value * gate.sigmoid(), value], 1)
+    assert x.shape[1] % 2 == 0
+    return m.c(m.b(x))
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        of_an_attribute,
+        of_an_error,
+        of_an_assertion_of_torch,
+        of_a_layer,
+        of_a_shape,
+        of_two_questions,
+        of_units,
+        of_a_residual,
+        of_a_weight,
+        of_a_remainder,
+    ],
+)
+def test_decisions_that_stay_keep_nothing_whole(forward):
+    network = find_groups(net(forward), (12,))
+    assert network.kept_whole == {}
+    assert_cuts_are_exact(lambda: net(forward), (12,))
+
+
+def test_attributes_compared_with_sizes_count_what_is_left():
+    network = find_groups(net(of_an_attribute), (12,))
+    compact_(network, {"inputs": torch.arange(12) < 5})
+    assert (network.module.n, network.module._width) == (5, 8)
+    assert type(network.module.n) is int
+
+
+def test_tracing_leaves_attributes_as_they_were():
+    made = net(of_units, n=3)
+    before = {k: v for k, v in vars(made).items() if isinstance(v, int)}
+    find_groups(made, (12,))
+    after = {k: v for k, v in vars(made).items() if isinstance(v, int)}
+    assert after == before
+    assert {*map(type, after.values())} <= {int, bool}
+
+
+def of_a_scale(m, x):
+    assert x.shape[1] == m.n
+    return rest(m, x * m.n**-0.5)
+
+
+def of_a_scale_of_torch(m, x):
+    assert x.shape[1] == m.n
+    return rest(m, x * m.n)
+
+
+def of_a_loop(m, x):
+    assert x.shape[1] == m.n
+    for _ in range(m.n):
+        x = x * 1.1
+    return rest(m, x)
+
+
+def of_a_slice(m, x):
+    assert x.shape[1] == m.n
+    return rest(m, x) + x[:, : m.n].mean()
+
+
+def of_another_attribute(m, x):
+    assert x.shape[1] == m.n
+    return rest(m, x) if m.n == 6 else rest(m, 2 * x)
+
+
+def of_a_number_written_down(m, x):
+    assert x.shape[1] == 12
+    return rest(m, x)
+
+
+def of_an_order(m, x):
+    assert x.shape[1] >= m.n
+    return rest(m, x)
+
+
+def of_an_odd_remainder(m, x):
+    return rest(m, x if x.shape[1] % 3 == 0 else 2 * x)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        of_a_scale,
+        of_a_scale_of_torch,
+        of_a_loop,
+        of_a_slice,
+        of_another_attribute,
+        of_a_number_written_down,
+        of_an_order,
+        of_an_odd_remainder,
+    ],
+)
+def test_decisions_that_may_change_keep_whole_what_they_count(forward):
+    network = find_groups(net(forward), (12,))
+    assert list(network.kept_whole) == ["inputs"]
+    assert_cuts_are_exact(lambda: net(forward), (12,))  # of the units
