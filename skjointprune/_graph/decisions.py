@@ -15,7 +15,7 @@ from torch import Tensor, fx
 
 from .._layers.sizes import READERS
 from .held_numbers import HeldInt
-from .labels import CONSTANT, Counted, Labels
+from .labels import Counted, Labels
 from .rules.functions import function_name
 from .tracer import DECIDES
 
@@ -105,8 +105,7 @@ def _keeps_remainder(node: fx.Node, labels: Labels, at: dict[fx.Node, Any]) -> b
         return False
     if n.computed or len(n.of) != 1:
         return False
-    along = labels.roots(labels.channels(*n.of[0]))
-    return all(many % by == 0 for many in _multiples(along).values())
+    return all(many % by == 0 for many in labels.multiples(*n.of[0]).values())
 
 
 def _compare_alike(
@@ -128,8 +127,8 @@ def _compare_alike(
         if any(n.computed or len(n.of) != 1 for n in numbers):
             return False
         if len(numbers) == 2:
-            along = [labels.roots(labels.channels(*n.of[0])) for n in numbers]
-            if _multiples(along[0]) != _multiples(along[1]):
+            of, of_other = (labels.multiples(*n.of[0]) for n in numbers)
+            if of != of_other:
                 return False
             continue
         held = other if one is numbers[0] else one
@@ -142,14 +141,6 @@ def _compare_alike(
 
 def _several(value: Any) -> tuple:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
-
-
-def _multiples(along: Tensor) -> dict[int, int]:
-    """Return how often each label is along a dimension."""
-    of, many = along.unique(return_counts=True)
-    counts = dict(zip(of.tolist(), many.tolist(), strict=True))
-    counts.pop(CONSTANT, None)
-    return counts
 
 
 def _counted_behind(

@@ -28,7 +28,7 @@ from .probes import (
 from .propagate import propagate_labels
 from .refusals import explaining
 from .rules.registry import has_registered_rule
-from .sizes import next_choices, settle_sizes, sizes_to_put_in
+from .sizes import next_choices, renew_divisors, settle_sizes, sizes_to_put_in
 from .trace import note_shapes_, refuse_hooks_of_old, trace, what_is_remembered
 
 
@@ -153,6 +153,7 @@ def _propagate(
     while True:  # at most as often as a split has choices
         labels = Labels(module, chosen)
         found.append((labels, *propagate_labels(module, graph, labels, shape)))
+        renew_divisors(labels)
         settle_sizes(labels)
         others = next_choices(labels)
         if not others:

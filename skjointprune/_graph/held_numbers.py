@@ -25,6 +25,12 @@ class HeldInt(int):
     traced: bool = True
     used: bool = False
 
+    def multiple(self, value: int) -> "HeldInt":
+        """Return a multiple of this number, which follows it."""
+        found = HeldInt(value)
+        found.name, found.traced, found.used = self.name, False, self.used
+        return found
+
 
 def _noting_use(function: Callable) -> Callable:
     @wraps(function)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from .held_numbers import HeldInt
 from .tensors import get_tensor
 from .ties import Ties
 
@@ -57,11 +58,13 @@ class Counted:
     """A number that the traced code computes from sizes.
 
     `of` holds tensors of labels, each with the dimension whose size was used;
-    `computed` tells whether the number is computed from sizes, and not one itself.
+    `computed` tells whether the number is computed from sizes, and not one itself. `by`
+    is the attribute by which a size was divided, if the number depends on nothing else.
     """
 
     of: list[tuple[Tensor, int]]
     computed: bool = False
+    by: HeldInt | None = None
 
 
 class CountedInt(Counted, int):
@@ -126,8 +129,8 @@ class Labels:
     labels of what products add up: there, a channel must be zero to go. `computed` are
     parameters of which the code computes the weights that it uses, and buffers that are
     weights: whether channels go exactly with these is tried. `renewed` are attributes
-    of layers that count channels because the code compares sizes with them, and why
-    these would be pinned otherwise: this is tried, too.
+    of layers that count channels because the code compares sizes with them, or divides
+    by them, and why these would be pinned otherwise: this is tried, too.
     """
 
     module: nn.Module
@@ -271,7 +274,16 @@ class Labels:
         This is decided at the end, when all ties are known. The first reason counts.
         """
         of = tuple((*_place(at), dim) for at, dim in number.of)
-        self._expected.setdefault((of, _place(x)), (number, x, why))
+        by = number.by and number.by.name
+        self._expected.setdefault((of, by, _place(x)), (number, x, why))
+
+    def quotients(self) -> dict[str, list[tuple[Counted, str]]]:
+        """Return the quotients that pin channels, and why, by what they are divided."""
+        found: dict[str, list[tuple[Counted, str]]] = {}
+        for number, _, why in self._expected.values():
+            if number.by is not None:
+                found.setdefault(number.by.name, []).append((number, why))
+        return found
 
     def counted_by(self, number: Counted) -> list[int]:
         """Return the labels of channels that a number counts."""
@@ -283,10 +295,14 @@ class Labels:
         """Tell whether a number counts no other channels than those of x."""
         return self.roots_in(self.members(x)) >= self.roots_in(self.counted_by(number))
 
+    def stays(self, number: Counted) -> bool:
+        """Tell whether a number is a quotient that stays: by an attribute renewed."""
+        return number.by is not None and number.by.name in self.renewed
+
     def _settle(self) -> None:
         """Pin the channels that were expected to be the same, and are not."""
         for number, x, why in self._expected.values():
-            if not self.counts(number, x):
+            if not self.stays(number) and not self.counts(number, x):
                 self.pin([torch.tensor(self.counted_by(number)), x], why)
 
     def is_pinned(self, x: Tensor) -> bool:
@@ -299,6 +315,13 @@ class Labels:
     def is_produced(self, x: Tensor) -> bool:
         """Tell whether these are the labels of a parameter that produces channels."""
         return _as_a_set(x) in self._produced
+
+    def multiples(self, x: Tensor, dim: int) -> dict[int, int]:
+        """Return how many numbers along a dimension go with each root."""
+        of, many = self.roots(self.channels(x, dim)).unique(return_counts=True)
+        counts = dict(zip(of.tolist(), many.tolist(), strict=True))
+        counts.pop(CONSTANT, None)
+        return counts
 
     def set_outputs(self, x: Tensor) -> None:
         """Pin the labels of the outputs."""

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from .._layers.sizes import asked_sizes
 from .attributes import label_attribute
 from .decisions import settle_decisions
+from .held_numbers import HeldInt
 from .labels import (
     Counted,
     CountedFloat,
@@ -216,10 +217,13 @@ def _call(
         if "shape" in node.meta:
             alike = function_name(node) in FILLED
             return filled(context, [*args, *kwargs.values()], alike)
+        held = [a for a in flat if isinstance(a, HeldInt)]
+        if node.target is operator.mul and held and not numbers:
+            return held[0].multiple(node.meta["value"])
         of = [of for n in numbers for of in n.of]
         if not isinstance(node.meta["value"], Number | tuple | list):
             context.pin(numbers, f"the code computes {what} of their number")
-        return _number(node.meta["value"], of, computed=True)
+        return _number(node.meta["value"], of, True, _divided_by(node, args, flat))
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])
     if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
@@ -295,12 +299,28 @@ def _size_or_sizes(
     return value
 
 
-def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) -> Any:
+def _divided_by(node: fx.Node, args: Any, flat: list[Any]) -> HeldInt | None:
+    """Return the attribute by which a size was divided, and only that was done."""
+    numbers = [a for a in flat if isinstance(a, Counted)]
+    held = [a for a in flat if isinstance(a, HeldInt)]
+    if node.target in (operator.floordiv, operator.truediv) and held:
+        size, by = args
+        plain = isinstance(size, Counted) and not size.computed and len(size.of) == 1
+        return by if plain and isinstance(by, HeldInt) else None
+    return numbers[0].by if len(numbers) == 1 and not held else None
+
+
+def _number(
+    value: Any,
+    of: list[tuple[Tensor, int]],
+    computed: bool = False,
+    by: HeldInt | None = None,
+) -> Any:
     """Mark a number, or each of several, as computed from numbers of channels."""
     if not of or isinstance(value, bool | Counted):
         return value
     if isinstance(value, tuple | list):
-        return tuple(_number(v, of, computed) for v in value)
+        return tuple(_number(v, of, computed, by) for v in value)
     number: CountedInt | CountedFloat
     if isinstance(value, Integral):  # of numpy, too
         number = CountedInt(value)
@@ -308,7 +328,7 @@ def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) ->
         number = CountedFloat(value)
     else:
         return value
-    number.of, number.computed = of, computed
+    number.of, number.computed, number.by = of, computed, by
     return number
 
 

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from _networks import Net, assert_cuts_are_exact
@@ -177,3 +179,59 @@ def test_decisions_that_may_change_keep_whole_what_they_count(forward):
     network = find_groups(net(forward), (12,))
     assert list(network.kept_whole) == ["inputs"]
     assert_cuts_are_exact(lambda: net(forward), (12,))  # of the units
+
+
+class Attention(nn.Module):
+    """Attention over rows of 3 x 12 numbers, whose code divides by its heads."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.n_heads, self.run = 4, forward
+        self.q, self.k, self.v = (nn.Linear(12, 12) for _ in range(3))
+        self.out = nn.Linear(12, 2)
+
+    def heads(self, x):
+        n, t, d = x.shape
+        x = x.reshape(n, t, self.n_heads, d // self.n_heads).transpose(1, 2)
+        return x.reshape(n * self.n_heads, t, d // self.n_heads)
+
+    def forward(self, x):
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        scale = self.run(self, q)
+        weights = self.heads(q) @ self.heads(k).transpose(1, 2) / scale
+        x = weights.softmax(-1) @ self.heads(v)
+        x = x.reshape(len(q), self.n_heads, q.shape[1], -1).transpose(1, 2)
+        return self.out(x.reshape(len(q), q.shape[1], -1)[:, 0])
+
+
+def root_of_the_quotient(m, x):
+    return math.sqrt(x.shape[-1] // m.n_heads)
+
+
+def power_of_the_quotient(m, x):
+    return (x.size(2) / m.n_heads) ** 0.5
+
+
+@pytest.mark.parametrize("scale", [root_of_the_quotient, power_of_the_quotient])
+def test_heads_go_where_the_code_divides_by_their_number(scale):
+    network = find_groups(Attention(scale), (3, 12))
+    (heads,) = (c for c in network.hidden if c.name == "q")
+    assert (heads.size, heads.pinned) == (4, None)
+    compact_(network, {"q": torch.arange(4) < 3})
+    assert network.module.n_heads == 3
+    assert_cuts_are_exact(lambda: Attention(scale), (3, 12))
+
+
+def root_of_the_number_of_heads(m, x):
+    return math.sqrt(x.shape[-1] // m.n_heads) + m.n_heads
+
+
+def root_of_all(m, x):
+    return math.sqrt(x.shape[-1] // m.n_heads) + math.sqrt(x.shape[-1])
+
+
+@pytest.mark.parametrize("scale", [root_of_the_number_of_heads, root_of_all])
+def test_heads_stay_where_their_number_counts_otherwise(scale):
+    network = find_groups(Attention(scale), (3, 12))
+    assert "q" in network.kept_whole
+    assert_cuts_are_exact(lambda: Attention(scale), (3, 12))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..labels import CONSTANT, Counted, varies
+from ..network import IN_GROUPS
 from .context import RuleContext
 
 
@@ -39,6 +40,31 @@ def elementwise(context: RuleContext, *args, **kwargs) -> Any:
     numbers = [a for a in given if isinstance(a, Counted)]
     context.pin(numbers, f"their number is part of what {context.node!r} computes")
     return out
+
+
+def multiply(context: RuleContext, *args, **kwargs) -> Any:
+    """Tie what is multiplied number by number, or let a parameter spread the rest.
+
+    Where each channel of a parameter is multiplied by all channels of the rest, as in
+    `x[:, :, None] * self.weight`, only those of the parameter may go.
+    """
+    parts = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+    made = [context.labels.is_produced(part) for part in parts]
+    if len(parts) == 2 and sum(made) == 1:
+        weight, rest = parts if made[0] else parts[::-1]
+        of_weight, of_rest = (_varying(part) for part in (weight, rest))
+        if of_weight and of_rest and not of_weight & of_rest:
+            context.pin(rest, IN_GROUPS)
+            return weight.expand(context.shape)
+    return elementwise(context, *args, **kwargs)
+
+
+NUMBER_BY_NUMBER = (elementwise, multiply)
+
+
+def _varying(x: Tensor) -> set[int]:
+    """Return the dimensions along which labels differ, counted from the last."""
+    return {d - x.ndim for d in range(x.ndim) if varies(x, d)}
 
 
 def pin_what_meets_constants(
