@@ -36,9 +36,9 @@ def _noting_use(function: Callable) -> Callable:
     @wraps(function)
     def noting(self: HeldInt, *args: Any) -> Any:
         out = function(self, *args)
-        made_a_node = out is NotImplemented  # as of proxies
-        stays = function.__name__ in COMPARED and args[0] < 1  # some always stay
-        if self.traced and not (made_a_node or stays):
+        if out is NotImplemented or not self.traced:  # a proxy makes a node of it
+            return out
+        if function.__name__ not in COMPARED or args[0] != 0:  # no size is 0
             self.used = True
         return out
 

@@ -143,6 +143,11 @@ def of_a_slice(m, x):
     return rest(m, x) + x[:, : m.n].mean()
 
 
+def of_a_slice_from(m, x):
+    x = torch.cat([x, x], 1)
+    return rest(m, x[:, m.n :])
+
+
 def of_another_attribute(m, x):
     assert x.shape[1] == m.n
     return rest(m, x) if m.n == 6 else rest(m, 2 * x)
@@ -169,6 +174,7 @@ def of_an_odd_remainder(m, x):
         of_a_scale_of_torch,
         of_a_loop,
         of_a_slice,
+        of_a_slice_from,
         of_another_attribute,
         of_a_number_written_down,
         of_an_order,
