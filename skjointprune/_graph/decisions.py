@@ -1,9 +1,10 @@
-"""Decisions of code by sizes, such as assertions: which stay when channels go.
+"""Decisions of code by sizes, and slices at attributes: which stay when channels go.
 
 The graph holds for what the code has decided. A decision stays where it compares two
 sizes of the same channels, where it asks for a remainder that stays, or where it
 compares a size with an attribute of a layer that is renewed when channels go. What any
-other decision counts is kept whole.
+other decision counts is kept whole. An attribute at which slices end or begin
+(`x[:, : self.n]`, `x[:, self.n :]`) is renewed alike.
 """
 
 import operator
@@ -14,71 +15,78 @@ import torch
 from torch import Tensor, fx
 
 from .._layers.sizes import READERS
+from .counted import Counted
 from .held_numbers import HeldInt
-from .labels import Counted, Labels
+from .labels import Labels
 from .rules.functions import function_name
 from .tracer import DECIDES
 
 ASK_FOR_SIZES = (operator.getitem, getattr, len, "size", "numel", "dim", "ndimension")
 
 
-class _Compared(NamedTuple):
-    """A size that a node compares with an attribute, and where x has it."""
+class _Use(NamedTuple):
+    """An attribute that a node uses, and the dimension of x that it must count.
 
-    node: fx.Node
+    `whole` is what is pinned otherwise, and `why`.
+    """
+
+    node: str
     held: HeldInt
     x: Tensor
     dim: int
+    whole: Tensor
+    why: str
 
 
 def settle_decisions(graph: fx.Graph, labels: Labels, at: dict[fx.Node, Any]) -> None:
-    """Pin what decisions count, or note the attributes that have to be renewed.
+    """Pin what decisions and slices count, or note the attributes to be renewed.
 
     `at` are the labels and numbers of each node.
     """
-    compared: list[_Compared] = []
+    uses = [
+        _Use(node, held, x.narrow(dim, 0, min(held, x.shape[dim])), dim, x, why)
+        for node, held, x, dim, why in labels.bounds
+    ]
     decisions = [
         n for n in graph.nodes if DECIDES in n.meta or n.target is torch._assert
     ]
-    changing = [n for n in decisions if not _stays(n, labels, at, compared)]
+    changing = [n for n in decisions if not _stays(n, labels, at, uses)]
     seen: set[fx.Node] = set()
     for node in changing:
         labels.pin(_counted_behind(node, at, seen), _why(node))
-    by_name: dict[str, list[_Compared]] = {}
-    for each in compared:
-        by_name.setdefault(each.held.name, []).append(each)
-    for name, uses in by_name.items():
-        nodes = {use.node for use in uses}
-        alone = not uses[0].held.used and nodes >= set(_others(graph, name))
-        if alone and all(labels.vary(use.x, use.dim) for use in uses):
-            for use in uses:
+    by_name: dict[str, list[_Use]] = {}
+    for use in uses:
+        by_name.setdefault(use.held.name, []).append(use)
+    for name, found in by_name.items():
+        nodes = {use.node for use in found}
+        alone = not found[0].held.used and nodes >= set(_others(graph, name))
+        if alone and all(labels.vary(use.x, use.dim) for use in found):
+            for use in found:
                 labels.bind(name, 0, "count", labels.channels(use.x, use.dim))
-            labels.renewed[name] = _why(uses[0].node)
+            labels.renewed[name] = found[0].why
         else:
-            for use in uses:
-                labels.pin(use.x, _why(use.node))
+            for use in found:
+                labels.pin(use.whole, use.why)
 
 
 def _why(node: fx.Node) -> str:
     return f"the code decides by their number at {node.name!r}"
 
 
-def _others(graph: fx.Graph, name: str) -> Iterator[fx.Node]:
+def _others(graph: fx.Graph, name: str) -> Iterator[str]:
     """Yield the nodes that compute with an attribute; sizes asked for are put in."""
     for node in graph.nodes:
         flat: list[Any] = []
         fx.node.map_aggregate((node.args, node.kwargs), flat.append)
         named = [a for a in flat if isinstance(a, HeldInt) and a.name == name]
         if named and function_name(node) not in READERS:
-            yield node
+            yield node.name
 
 
-def _stays(
-    node: Any, labels: Labels, at: dict[fx.Node, Any], compared: list[_Compared]
-) -> bool:
+def _stays(node: Any, labels: Labels, at: dict[fx.Node, Any], uses: list[_Use]) -> bool:
     """Tell whether what a node computes of sizes is the same, whatever goes.
 
-    If the attributes that are added to `compared` are renewed.
+    If the attributes that are added to `uses` are renewed.
     """
     if not isinstance(node, fx.Node):
         return True
@@ -88,14 +96,14 @@ def _stays(
     if node.target is operator.mod and _keeps_remainder(node, labels, at):
         return True
     if node.target in (operator.eq, operator.ne):
-        found = len(compared)
-        if all(_stays(n, labels, at, compared) for n in node.args):
+        found = len(uses)
+        if all(_stays(n, labels, at, uses) for n in node.args):
             return True
-        del compared[found:]
-        return _compare_alike(node, labels, at, compared)
+        del uses[found:]
+        return _compare_alike(node, labels, at, uses)
     if node.target in ASK_FOR_SIZES:
         return False
-    return all(_stays(n, labels, at, compared) for n in node.all_input_nodes)
+    return all(_stays(n, labels, at, uses) for n in node.all_input_nodes)
 
 
 def _keeps_remainder(node: fx.Node, labels: Labels, at: dict[fx.Node, Any]) -> bool:
@@ -109,11 +117,11 @@ def _keeps_remainder(node: fx.Node, labels: Labels, at: dict[fx.Node, Any]) -> b
 
 
 def _compare_alike(
-    node: fx.Node, labels: Labels, at: dict[fx.Node, Any], compared: list[_Compared]
+    node: fx.Node, labels: Labels, at: dict[fx.Node, Any], uses: list[_Use]
 ) -> bool:
     """Tell whether a comparison is of sizes of the same channels.
 
-    Sizes that are compared with attributes are added to `compared`.
+    Sizes that are compared with attributes are added to `uses`.
     """
     a, b = (_several(at.get(n) if isinstance(n, fx.Node) else n) for n in node.args)
     if len(a) != len(b):
@@ -134,8 +142,9 @@ def _compare_alike(
         held = other if one is numbers[0] else one
         if not isinstance(held, HeldInt) or int.__ne__(held, numbers[0]):
             return False
-        found.append(_Compared(node, held, *numbers[0].of[0]))
-    compared += found
+        x, dim = numbers[0].of[0]
+        found.append(_Use(node.name, held, x, dim, x, _why(node)))
+    uses += found
     return True
 
 

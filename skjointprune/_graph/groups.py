@@ -90,15 +90,21 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
 
 def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool:
     """Try a cut, with parameters that are larger or smaller: a ReLU may hide much."""
-    trial = network.copy()
-    trial.module.cpu().double().eval()
-    generator = torch.Generator().manual_seed(0)
-    redraw_(trial.module, 1 if by > 0 else -1, generator, abs(by))
-    shape = (PROBED_ROWS, *network.input_shape)
-    rows = torch.rand(shape, generator=generator, dtype=torch.float64)
-    with torch.no_grad():
-        tells = trial.module(rows.clone()).isfinite().all()
-    return not tells or is_exact(trial, keep, rows)
+    kinds = torch.float64, kind_of_rows(network.module)["dtype"]
+    for kind in kinds:  # some code has a type written down
+        trial = network.copy()
+        trial.module.cpu().to(kind).eval()
+        generator = torch.Generator().manual_seed(0)
+        redraw_(trial.module, 1 if by > 0 else -1, generator, abs(by))
+        shape = (PROBED_ROWS, *network.input_shape)
+        rows = torch.rand(shape, generator=generator, dtype=kind)
+        try:
+            with torch.no_grad():
+                tells = trial.module(rows.clone()).isfinite().all()
+        except Exception:  # whatever the module raises
+            continue
+        return not tells or is_exact(trial, keep, rows)
+    return False
 
 
 SUMS = "to a sum of products"

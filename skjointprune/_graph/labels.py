@@ -8,11 +8,12 @@ are pinned, with the reason.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from .counted import Counted
 from .held_numbers import HeldInt
 from .tensors import get_tensor
 from .ties import Ties
@@ -54,27 +55,6 @@ def _place(x: Tensor) -> tuple:
     return x.data_ptr(), x.shape, x.stride()
 
 
-class Counted:
-    """A number that the traced code computes from sizes.
-
-    `of` holds tensors of labels, each with the dimension whose size was used;
-    `computed` tells whether the number is computed from sizes, and not one itself. `by`
-    is the attribute by which a size was divided, if the number depends on nothing else.
-    """
-
-    of: list[tuple[Tensor, int]]
-    computed: bool = False
-    by: HeldInt | None = None
-
-
-class CountedInt(Counted, int):
-    """A whole number, such as a size."""
-
-
-class CountedFloat(Counted, float):
-    """A real number, such as the square root of a size."""
-
-
 @dataclass
 class Bound:
     """The labels of one dimension of one parameter or buffer, or of a count."""
@@ -104,6 +84,19 @@ class SizeAsked:
     kept: bool = False
 
 
+class HeldBound(NamedTuple):
+    """A slice of x along a dimension that ends, or begins, at an attribute of a layer.
+
+    `why` is the reason to pin x where the attribute cannot count what stands before.
+    """
+
+    node: str
+    held: HeldInt
+    x: Tensor
+    dim: int
+    why: str
+
+
 @dataclass
 class Split:
     """What may shrink along any of several dimensions; x are labels of its channels.
@@ -124,13 +117,14 @@ class Labels:
     `reasons` tell why labels are pinned, `without_rule` why the parameters of layers
     are not pruned. `by_function` are the weights that functions in the code use.
     `sizes` are those that the code asks for, and `put_in` those that layers have to put
-    in, by their names in the network. `splits` are the nodes that split a dimension,
-    and `chosen` is which of their choices is taken, the first unless said. `summed` are
-    labels of what products add up: there, a channel must be zero to go. `computed` are
-    parameters of which the code computes the weights that it uses, and buffers that are
-    weights: whether channels go exactly with these is tried. `renewed` are attributes
-    of layers that count channels because the code compares sizes with them, or divides
-    by them, and why these would be pinned otherwise: this is tried, too.
+    in, by their names in the network. `bounds` are slices at attributes. `splits` are
+    the nodes that split a dimension, and `chosen` is which of their choices is taken,
+    the first unless said. `summed` are labels of what products add up: there, a channel
+    must be zero to go. `computed` are parameters of which the code computes the weights
+    that it uses, and buffers that are weights: whether channels go exactly with these
+    is tried. `renewed` are attributes of layers that count channels because the code
+    compares sizes with them, divides or slices by them, and why these would be pinned
+    otherwise: this is tried, too.
     """
 
     module: nn.Module
@@ -141,6 +135,7 @@ class Labels:
     by_function: set[str] = field(default_factory=set)
     sizes: list[SizeAsked] = field(default_factory=list)
     put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
+    bounds: list[HeldBound] = field(default_factory=list)
     splits: dict[str, Split] = field(default_factory=dict)
     summed: list[Tensor] = field(default_factory=list)
     computed: set[str] = field(default_factory=set)

@@ -12,15 +12,10 @@ from torch import Tensor, fx, nn
 
 from .._layers.sizes import asked_sizes
 from .attributes import label_attribute
+from .counted import Counted, CountedFloat, CountedInt
 from .decisions import settle_decisions
 from .held_numbers import HeldInt
-from .labels import (
-    Counted,
-    CountedFloat,
-    CountedInt,
-    Labels,
-    varies,
-)
+from .labels import Labels, varies
 from .refusals import naming_the_line
 from .rules.context import PinnedParts, RuleContext, filled
 from .rules.faces import Weight

@@ -11,8 +11,9 @@ from itertools import groupby
 import torch
 
 from .._layers.sizes import AS_IT_IS, BEFORE
+from .counted import Counted
 from .held_numbers import HeldInt
-from .labels import Counted, Labels, SizeAsked
+from .labels import Labels, SizeAsked
 from .tracer import ROWS
 
 

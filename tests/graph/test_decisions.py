@@ -13,7 +13,7 @@ def net(forward, **numbers):
     """A function of layers a, b and c, of rows of 12 numbers, and of attributes."""
     layers = {"a": nn.Linear(12, 8), "b": nn.Linear(8, 8), "c": nn.Linear(8, 2)}
     made = Net(forward, scale=nn.Parameter(torch.randn(8)), **layers)
-    for name, number in ({"n": 12, "_width": 8} | numbers).items():
+    for name, number in ({"n": 12, "_width": 8, "part": 3} | numbers).items():
         setattr(made, name, number)
     return made
 
@@ -84,9 +84,29 @@ def of_a_remainder(m, x):
     return m.c(m.b(x))
 
 
+def of_halves(m, x):
+    x = m.a(x)
+    x = torch.cat([x, -x], 1)
+    return m.c(m.b(x[:, : m._width] * x[:, m._width :].sigmoid()))
+
+
+def of_parts(m, x):
+    x = m.a(x)
+    first, others = x[:, : m.part], x[..., m.part :]
+    return m.c(m.b(torch.cat([first.relu(), others], 1)))
+
+
+def of_a_slice_from(m, x):
+    x = torch.cat([x, x], 1)
+    return rest(m, x[:, m.n :])
+
+
 @pytest.mark.parametrize(
     "forward",
     [
+        of_halves,
+        of_parts,
+        of_a_slice_from,
         of_an_attribute,
         of_an_error,
         of_an_assertion_of_torch,
@@ -143,11 +163,6 @@ def of_a_slice(m, x):
     return rest(m, x) + x[:, : m.n].mean()
 
 
-def of_a_slice_from(m, x):
-    x = torch.cat([x, x], 1)
-    return rest(m, x[:, m.n :])
-
-
 def of_another_attribute(m, x):
     assert x.shape[1] == m.n
     return rest(m, x) if m.n == 6 else rest(m, 2 * x)
@@ -174,7 +189,6 @@ def of_an_odd_remainder(m, x):
         of_a_scale_of_torch,
         of_a_loop,
         of_a_slice,
-        of_a_slice_from,
         of_another_attribute,
         of_a_number_written_down,
         of_an_order,

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..labels import CONSTANT, Counted, varies
+from ..counted import Counted
+from ..labels import CONSTANT, varies
 from ..network import IN_GROUPS
 from .context import RuleContext
 

@@ -11,6 +11,7 @@ from torch import Tensor, fx
 
 from . import arithmetic as compute
 from . import contractions as contraction
+from . import positions as position
 from . import shapes as shape
 
 ELEMENTWISE = (
@@ -73,7 +74,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     ),
     **{name: shape.move_labels(getattr(Tensor, name)) for name in MOVES},
     **{
-        name: shape.take_by_position(getattr(Tensor, name))
+        name: position.take_by_position(getattr(Tensor, name))
         for name in ("narrow", "select", "unbind")
     },
     **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
@@ -91,8 +92,8 @@ FUNCTION_RULES: dict[str, Callable] = {
     "chunk": shape.chunk,
     "glu": compute.glu,
     "split": shape.split,
-    "getitem": shape.index,
-    "setitem": shape.assign,
+    "getitem": position.index,
+    "setitem": position.assign,
     "pad": shape.pad,
     "roll": shape.roll,
     "squeeze": shape.squeeze,
