@@ -53,19 +53,16 @@ def multiply(context: RuleContext, *args, **kwargs) -> Any:
     made = [context.labels.is_produced(part) for part in parts]
     if len(parts) == 2 and sum(made) == 1:
         weight, rest = parts if made[0] else parts[::-1]
-        of_weight, of_rest = (_varying(part) for part in (weight, rest))
-        if of_weight and of_rest and not of_weight & of_rest:
+        along = [d - weight.ndim for d in range(weight.ndim) if varies(weight, d)]
+        spreads = all(rest.ndim < -d or rest.shape[d] == 1 for d in along)
+        several = any(varies(rest, d) for d in range(rest.ndim))
+        if along and spreads and (several or context.labels.is_pinned(rest)):
             context.pin(rest, IN_GROUPS)
             return weight.expand(context.shape)
     return elementwise(context, *args, **kwargs)
 
 
 NUMBER_BY_NUMBER = (elementwise, multiply)
-
-
-def _varying(x: Tensor) -> set[int]:
-    """Return the dimensions along which labels differ, counted from the last."""
-    return {d - x.ndim for d in range(x.ndim) if varies(x, d)}
 
 
 def pin_what_meets_constants(
