@@ -80,7 +80,11 @@ def describe_network(
     numbers = {}
     for path, layer in inner.named_modules():
         before = _numbers(dense.get_submodule(path))
-        changed = {k: v for k, v in _numbers(layer).items() if before.get(k) != v}
+        changed = {
+            k: v
+            for k, v in _numbers(layer).items()
+            if before.get(k) != v and (k in before or not k.startswith("_"))
+        }
         if changed:
             numbers[path] = changed
     description = {
@@ -247,7 +251,7 @@ def _numbers(layer: nn.Module) -> dict[str, int | float]:
     return {
         name: value
         for name, value in vars(layer).items()
-        if type(value) in (int, float) and not name.startswith("_")
+        if type(value) in (int, float)
     }
 
 

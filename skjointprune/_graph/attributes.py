@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .labels import CONSTANT, all_differ, varies
-from .rules.arithmetic import elementwise
+from .rules.arithmetic import NUMBER_BY_NUMBER, multiply
 from .rules.context import RuleContext, kept_whole
 from .rules.contractions import PRODUCTS
 from .rules.faces import MULTIPLY, Weight, leads_to_products, weight_of
@@ -47,6 +47,8 @@ def label_attribute(
             for x in _partners(node, at)
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
+        if len({*long}) == 1 and (others := _spread_along(node, at, every, long[0])):
+            long = [labels.choose(context.owner, node.name, [long[0], *others])]
     elif any(_meets_others(x, long[0] - held.ndim) for x in _partners(node, at)):
         return torch.full(held.shape, CONSTANT)
     if not long and not isinstance(held, nn.Parameter):  # a mask, for example
@@ -72,6 +74,24 @@ def label_attribute(
     if node.name in labels.splits:
         labels.splits[node.name].x = v
     return context.spread(v, long[0])
+
+
+def _spread_along(
+    node: fx.Node, at: dict[fx.Node, Any], dims: list[int], of_partner: int
+) -> list[int]:
+    """Return dimensions along which a tensor spreads what it is multiplied by.
+
+    As embeddings of numbers do: `x[:, :, None] * self.weight`.
+    """
+    if not all(function_rule(user) is multiply for user in node.users):
+        return []
+    n, partners = len(node.meta["shape"]), _partners(node, at)
+    return [
+        d
+        for d in dims
+        if d != of_partner
+        if all(x.ndim < n - d or x.shape[d - n] == 1 for x in partners)
+    ]
 
 
 def _meets_others(x: Tensor, dim: int) -> bool:
@@ -104,15 +124,19 @@ def _partners(node: fx.Node, at: dict[fx.Node, Any]) -> list[Tensor]:
 
     Or slices of it, that have as many dimensions.
     """
-    users = [u for u in node.users if function_rule(u) is elementwise]
+    users = [u for u in node.users if function_rule(u) in NUMBER_BY_NUMBER]
     found = [at.get(n) for user in users for n in user.all_input_nodes]
     parts = [part for u in node.users if _is_slice(u) for part in _partners(u, at)]
     return [x for x in found if isinstance(x, Tensor)] + parts
 
 
 def _is_slice(node: fx.Node) -> bool:
-    key: Any = node.args[1] if node.target is operator.getitem else None
-    keys = key if isinstance(key, tuple | list) else [key]
+    if node.target is not operator.getitem:
+        return False
+    key: Any = node.args[1]
+    keys = list(key) if isinstance(key, tuple | list) else [key]
+    while keys and keys[0] is None:  # one more dimension, in front
+        del keys[0]
     return all(isinstance(k, slice) for k in keys)
 
 

@@ -28,7 +28,7 @@ from .probes import (
 from .propagate import propagate_labels
 from .refusals import explaining
 from .rules.registry import has_registered_rule
-from .sizes import next_choices, settle_sizes, sizes_to_put_in
+from .sizes import next_choices, renew_divisors, settle_sizes, sizes_to_put_in
 from .trace import note_shapes_, refuse_hooks_of_old, trace, what_is_remembered
 
 
@@ -84,20 +84,27 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     find_constants_(network)
     pin_what_has_no_gradient_(network)
     _pin_what_adds_to_sums_(network, labels, inputs)
+    _pin_what_is_decided_by_(network, labels)
     return network
 
 
 def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool:
     """Try a cut, with parameters that are larger or smaller: a ReLU may hide much."""
-    trial = network.copy()
-    trial.module.cpu().double().eval()
-    generator = torch.Generator().manual_seed(0)
-    redraw_(trial.module, 1 if by > 0 else -1, generator, abs(by))
-    shape = (PROBED_ROWS, *network.input_shape)
-    rows = torch.rand(shape, generator=generator, dtype=torch.float64)
-    with torch.no_grad():
-        tells = trial.module(rows.clone()).isfinite().all()
-    return not tells or is_exact(trial, keep, rows)
+    kinds = torch.float64, kind_of_rows(network.module)["dtype"]
+    for kind in kinds:  # some code has a type written down
+        trial = network.copy()
+        trial.module.cpu().to(kind).eval()
+        generator = torch.Generator().manual_seed(0)
+        redraw_(trial.module, 1 if by > 0 else -1, generator, abs(by))
+        shape = (PROBED_ROWS, *network.input_shape)
+        rows = torch.rand(shape, generator=generator, dtype=kind)
+        try:
+            with torch.no_grad():
+                tells = trial.module(rows.clone()).isfinite().all()
+        except Exception:  # whatever the module raises
+            continue
+        return not tells or is_exact(trial, keep, rows)
+    return False
 
 
 SUMS = "to a sum of products"
@@ -126,6 +133,20 @@ def _pin_what_adds_to_sums_(network: Network, labels: Labels, inputs: Tensor) ->
             channels.pinned = f"zeroed, they still add {what}"
 
 
+def _pin_what_is_decided_by_(network: Network, labels: Labels) -> None:
+    """Keep channels whole that do not go exactly with an attribute that counts them.
+
+    The code may do more with it than the graph tells, as by `range(self.n_features)`.
+    """
+    for channels in network.channels:
+        counted = [a.tensor for a in channels.counted_by if a.tensor in labels.renewed]
+        if channels.pinned or channels.size < 2 or not counted:
+            continue
+        keep = {channels.name: torch.arange(channels.size) % 2 == 0}
+        if not all(_goes_exactly(network, keep, by) for by in (0.1, 1)):
+            channels.pinned = labels.renewed[counted[0]]
+
+
 def _propagate(
     module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]
 ) -> tuple[Labels, Tensor, dict[str, int]]:
@@ -138,6 +159,7 @@ def _propagate(
     while True:  # at most as often as a split has choices
         labels = Labels(module, chosen)
         found.append((labels, *propagate_labels(module, graph, labels, shape)))
+        renew_divisors(labels)
         settle_sizes(labels)
         others = next_choices(labels)
         if not others:

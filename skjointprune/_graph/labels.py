@@ -8,11 +8,13 @@ are pinned, with the reason.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from .counted import Counted
+from .held_numbers import HeldInt
 from .tensors import get_tensor
 from .ties import Ties
 
@@ -53,25 +55,6 @@ def _place(x: Tensor) -> tuple:
     return x.data_ptr(), x.shape, x.stride()
 
 
-class Counted:
-    """A number that the traced code computes from sizes.
-
-    `of` holds tensors of labels, each with the dimension whose size was used;
-    `computed` tells whether the number is computed from sizes, and not one itself.
-    """
-
-    of: list[tuple[Tensor, int]]
-    computed: bool = False
-
-
-class CountedInt(Counted, int):
-    """A whole number, such as a size."""
-
-
-class CountedFloat(Counted, float):
-    """A real number, such as the square root of a size."""
-
-
 @dataclass
 class Bound:
     """The labels of one dimension of one parameter or buffer, or of a count."""
@@ -101,6 +84,19 @@ class SizeAsked:
     kept: bool = False
 
 
+class HeldBound(NamedTuple):
+    """A slice of x along a dimension that ends, or begins, at an attribute of a layer.
+
+    `why` is the reason to pin x where the attribute cannot count what stands before.
+    """
+
+    node: str
+    held: HeldInt
+    x: Tensor
+    dim: int
+    why: str
+
+
 @dataclass
 class Split:
     """What may shrink along any of several dimensions; x are labels of its channels.
@@ -121,11 +117,14 @@ class Labels:
     `reasons` tell why labels are pinned, `without_rule` why the parameters of layers
     are not pruned. `by_function` are the weights that functions in the code use.
     `sizes` are those that the code asks for, and `put_in` those that layers have to put
-    in, by their names in the network. `splits` are the nodes that split a dimension,
-    and `chosen` is which of their choices is taken, the first unless said. `summed` are
-    labels of what products add up: there, a channel must be zero to go. `computed` are
-    parameters of which the code computes the weights that it uses, and buffers that are
-    weights: whether channels go exactly with these is tried.
+    in, by their names in the network. `bounds` are slices at attributes. `splits` are
+    the nodes that split a dimension, and `chosen` is which of their choices is taken,
+    the first unless said. `summed` are labels of what products add up: there, a channel
+    must be zero to go. `computed` are parameters of which the code computes the weights
+    that it uses, and buffers that are weights: whether channels go exactly with these
+    is tried. `renewed` are attributes of layers that count channels because the code
+    compares sizes with them, divides or slices by them, and why these would be pinned
+    otherwise: this is tried, too.
     """
 
     module: nn.Module
@@ -136,9 +135,11 @@ class Labels:
     by_function: set[str] = field(default_factory=set)
     sizes: list[SizeAsked] = field(default_factory=list)
     put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
+    bounds: list[HeldBound] = field(default_factory=list)
     splits: dict[str, Split] = field(default_factory=dict)
     summed: list[Tensor] = field(default_factory=list)
     computed: set[str] = field(default_factory=set)
+    renewed: dict[str, str] = field(default_factory=dict)
     _outputs: list[int] = field(default_factory=list)
     _ties: Ties = field(default_factory=Ties)
     _produced: set[bytes] = field(default_factory=set)
@@ -268,7 +269,16 @@ class Labels:
         This is decided at the end, when all ties are known. The first reason counts.
         """
         of = tuple((*_place(at), dim) for at, dim in number.of)
-        self._expected.setdefault((of, _place(x)), (number, x, why))
+        by = number.by and number.by.name
+        self._expected.setdefault((of, by, _place(x)), (number, x, why))
+
+    def quotients(self) -> dict[str, list[tuple[Counted, str]]]:
+        """Return the quotients that pin channels, and why, by what they are divided."""
+        found: dict[str, list[tuple[Counted, str]]] = {}
+        for number, _, why in self._expected.values():
+            if number.by is not None:
+                found.setdefault(number.by.name, []).append((number, why))
+        return found
 
     def counted_by(self, number: Counted) -> list[int]:
         """Return the labels of channels that a number counts."""
@@ -280,10 +290,14 @@ class Labels:
         """Tell whether a number counts no other channels than those of x."""
         return self.roots_in(self.members(x)) >= self.roots_in(self.counted_by(number))
 
+    def stays(self, number: Counted) -> bool:
+        """Tell whether a number is a quotient that stays: by an attribute renewed."""
+        return number.by is not None and number.by.name in self.renewed
+
     def _settle(self) -> None:
         """Pin the channels that were expected to be the same, and are not."""
         for number, x, why in self._expected.values():
-            if not self.counts(number, x):
+            if not self.stays(number) and not self.counts(number, x):
                 self.pin([torch.tensor(self.counted_by(number)), x], why)
 
     def is_pinned(self, x: Tensor) -> bool:
@@ -296,6 +310,13 @@ class Labels:
     def is_produced(self, x: Tensor) -> bool:
         """Tell whether these are the labels of a parameter that produces channels."""
         return _as_a_set(x) in self._produced
+
+    def multiples(self, x: Tensor, dim: int) -> dict[int, int]:
+        """Return how many numbers along a dimension go with each root."""
+        of, many = self.roots(self.channels(x, dim)).unique(return_counts=True)
+        counts = dict(zip(of.tolist(), many.tolist(), strict=True))
+        counts.pop(CONSTANT, None)
+        return counts
 
     def set_outputs(self, x: Tensor) -> None:
         """Pin the labels of the outputs."""

@@ -12,13 +12,10 @@ from torch import Tensor, fx, nn
 
 from .._layers.sizes import asked_sizes
 from .attributes import label_attribute
-from .labels import (
-    Counted,
-    CountedFloat,
-    CountedInt,
-    Labels,
-    varies,
-)
+from .counted import Counted, CountedFloat, CountedInt
+from .decisions import settle_decisions
+from .held_numbers import HeldInt
+from .labels import Labels, varies
 from .refusals import naming_the_line
 from .rules.context import PinnedParts, RuleContext, filled
 from .rules.faces import Weight
@@ -28,7 +25,6 @@ from .rules.recurrent import uses_of
 from .rules.registry import function_rule, layer_rule, registered_rule
 from .rules.weights import call_with_weights
 from .tensors import QUESTIONS
-from .tracer import DECIDES
 
 
 def propagate_labels(
@@ -40,7 +36,6 @@ def propagate_labels(
     """
     at: dict[fx.Node, Any] = {}
     positions: dict[str, int] = {}
-    seen: set[fx.Node] = set()  # behind decisions
     inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
     rows, *_ = graph.find_nodes(op="placeholder")
 
@@ -79,9 +74,7 @@ def propagate_labels(
             out = out.label[0].expand(context.shape)
         _check_labels(node, out, context.shape)
         at[node] = out
-        if DECIDES in node.meta or node.target is torch._assert:
-            why = f"the code decides by their number at {node.name!r}"
-            labels.pin(_counted_behind(node, at, seen), why)
+    settle_decisions(graph, labels, at)
     return inputs, positions
 
 
@@ -219,10 +212,13 @@ def _call(
         if "shape" in node.meta:
             alike = function_name(node) in FILLED
             return filled(context, [*args, *kwargs.values()], alike)
+        held = [a for a in flat if isinstance(a, HeldInt)]
+        if node.target is operator.mul and held and not numbers:
+            return held[0].multiple(node.meta["value"])
         of = [of for n in numbers for of in n.of]
         if not isinstance(node.meta["value"], Number | tuple | list):
             context.pin(numbers, f"the code computes {what} of their number")
-        return _number(node.meta["value"], of, computed=True)
+        return _number(node.meta["value"], of, True, _divided_by(node, args, flat))
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])
     if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
@@ -276,29 +272,6 @@ def _apply(rule: Callable | None, *args: Any, **kwargs: Any) -> Any:
     return rule(*args, **kwargs)
 
 
-def _counted_behind(
-    node: fx.Node, at: dict[fx.Node, Any], seen: set[fx.Node]
-) -> list[Counted]:
-    """Return the numbers of channels that a number, or a decision, is computed from.
-
-    Not those behind nodes that were seen before.
-    """
-    found, todo = [], [node]
-    while todo:
-        source = todo.pop()
-        if source in seen:
-            continue
-        seen.add(source)
-        value = at.get(source)  # a transposed weight, for example, has none
-        values = value if isinstance(value, tuple | list) else [value]
-        numbers = [v for v in values if isinstance(v, Counted)]
-        found += numbers
-        # one size of a shape is computed from no other of its sizes
-        if not numbers and source.target is not operator.getitem:
-            todo += source.all_input_nodes
-    return found
-
-
 def _answer(x: Tensor, args: Any, kwargs: Any, node: fx.Node) -> Any:
     """Return a size, a type or a device; sizes are marked as numbers of channels."""
     along = [[(x, d)] if varies(x, d) else [] for d in range(x.ndim)]
@@ -321,12 +294,28 @@ def _size_or_sizes(
     return value
 
 
-def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) -> Any:
+def _divided_by(node: fx.Node, args: Any, flat: list[Any]) -> HeldInt | None:
+    """Return the attribute by which a size was divided, and only that was done."""
+    numbers = [a for a in flat if isinstance(a, Counted)]
+    held = [a for a in flat if isinstance(a, HeldInt)]
+    if node.target in (operator.floordiv, operator.truediv) and held:
+        size, by = args
+        plain = isinstance(size, Counted) and not size.computed and len(size.of) == 1
+        return by if plain and isinstance(by, HeldInt) else None
+    return numbers[0].by if len(numbers) == 1 and not held else None
+
+
+def _number(
+    value: Any,
+    of: list[tuple[Tensor, int]],
+    computed: bool = False,
+    by: HeldInt | None = None,
+) -> Any:
     """Mark a number, or each of several, as computed from numbers of channels."""
     if not of or isinstance(value, bool | Counted):
         return value
     if isinstance(value, tuple | list):
-        return tuple(_number(v, of, computed) for v in value)
+        return tuple(_number(v, of, computed, by) for v in value)
     number: CountedInt | CountedFloat
     if isinstance(value, Integral):  # of numpy, too
         number = CountedInt(value)
@@ -334,7 +323,7 @@ def _number(value: Any, of: list[tuple[Tensor, int]], computed: bool = False) ->
         number = CountedFloat(value)
     else:
         return value
-    number.of, number.computed = of, computed
+    number.of, number.computed, number.by = of, computed, by
     return number
 
 

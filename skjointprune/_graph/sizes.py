@@ -11,7 +11,9 @@ from itertools import groupby
 import torch
 
 from .._layers.sizes import AS_IT_IS, BEFORE
-from .labels import Counted, Labels, SizeAsked
+from .counted import Counted
+from .held_numbers import HeldInt
+from .labels import Labels, SizeAsked
 from .tracer import ROWS
 
 
@@ -52,6 +54,38 @@ def settle_sizes(labels: Labels) -> None:
                 labels.bind(full, 0, "count", along[: _numbers_put_in(size)])
 
 
+def renew_divisors(labels: Labels) -> None:
+    """Let attributes count heads where sizes are divided by them: quotients then stay.
+
+    As in `x.reshape(n, t, self.n_heads, d // self.n_heads) / (d // self.n_heads)**0.5`.
+    """
+    for name, quotients in labels.quotients().items():
+        asked = [
+            size
+            for size in labels.sizes
+            if isinstance(size.n, HeldInt) and size.n.name == name
+        ]
+        by = quotients[0][0].by
+        heads = [size for size in asked if size.n == by]
+        if not heads or by is None or by.used or name in labels.renewed:
+            continue
+        if not all(labels.vary(size.x, size.dim) for size in asked):
+            continue
+        one = labels.multiples(heads[0].x, heads[0].dim)
+        several = [labels.multiples(size.x, size.dim) for size in asked]
+        several += [labels.multiples(*number.of[0]) for number, _ in quotients]
+        if all(_is_multiple(many, one) for many in several):
+            for size in heads:
+                labels.bind(name, 0, "count", labels.channels(size.x, size.dim))
+            labels.renewed[name] = quotients[0][1]
+
+
+def _is_multiple(parts: dict[int, int], heads: dict[int, int]) -> bool:
+    """Tell whether a size is a multiple of another, whatever goes."""
+    each = {many / heads.get(root, 1) for root, many in parts.items()}
+    return parts.keys() == heads.keys() and len(each) == 1
+
+
 def _has_rows(size: SizeAsked) -> bool:
     """Tell whether a size counts rows as well: each has the same labels."""
     if size.dim != 0 or int(size.n) % ROWS:
@@ -68,6 +102,10 @@ def _numbers_put_in(size: SizeAsked) -> int:
 def _follows(labels: Labels, size: SizeAsked) -> bool:
     """Tell whether a size is right whatever channels go."""
     varies = labels.vary(size.x, size.dim)
+    if isinstance(size.n, HeldInt) and size.n.name in labels.renewed:
+        return varies
+    if isinstance(size.n, Counted) and labels.stays(size.n):
+        return not varies
     if not isinstance(size.n, Counted):
         return not varies
     if not varies:

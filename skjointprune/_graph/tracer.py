@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from .._layers.sizes import WithSizes, put_sizes
 from .._utils.torch import kind_of_rows
+from .held_numbers import as_plain_number, numbers_by_name
 from .patches import (
     lengths_of_tensors,
     registered_functions_whole,
@@ -84,6 +85,7 @@ class Tracer(fx.Tracer):
                 lengths_of_tensors(),
                 sizes_one_by_one(),
                 registered_functions_whole(root),
+                numbers_by_name(root),
             ):
                 graph = super().trace(root, concrete_args)
         finally:
@@ -304,8 +306,8 @@ class _Run:
         target: Any = node.target
         if node.op == "get_attr":  # of the module: constants get there while tracing
             return operator.attrgetter(target)(self.module)
-        given = (node.args, node.kwargs)
-        args, kwargs = fx.node.map_arg(given, lambda n: self.values[n])
+        plain = fx.node.map_aggregate((node.args, node.kwargs), as_plain_number)
+        args, kwargs = fx.node.map_arg(plain, lambda n: self.values[n])
         if node.op == "call_function":
             return target(*args, **kwargs)
         if node.op == "call_module":

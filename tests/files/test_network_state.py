@@ -293,3 +293,30 @@ def test_a_network_whose_sizes_follow_is_the_same_from_a_file(tmp_path):
     save(net, tmp_path / "net.skjp")
     again = load(tmp_path / "net.skjp", module=Transformer)
     np.testing.assert_array_equal(again.predict_proba(X), net.predict_proba(X))
+
+
+class Asserting(nn.Module):
+    """Two layers, and assertions of how many columns and units there are."""
+
+    def __init__(self, n_features_in, n_outputs):
+        super().__init__()
+        self.n_columns, self._width = n_features_in, 8
+        self.first = nn.Linear(n_features_in, 8)
+        self.out = nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        assert x.shape[1] == self.n_columns
+        x = self.first(x).relu()
+        assert x.shape[1] == self._width
+        return self.out(x)
+
+
+def test_attributes_that_code_compares_sizes_with_come_back(quick, planted, tmp_path):
+    clf = quick(module=Asserting, alpha=0.1).fit(*planted[:2])
+    X = planted[0]
+    (left,) = (m for m in clf.module_.modules() if isinstance(m, Asserting))
+    assert left.n_columns == clf.support_.sum() < X.shape[1]
+    assert left._width == left.first.out_features < 8
+    save(clf, tmp_path / "it.skjp")
+    again = load(tmp_path / "it.skjp", module=Asserting)
+    np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))

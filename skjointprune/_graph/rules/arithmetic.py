@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..labels import CONSTANT, Counted, varies
+from ..counted import Counted
+from ..labels import CONSTANT, varies
+from ..network import IN_GROUPS
 from .context import RuleContext
 
 
@@ -39,6 +41,28 @@ def elementwise(context: RuleContext, *args, **kwargs) -> Any:
     numbers = [a for a in given if isinstance(a, Counted)]
     context.pin(numbers, f"their number is part of what {context.node!r} computes")
     return out
+
+
+def multiply(context: RuleContext, *args, **kwargs) -> Any:
+    """Tie what is multiplied number by number, or let a parameter spread the rest.
+
+    Where each channel of a parameter is multiplied by all channels of the rest, as in
+    `x[:, :, None] * self.weight`, only those of the parameter may go.
+    """
+    parts = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+    made = [context.labels.is_produced(part) for part in parts]
+    if len(parts) == 2 and sum(made) == 1:
+        weight, rest = parts if made[0] else parts[::-1]
+        along = [d - weight.ndim for d in range(weight.ndim) if varies(weight, d)]
+        spreads = all(rest.ndim < -d or rest.shape[d] == 1 for d in along)
+        several = any(varies(rest, d) for d in range(rest.ndim))
+        if along and spreads and (several or context.labels.is_pinned(rest)):
+            context.pin(rest, IN_GROUPS)
+            return weight.expand(context.shape)
+    return elementwise(context, *args, **kwargs)
+
+
+NUMBER_BY_NUMBER = (elementwise, multiply)
 
 
 def pin_what_meets_constants(

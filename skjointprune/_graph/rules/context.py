@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ..._layers.sizes import Asked
-from ..labels import CONSTANT, Counted, Labels
+from ..counted import Counted
+from ..labels import CONSTANT, Labels
 
 
 class RuleContext:

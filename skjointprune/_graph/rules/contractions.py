@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..labels import CONSTANT, Counted
+from ..counted import Counted
+from ..labels import CONSTANT
 from .context import RuleContext
 
 Term = tuple[Tensor, str]  # labels, and a letter for each dimension

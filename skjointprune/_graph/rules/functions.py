@@ -11,6 +11,7 @@ from torch import Tensor, fx
 
 from . import arithmetic as compute
 from . import contractions as contraction
+from . import positions as position
 from . import shapes as shape
 
 ELEMENTWISE = (
@@ -22,12 +23,12 @@ ELEMENTWISE = (
     "exp", "exp2", "expand_as", "expm1", "feature_alpha_dropout", "float",
     "float_power", "floor", "floordiv", "fmod", "frac", "ge", "gelu", "greater",
     "greater_equal", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "heaviside", "hypot", "iadd", "imul", "int", "invert", "isfinite",
+    "hardtanh", "heaviside", "hypot", "iadd", "int", "invert", "isfinite",
     "isinf", "isnan", "isub", "itruediv", "le", "leaky_relu", "lerp", "less",
     "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2",
     "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
     "logsigmoid", "long", "lt", "masked_fill", "maximum", "minimum", "mish", "mod",
-    "mul", "multiply", "nan_to_num", "ne", "neg", "negative", "not_equal", "or",
+    "nan_to_num", "ne", "neg", "negative", "not_equal", "or",
     "positive", "pow", "reciprocal", "relu", "relu6", "remainder", "round", "rrelu",
     "rsqrt", "rsub", "selu", "sgn", "sigmoid", "sign", "silu", "sin", "sinc",
     "sinh", "softplus", "softshrink", "softsign", "sqrt", "square", "sub",
@@ -59,6 +60,7 @@ FILLED = ("empty", "full", "ones", "rand", "randn", "zeros")
 # among methods of tensors.
 FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(ELEMENTWISE, compute.elementwise),
+    **dict.fromkeys(("imul", "mul", "multiply"), compute.multiply),
     **dict.fromkeys(SAME, compute.unchanged),
     **dict.fromkeys(POOLS, compute.within_channels),
     **dict.fromkeys(REDUCTIONS, compute.reduce),
@@ -72,7 +74,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     ),
     **{name: shape.move_labels(getattr(Tensor, name)) for name in MOVES},
     **{
-        name: shape.take_by_position(getattr(Tensor, name))
+        name: position.take_by_position(getattr(Tensor, name))
         for name in ("narrow", "select", "unbind")
     },
     **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
@@ -90,8 +92,8 @@ FUNCTION_RULES: dict[str, Callable] = {
     "chunk": shape.chunk,
     "glu": compute.glu,
     "split": shape.split,
-    "getitem": shape.index,
-    "setitem": shape.assign,
+    "getitem": position.index,
+    "setitem": position.assign,
     "pad": shape.pad,
     "roll": shape.roll,
     "squeeze": shape.squeeze,

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from ..labels import CONSTANT, varies
-from .arithmetic import elementwise
+from .arithmetic import NUMBER_BY_NUMBER
 from .context import RuleContext
 from .faces import MULTIPLY, Face, Weight
 from .functions import FUNCTION_RULES, function_name
@@ -55,7 +55,7 @@ def call_with_weights(
             return NotImplemented
         made = [Weight(faces, parameters, computed=True) for faces in parts]
         return made[0] if "shape" in node.meta else made
-    if rule is not elementwise:
+    if rule not in NUMBER_BY_NUMBER:
         return NotImplemented
     return Weight(_merged(context, weights), parameters, computed=True)
 

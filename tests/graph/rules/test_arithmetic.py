@@ -21,8 +21,12 @@ from _cases import (
     two,
     whole,
 )
+from _networks import Net, assert_cuts_are_exact
 from torch import nn
 from torch.nn import functional as F
+
+from skjointprune._graph.groups import find_groups, let_inputs_go
+from skjointprune._graph.network import IN_GROUPS
 
 
 def excited(m, x):
@@ -171,3 +175,45 @@ ALL = PRUNED | KEPT
 @pytest.mark.parametrize("name", ALL)
 def test_channels_are_found_and_cut_exactly(name):
     check(*ALL[name])
+
+
+def embedded(m, x):
+    x = x[:, :, None] * m.w + m.shift[None]
+    weights = (m.q(x) @ m.k(x).mT).softmax(-1)
+    return m.b((x + weights @ x).mean(1))
+
+
+def test_embeddings_of_numbers_lose_width_where_columns_are_mixed():
+    def make():
+        layers = {name: nn.Linear(8, 5) for name in "qk"} | {"b": nn.Linear(8, 2)}
+        tensors = {name: nn.Parameter(torch.randn(6, 8)) for name in ("w", "shift")}
+        return Net(embedded, **layers, **tensors)
+
+    network = find_groups(make(), (6,))
+    assert network.kept_whole == {}
+    assert network.inputs.pinned == IN_GROUPS
+    assert {c.name: c.size for c in network.hidden}["w"] == 8
+    assert_cuts_are_exact(make, (6,))
+
+
+def test_embeddings_of_numbers_lose_width_where_inputs_go_by_their_places():
+    layers = {name: nn.Linear(8, 5) for name in "qk"} | {"b": nn.Linear(8, 2)}
+    tensors = {name: nn.Parameter(torch.randn(6, 8)) for name in ("w", "shift")}
+    network = let_inputs_go(
+        find_groups(Net(embedded, **layers, **tensors), (6,)), torch.randn(20, 6)
+    )
+    assert network.kept_whole == {}
+    assert network.inputs.pinned is None
+    assert {c.name: c.size for c in network.hidden}["w"] == 8
+
+
+def test_a_parameter_does_not_spread_what_is_as_wide():
+    def forward(m, x):
+        x = x[:, :, None].expand(-1, -1, 8) * m.w
+        return m.b((x @ x.mT).softmax(-1) @ m.q(x)).mean(1)
+
+    def make():
+        layers = {"q": nn.Linear(8, 8), "b": nn.Linear(8, 2)}
+        return Net(forward, w=nn.Parameter(torch.randn(6, 8)), **layers)
+
+    assert_cuts_are_exact(make, (6,))

@@ -1,0 +1,26 @@
+"""Numbers that the traced code computes from sizes, which know what they count."""
+
+from torch import Tensor
+
+from .held_numbers import HeldInt
+
+
+class Counted:
+    """A number that the traced code computes from sizes.
+
+    `of` holds tensors of labels, each with the dimension whose size was used;
+    `computed` tells whether the number is computed from sizes, and not one itself. `by`
+    is the attribute by which a size was divided, if the number depends on nothing else.
+    """
+
+    of: list[tuple[Tensor, int]]
+    computed: bool = False
+    by: HeldInt | None = None
+
+
+class CountedInt(Counted, int):
+    """A whole number, such as a size."""
+
+
+class CountedFloat(Counted, float):
+    """A real number, such as the square root of a size."""

@@ -1,0 +1,96 @@
+"""Rules of functions that take numbers by their positions: slices, lookups, items.
+
+`functions.py` says what a rule is given, and returns.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from ..counted import Counted
+from ..held_numbers import HeldInt
+from ..labels import CONSTANT, HeldBound
+from .context import RuleContext, kept_whole
+
+
+def take_by_position(function: Callable) -> Callable:
+    """Make the rule of a function that takes numbers by positions along `dim`."""
+
+    def rule(context: RuleContext, x: Tensor, dim: int = 0, *args, **kwargs) -> Any:
+        if context.labels.vary(x, dim):
+            context.pin(x, f"{context.node!r} takes them by their positions")
+        return function(x, dim, *args, **kwargs)
+
+    return rule
+
+
+def index(context: RuleContext, x: Tensor, key: Any) -> Tensor:
+    keys = list(key) if isinstance(key, tuple) else [key]
+    at = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
+    if at is not None:
+        taken = sum(k is not None for k in keys) - 1
+        keys[at : at + 1] = [slice(None)] * (x.ndim - taken)
+    if any(isinstance(k, Tensor) for k in keys):
+        return _look_up(context, x, keys)
+    dim = 0
+    for k in keys:
+        if k is None:
+            continue
+        takes_all = isinstance(k, slice) and _takes_all(k, x.shape[dim])
+        if isinstance(k, slice):
+            for n in (k.start, k.stop, k.step):
+                if isinstance(n, Counted):
+                    why = f"their number is a position at {context.node!r}"
+                    context.labels.expect(n, x, why)
+        if not takes_all and context.labels.vary(x, dim):
+            why = f"{context.node!r} takes them by their positions"
+            held = _attribute_at_bound(k)
+            if held is None:
+                context.pin(x, why)
+            else:  # whether it can be renewed is known at the end
+                context.labels.bounds.append(HeldBound(context.node, held, x, dim, why))
+        dim += 1
+    return x[key]
+
+
+def _attribute_at_bound(part: Any) -> HeldInt | None:
+    """Return the attribute at which a slice ends that begins at 0, or begins."""
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        return None
+    bounds = [n for n in (part.start, part.stop) if n not in (None, 0)]
+    held = bounds[0] if len(bounds) == 1 else None
+    return held if isinstance(held, HeldInt) else None
+
+
+def _look_up(context: RuleContext, x: Tensor, keys: list[Any]) -> Tensor:
+    """Take numbers by their positions along one dimension: others may have channels."""
+    why = f"{context.node!r} looks them up"
+    context.pin(keys, why)
+    dim, at = next((d, k) for d, k in enumerate(keys) if isinstance(k, Tensor))
+    plain = all(k == slice(None) for d, k in enumerate(keys) if d != dim)
+    shape = (*x.shape[:dim], *at.shape, *x.shape[dim + 1 :])
+    if not plain or shape != context.shape or context.labels.vary(x, dim):
+        context.pin(x, why)
+        return kept_whole(context, why)
+    one = x.select(dim, 0).reshape(*shape[:dim], *[1] * at.ndim, *x.shape[dim + 1 :])
+    return one.expand(shape)
+
+
+def _takes_all(part: slice, n: int) -> bool:
+    """Tell whether a slice leaves nothing out of n numbers, or of fewer."""
+    to_the_end = part.stop is None or (isinstance(part.stop, int) and part.stop >= n)
+    return part.start in (None, 0) and part.step in (None, 1) and to_the_end
+
+
+def assign(context: RuleContext, x: Tensor, key: Any, value: Any) -> None:
+    """Tie what is assigned to parts of x with what was there."""
+    part = index(context, x, key)
+    if isinstance(value, Tensor):
+        context.tie(part, value)
+        if (part == CONSTANT).any():
+            context.pin(
+                value, f"{context.node!r} puts them among numbers of no channel"
+            )
+    else:
+        context.pin(value, f"their number is part of what {context.node!r} computes")
