@@ -44,7 +44,7 @@ RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 USUAL_ALPHA = 0.02
-UNIT_SHARE = 0.02  # of the root of a loss, as saliencies are
+UNIT_SHARE = 0.03  # of the root of a loss, as saliencies are
 
 NamedCallbacks = list[tuple[str, Callback]]
 
