@@ -90,8 +90,8 @@ input_noise : float or "auto", default="auto"
     Standard deviation of Gaussian noise on the standardised inputs while
     sparsifying. It keeps the network from memorising rows by inputs that say
     nothing: where such inputs are many and rows few, noise finds inputs that are
-    not found without. "auto" is 1 where a table has more columns than rows to train
-    on, else 0.
+    not found without. "auto" is 1 where the default `module` has more standardised
+    columns than rows to train on, else 0.
 distillation : float in [0, 1], default=0.0
     Share of the loss, while retraining, that is the distance from the outputs of
     a dense network: the pretrained one, or else one that is trained first, for
@@ -103,11 +103,11 @@ pretrain_epochs : int, default=0
     more accurate for it; where a table is learnt by heart, inputs are chosen
     worse. An `alpha` leaves another size then. 0 begins with `module` as it is.
 max_epochs : int or "auto", default="auto"
-    Passes over the training rows while sparsifying. Where units go after inputs are
-    found or chosen, that is another phase, of half as many or as many; choosing
-    takes half as many more. "auto" makes at least 30 optimiser steps
-    for each root of a row, from 300 in all, on a hundred rows, to 4,000, on 18,000
-    or more.
+    Passes over the training rows while sparsifying. Choosing inputs together takes
+    one and a half times as many, and then units go in as many. Where "auto" as
+    `alpha` finds how many inputs stay, units go afterwards, in half as many. "auto"
+    makes at least 30 optimiser steps for each root of a row, from 300 in all, on a
+    hundred rows, to 4,000, on 18,000 or more.
 retrain_epochs : int or "auto", default="auto"
     Passes over the training rows after pruning, in one cycle of the learning
     rate, with the share of dropout that is the share of units left. 0 leaves the

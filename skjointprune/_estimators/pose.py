@@ -150,8 +150,9 @@ def _make_trainer(
         )
     callbacks = resolve_callbacks(estimator.callbacks or ())
     check_backend(estimator.compile)
-    table = data.train.exchangeable_inputs
-    n_columns = data.train[:1][0].shape[1] if table else None
+    # Others may look columns up, or have them in other units than deviations.
+    takes_noise = estimator.module in (None, MLP) and data.scaling is not None
+    n_columns = data.train[:1][0].shape[1] if takes_noise else 0
     return Trainer(
         task=task,
         input_noise=resolve_input_noise(

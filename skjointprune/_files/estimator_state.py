@@ -46,8 +46,8 @@ TRAINING_ONLY = {
     "random_state",
     "scoring",
 }
-# What cross-validation leaves beside the fitted estimator.
 KNOCKOFFS = tuple(value.name for value in fields(KnockoffSelection))
+# What cross-validation leaves beside the fitted estimator.
 CV_ATTRIBUTES = (
     "alpha_",
     "alphas_",

@@ -9,7 +9,7 @@ DROPPED_AT_ONCE = 8  # one in so many of those that are yet to go
 MOST_SWAPPED = 4  # inputs of each side that are tried for each other
 MOST_SWAPS = 20
 WORTH_A_SWAP = 1e-3  # of the loss
-LEAST_SHARE = 0.5  # of the inputs that are asked for, stays in sight
+LEAST_SHARE = 0.5  # of the number that is asked for: no fewer are shown, in the mean
 
 
 class Masks:

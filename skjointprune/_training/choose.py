@@ -23,8 +23,9 @@ from .fit import Sparse
 from .problem import Problem
 from .progress import CHOOSE
 
-CHOOSING_SHARE = 1.5  # of the epochs of sparsifying: a judge has more to learn
-UNITS_SHARE = 1  # the network that units go from is a new one
+# Shares of the epochs of sparsifying. A judge has more to learn, and the network that
+# units go from is a new one.
+CHOOSING_SHARE, UNITS_AFTER_CHOICE = 1.5, 1.0
 ROWS_TO_JUDGE = 2048
 ROWS_FOR_MEANS = 10_000
 
@@ -45,7 +46,7 @@ def choose(problem: Problem) -> Sparse:
     positions = kept.nonzero().flatten()
     point = Point(network, 0.0, positions, kept.float(), before, problem.data.gates)
     sparse = Sparse(point, problem.data, start.size, start.history)
-    return problem.sparsify_units(problem.view_of(sparse), UNITS_SHARE)
+    return problem.sparsify_units(problem.view_of(sparse), UNITS_AFTER_CHOICE)
 
 
 def _make_masks(problem: Problem) -> Masks:

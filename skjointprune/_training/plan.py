@@ -3,10 +3,10 @@
 import math
 from typing import Literal
 
-from .choose import CHOOSING_SHARE, UNITS_SHARE
-from .problem import SHARE_FOR_UNITS, Problem
+from .choose import CHOOSING_SHARE, UNITS_AFTER_CHOICE
+from .problem import Problem
 from .progress import CHOOSE, COMPARE, PRETRAIN, RETRAIN, SEARCH, SPARSIFY, TEACH, Plan
-from .search import CONFIRMING_SHARE, MOST_COMPARED
+from .search import CONFIRMING_SHARE, MOST_COMPARED, UNITS_AFTER_SEARCH
 
 
 def plan_of_fit(problem: Problem, alpha: float | Literal["auto"]) -> Plan:
@@ -18,10 +18,10 @@ def plan_of_fit(problem: Problem, alpha: float | Literal["auto"]) -> Plan:
         sparsifying: list[tuple[str, float]] = [(SEARCH, epochs.sparsify)]
         if problem.data.valid is not None:
             sparsifying += MOST_COMPARED * [(COMPARE, compared)]
-        of_units = SHARE_FOR_UNITS
+        of_units = UNITS_AFTER_SEARCH
     elif alpha == "auto" and problem.chooses:
         sparsifying = [(CHOOSE, math.ceil(epochs.sparsify * CHOOSING_SHARE))]
-        of_units = UNITS_SHARE
+        of_units = UNITS_AFTER_CHOICE
     else:
         sparsifying = [(SPARSIFY[prune], epochs.sparsify)]
     if of_units and prune == "joint":

@@ -35,8 +35,7 @@ from .progress import PRETRAIN, RETRAIN, SPARSIFY, TEACH
 from .trainer import USUAL_ALPHA, Trainer
 
 ROWS_FOR_BINS = 10_000
-# A phase for units alone is short: units stand in for each other more than inputs do.
-SHARE_FOR_UNITS, EVENTS_FOR_UNITS = 0.5, 40
+EVENTS_FOR_UNITS = 40  # units stand in for each other more than inputs do
 
 MOST_TO_CHOOSE_FROM = 40  # inputs, or groups of them
 
@@ -107,10 +106,11 @@ class Problem:
 
         Every choice is tried without training for it, which only few inputs allow.
         """
-        if not (self.widens and self.n_inputs and self.prices.prune != "weights"):
+        if not self.widens or self.n_inputs is None:
             return False
-        n_inputs, costs = math.prod(self.inputs.network_shape), self.prices.costs
-        n_groups = int(self.prices.number_groups(n_inputs).max()) + 1
+        costs = self.prices.costs
+        groups = self.prices.number_groups(self.inputs.network_shape[0])
+        n_groups = int(groups.max()) + 1
         alike = costs is None or len(costs[costs > 0].unique()) <= 1
         return self.n_inputs < n_groups <= MOST_TO_CHOOSE_FROM and alike
 
@@ -172,8 +172,11 @@ class Problem:
         )
         return Sparse(point, self.data, start.size, start.history)
 
-    def sparsify_units(self, sparse: Sparse, share: float = SHARE_FOR_UNITS) -> Sparse:
-        """Train a network whose inputs are chosen, and remove units as they die."""
+    def sparsify_units(self, sparse: Sparse, share: float) -> Sparse:
+        """Train a network whose inputs are chosen, and remove units as they die.
+
+        `share` is that of the epochs of sparsifying.
+        """
         if self.prices.prune != "joint":
             return sparse
         network, kept = sparse.point.network, sparse.point.kept

@@ -30,6 +30,7 @@ from .tasks import Task
 N_POINTS, EVENTS_PER_POINT = 40, 2
 AS_GOOD = 0.5  # standard errors of a difference that count for nothing
 CONFIRMING_SHARE = 0.3  # of the epochs of retraining
+UNITS_AFTER_SEARCH = 0.5  # of the epochs of sparsifying: the network is trained already
 MOST_COMPARED = 3  # networks that are so retrained
 # Where y says nothing, each more column outlives all shadows with a probability of 1/2.
 SURELY_MORE_THAN_CHANCE = 5  # of them
@@ -64,14 +65,14 @@ def search(problem: Problem) -> Sparse:
             "kept. Set `alpha` to a number to keep more."
         )
         if judge.last is not None and len(judge.last.kept) == 1:
-            return problem.sparsify_units(sparse(judge.last))
+            return problem.sparsify_units(sparse(judge.last), UNITS_AFTER_SEARCH)
         single = replace(problem, n_inputs=max(1, problem.inputs.n_always_kept))
         return single.sparsify(single.start(), "auto")
     point = judge.chosen
     assert point is not None  # or y says nothing
     if problem.data.valid is not None:
         point = _large_enough(problem, [point, *reversed(judge.larger)], sparse)
-    return problem.sparsify_units(sparse(point))
+    return problem.sparsify_units(sparse(point), UNITS_AFTER_SEARCH)
 
 
 def _large_enough(

@@ -137,16 +137,14 @@ def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
     return int(batch_size)
 
 
-def resolve_input_noise(
-    input_noise: float | str, n_rows: int, n_columns: int | None
-) -> float:
+def resolve_input_noise(input_noise: float | str, n_rows: int, n_columns: int) -> float:
     """Return the noise on inputs; "auto" has some where columns outnumber rows.
 
-    There a network learns each row by heart, by any columns. Images have no number of
-    columns.
+    There a network learns each row by heart, by any columns. Columns that cannot have
+    noise do not count.
     """
     if input_noise == "auto":
-        return NOISE_OF_WIDE if (n_columns or 0) > n_rows else 0.0
+        return NOISE_OF_WIDE if n_columns > n_rows else 0.0
     return float(input_noise)
 
 

@@ -2,7 +2,13 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from _helpers import assert_same_fit, assert_unfitted, with_value
+from scipy.sparse import csr_matrix
+from torch import nn
+
+from skjointprune import JointPruneClassifier
+from skjointprune._estimators.pose import pose
 
 BAD_DATA = {
     "infinity": (with_value(np.inf), "infinity"),
@@ -113,3 +119,20 @@ def test_parameters_of_training_out_of_range_are_refused_by_name(
 ):
     with pytest.raises(ValueError, match=name):
         quick(**{name: value}).fit(*planted)
+
+
+@pytest.mark.parametrize(
+    ("params", "noise"),
+    [
+        ({}, 1.0),
+        ({"input_noise": 0.5}, 0.5),
+        ({"standardize": False}, 0.0),  # in units of its own
+        ({"module": lambda: nn.Linear(30, 2)}, 0.0),  # may look columns up
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, csr_matrix])
+def test_standardised_columns_that_outnumber_rows_have_noise(params, noise, kind):
+    X = kind(np.random.default_rng(0).normal(size=(20, 30)))
+    clf = JointPruneClassifier(**params)
+    problem = pose(clf, X, np.arange(20) % 2, None, 0, torch.device("cpu"))
+    assert problem.trainer.input_noise == noise
