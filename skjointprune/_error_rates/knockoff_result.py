@@ -9,9 +9,8 @@ import numpy as np
 
 from .._report.html import inputs_html
 from .._utils.input_names import input_names
-from .rates import e_bh_q_values, e_values, knockoff_q_values
+from .rates import ROUNDING, e_bh_q_values, e_values, knockoff_q_values
 
-ROUNDING = 1 + 1e-9  # of rates that are equal but for it
 SHARE_IN_REPEATS = 1 / 4  # of the rate
 MOST_SHOWN = 20
 

@@ -167,7 +167,7 @@ def knockoff_selection(
     first, draws = _look_at_first(draws)
     statistics = Parallel(n_jobs=n_jobs)(
         delayed(_compare)(estimator, X, y, sample_weight, drawn, columns, seed)
-        for drawn, seed in zip(draws, seeds, strict=False)
+        for drawn, seed in zip(draws, seeds, strict=True)
     )
     return KnockoffSelection(
         np.array(statistics), fdr, len(first), int(offset), tuple(columns), names

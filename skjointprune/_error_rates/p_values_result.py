@@ -6,8 +6,8 @@ import numpy as np
 
 from .._report.html import inputs_html
 from .._utils.input_names import input_names
-from .knockoff_result import MOST_SHOWN, ROUNDING, of_inputs
-from .rates import adjust_p_values
+from .knockoff_result import MOST_SHOWN, of_inputs
+from .rates import ROUNDING, adjust_p_values
 
 
 @dataclass(frozen=True, eq=False)

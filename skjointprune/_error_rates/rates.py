@@ -8,6 +8,8 @@ of m knockoffs, m statistics are negative for one that is positive.
 
 import numpy as np
 
+ROUNDING = 1 + 1e-9  # of rates that are equal but for it
+
 
 def knockoff_threshold(
     statistics: np.ndarray, fdr: float, *, n_knockoffs: int = 1, offset: int = 1
@@ -17,9 +19,8 @@ def knockoff_threshold(
     The rate is *(offset + negatives) / (n_knockoffs positives)* among statistics of at
     least that size (Barber, Candes, Annals of Statistics 43, 2015).
     """
-    sizes, positives, negatives = _count(statistics)
-    rates = (offset + negatives) / n_knockoffs / np.maximum(positives, 1)
-    low = sizes[rates <= fdr * (1 + 1e-9)]
+    sizes, rates = _estimated_rates(statistics, n_knockoffs, offset)
+    low = sizes[rates <= fdr * ROUNDING]
     return float(low[0]) if len(low) else np.inf
 
 
@@ -27,8 +28,7 @@ def knockoff_q_values(
     statistics: np.ndarray, *, n_knockoffs: int = 1, offset: int = 1
 ) -> np.ndarray:
     """Return the least rate at which the threshold admits each input; 1 at most."""
-    sizes, positives, negatives = _count(statistics)
-    rates = (offset + negatives) / n_knockoffs / np.maximum(positives, 1)
+    sizes, rates = _estimated_rates(statistics, n_knockoffs, offset)
     least = np.minimum.accumulate(np.minimum(rates, 1))  # at this size or smaller ones
     q_values = np.ones(len(statistics))
     positive = statistics > 0
@@ -45,15 +45,12 @@ def e_values(statistics: np.ndarray, fdr: float, *, n_knockoffs: int = 1) -> np.
     is low enough, it is the first above all negatives: then few inputs are selected,
     if any, but these are the surest.
     """
-    sizes, positives, negatives = _count(statistics)
-    rates = (1 + negatives) / n_knockoffs / np.maximum(positives, 1)
-    reached = np.flatnonzero((rates <= fdr * (1 + 1e-9)) | (negatives == 0))
-    e = np.zeros(len(statistics))
-    if len(reached):
-        at = reached[0]
-        first = statistics >= sizes[at]
-        e[first] = len(statistics) * n_knockoffs / (1 + negatives[at])
-    return e
+    threshold = knockoff_threshold(statistics, fdr, n_knockoffs=n_knockoffs)
+    first = statistics >= threshold
+    if np.isinf(threshold):
+        first = statistics > max(-statistics.min(), 0)
+    negatives = (statistics <= -threshold).sum()
+    return np.where(first, len(statistics) * n_knockoffs / (1 + negatives), 0.0)
 
 
 def e_bh_q_values(e: np.ndarray) -> np.ndarray:
@@ -86,12 +83,14 @@ def adjust_p_values(p: np.ndarray, fdr_control: str = "bhq") -> np.ndarray:
     return adjusted
 
 
-def _count(statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the sizes above 0, ascending, and how many are as large, of each sign."""
+def _estimated_rates(
+    statistics: np.ndarray, n_knockoffs: int, offset: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sizes above 0, ascending, and the estimated rate from each size on."""
     sizes = np.unique(np.abs(statistics[statistics != 0]))
-    counts = [
+    positives, negatives = (
         (statistics * sign > 0).sum()
         - np.searchsorted(np.sort(statistics[statistics * sign > 0] * sign), sizes)
         for sign in (1, -1)
-    ]
-    return sizes, *counts
+    )
+    return sizes, (offset + negatives) / n_knockoffs / np.maximum(positives, 1)

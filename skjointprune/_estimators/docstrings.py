@@ -57,8 +57,9 @@ alpha : float or "auto", default="auto"
 n_features_to_select : int, float in (0, 1] or None, default=None
     Exactly how many inputs to keep (groups of them, if there are any), or which
     share; `alpha` then governs the units only. None leaves the number to `alpha`.
-    Of up to 40 inputs, the default `module` and `alpha` choose so many together, by
-    a network that is trained on rows of which inputs are hidden at random.
+    With the default `module` and `alpha`, and up to 40 inputs, the inputs are chosen
+    together: a network that is trained on rows with inputs hidden at random tells
+    which.
 prune : {"joint", "inputs", "weights", "none"}, default="joint"
     What may go: inputs and units, inputs, units, or nothing.
 penalty : {"group_l0", "group_lasso"} or object, default="group_l0"
