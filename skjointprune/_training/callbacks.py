@@ -14,7 +14,6 @@ from .._data.rows import Rows
 from .._graph.network import Network
 from .._pruning.schedules import Schedule
 from .._pruning.sparsifier import Sparsifier
-from .batches import run_rows
 from .losses import mean_and_error
 from .progress import Progress
 from .tasks import Task
@@ -37,12 +36,23 @@ class HeldOut(Callback):
         self.best_: tuple[Tensor, dict[str, Any]] | None = None
         self.last_: Tensor | None = None
 
-    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+    def on_epoch_begin(self, net, **kwargs):
+        """Forget the outputs of the last epoch."""
+        self.read_: list[tuple[Tensor, ...]] = []
+
+    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
+        """Keep outputs for held-out rows, with their targets and weights."""
+        if not training:
+            self.read_.append((y_pred, *batch[1]))
+
+    def on_epoch_end(self, net, **kwargs):
         """Score the held-out rows, and copy weights that are the best so far."""
-        if dataset_valid is None:
+        if not self.read_:
             return
         name = self.task.column
-        outputs, y, weight = run_rows(net.module_, dataset_valid)
+        parts = zip(*self.read_, strict=True)
+        outputs, y, weight = (torch.cat(tensors) for tensors in parts)
+        self.read_ = []
         score = self.task.score(outputs, y, weight)
         net.history.record(name, score)
         net.history.record(f"{name}_best", score >= max(net.history[:, name]))

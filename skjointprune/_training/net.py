@@ -37,6 +37,14 @@ class PruningNet(NeuralNet):
             *([("print_log", PrintLog())] if self.verbose else []),
         ]
 
+    def _set_training(self, training=True):
+        """Set the mode of all layers, if it is not that of the module already.
+
+        skorch does so in each step, and visits every layer.
+        """
+        if self.module_.training != training:
+            super()._set_training(training)
+
     def infer(self, x, **fit_params):
         """Return the outputs for a batch."""
         if not (self.amp and self.module_.training):

@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 LEAST_SPAN = 1e-6  # of a bin, in standard deviations
 
@@ -49,9 +50,9 @@ class NumberEmbedding(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return (rows, inputs * width) for rows of standardised inputs."""
-        columns = X.t()[..., None]
-        made = torch.baddbmm(self.bias[:, None], self.encode(columns), self.weight)
-        return torch.cat([columns, made.relu()], dim=-1).transpose(0, 1).flatten(1)
+        codes = self.encode(X.t()[..., None])
+        made = torch.baddbmm(self.bias[:, None], codes, self.weight).relu()
+        return torch.cat([X[..., None], made.transpose(0, 1)], dim=-1).flatten(1)
 
     def extra_repr(self) -> str:
         """Say how many inputs there are, and how many numbers each becomes."""
@@ -153,7 +154,8 @@ class PiecewiseEmbedding(NumberEmbedding):
 
     def encode(self, columns: Tensor) -> Tensor:
         """Return how far each number is through each bin, (inputs, rows, bins)."""
-        return ((columns - self.left[:, None]) / self.span[:, None]).clamp(0, 1)
+        through = (columns - self.left[:, None]) / self.span[:, None]
+        return F.hardtanh(through, 0.0, 1.0)  # its gradient costs less than `clamp`'s
 
 
 class SmoothClip(nn.Module):

@@ -10,7 +10,6 @@ from skorch.history import History
 from torch import nn
 
 from skjointprune import JointPruneRegressor
-from skjointprune._data.tables import Table
 from skjointprune._estimators.pose import pose
 from skjointprune._pruning.schedules import Rise
 from skjointprune._training.batches import Batches
@@ -107,14 +106,16 @@ class Ways(nn.Module):
 def trained_through(values, held_out):
     """Let epochs end with some values; return the value after training."""
     callback, net = HeldOut(REGRESSION["squared_error"], keeps_best=True), Ways()
-    rows = Table(torch.zeros(len(held_out), 2), held_out[:, None], torch.ones(9))
+    X, targets = torch.zeros(len(held_out), 2), (held_out[:, None], torch.ones(9))
     history = History()
     holder = SimpleNamespace(module_=net, history=history)
     callback.on_train_begin(holder)
     for value in values:
         history.new_epoch()
         net.value.data.fill_(value)
-        callback.on_epoch_end(holder, dataset_valid=rows)
+        callback.on_epoch_begin(holder)
+        callback.on_batch_end(holder, batch=(X, targets), y_pred=net(X).detach())
+        callback.on_epoch_end(holder)
     callback.on_train_end(holder)
     return float(net.value.detach())
 
