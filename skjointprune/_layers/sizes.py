@@ -86,6 +86,11 @@ def _of_split(
     )
 
 
+def _of_group_norm(x: Tensor, num_groups: Any, *args: Any, **kwargs: Any) -> Asked:
+    call = f"group_norm_{x.ndim}"
+    return Asked(call, (num_groups,), lambda new: ((x, *new, *args), kwargs))
+
+
 READERS: dict[str, Callable[..., Asked | None]] = {
     "view": _of_view,
     "reshape": _of_view,
@@ -93,6 +98,7 @@ READERS: dict[str, Callable[..., Asked | None]] = {
     "unflatten": _of_unflatten,
     "split": _of_split,
     "split_with_sizes": _of_split,
+    "group_norm": _of_group_norm,
 }
 
 

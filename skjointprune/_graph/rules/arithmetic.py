@@ -12,7 +12,7 @@ from torch import Tensor
 from ..counted import Counted
 from ..labels import CONSTANT, varies
 from ..network import IN_GROUPS
-from .context import RuleContext
+from .context import RuleContext, ask_size
 
 
 def within_channels(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
@@ -144,16 +144,29 @@ def normalised(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     return x
 
 
-def by_channel(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
+def by_channel(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     """Tie each channel with its own numbers: scale, shift, statistics."""
-    held = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-    if sum(map(context.labels.is_produced, held)) < 2:
-        return NotImplemented  # without a scale and a shift, zeros do not stay zero
-    for own in held:
-        context.tie(context.channels(x), own)
+    v = context.channels(x)
+    for own in (*args, *kwargs.values()):
+        if not isinstance(own, Tensor):
+            continue
+        pin_what_meets_constants(context, [v, own])
+        context.tie(v, own)
         if (x == CONSTANT).any():  # of which there are always as many
             context.pin(own, f"{context.node!r} has a number for each of no channel")
     return x
+
+
+def group_norm(
+    context: RuleContext, x: Tensor, num_groups: Any, *args, **kwargs
+) -> Any:
+    """Let a group go whole: it is normalised by itself."""
+    if num_groups == 1:
+        return normalised(context, x, *args, **kwargs)
+    groups = context.channels(x).view(num_groups, -1)
+    context.tie(groups[:, 1:], groups[:, :1])
+    ask_size(context, 0, num_groups, groups, 0)
+    return by_channel(context, x, *args, **kwargs)
 
 
 def embedding(context: RuleContext, x: Any, weight: Tensor, *args, **kwargs) -> Any:

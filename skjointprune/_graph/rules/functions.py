@@ -78,6 +78,7 @@ FUNCTION_RULES: dict[str, Callable] = {
         for name in ("narrow", "select", "unbind")
     },
     **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
+    "group_norm": compute.group_norm,
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), compute.couple_along),
     **dict.fromkeys(("cumprod", "cumsum"), compute.couple_along),
     **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),

@@ -13,6 +13,7 @@ from _cases import (
     conv,
     flat,
     image,
+    image_through,
     linear,
     no_rule,
     parameter,
@@ -32,6 +33,18 @@ from skjointprune._graph.network import IN_GROUPS
 def excited(m, x):
     s = m.up(torch.relu(m.down(x.mean((2, 3))))).sigmoid()
     return x * s.view(x.size(0), x.size(1), 1, 1)
+
+
+class ActingNorm(nn.GroupNorm):
+    """Normalises by a function, and has an activation, as layers of timm do."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        x = F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        return self.act(x)
 
 
 # What is pruned, and how many groups there are.
@@ -86,6 +99,25 @@ PRUNED = {
         ),
         I8,
     ),
+    "batch_norm, statistics alone": (
+        image(
+            lambda m, x: F.batch_norm(x, m.m, m.running_var),
+            m=lambda: nn.Buffer(torch.zeros(8)),
+            running_var=lambda: nn.Buffer(torch.ones(8)),
+        ),
+        I8,
+    ),
+    "instance_norm, no scale": (image(lambda m, x: F.instance_norm(x)), I8),
+    "group_norm": (
+        image(
+            lambda m, x: F.group_norm(x, 4, m.p, m.q),
+            p=parameter(8),
+            q=parameter(8),
+        ),
+        HALF,
+    ),
+    "group_norm, no scale": (image(lambda m, x: F.group_norm(x, 4)), HALF),
+    "group_norm of a subclass": (image_through(lambda: ActingNorm(4, 8)), HALF),
     "instance_norm": (
         image(
             lambda m, x: F.instance_norm(x, weight=m.p, bias=m.q),
@@ -124,13 +156,13 @@ PRUNED = {
 
 # What is kept whole, and why.
 KEPT = {
-    "batch_norm, statistics alone": (
-        image(
-            lambda m, x: F.batch_norm(x, m.m, m.running_var),
-            m=lambda: nn.Buffer(torch.zeros(8)),
-            running_var=lambda: nn.Buffer(torch.ones(8)),
-        ),
-        no_rule("batch_norm at 'batch_norm'", 4),
+    "group_norm of one group": (
+        image(lambda m, x: F.group_norm(x, 1)),
+        whole("'group_norm' couples them", 4),
+    ),
+    "group_norm of numbers of the code": (
+        image(lambda m, x: F.group_norm(x, 4, torch.stack([m.p] * 8)), p=parameter()),
+        whole("'group_norm' has a number for each, which does not go", 4),
     ),
     "largest of all": (row(lambda m, x: x * x.max()), whole(TOGETHER)),
     "divided by their number": (
