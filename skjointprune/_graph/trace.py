@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._utils.torch import kind_of_rows
-from .refusals import at_line, explain, first_line, line_of
+from .refusals import at_line, explain, first_line, line_of, line_of_class
 from .remembered import ABSENT, find_tensors_kept, take_snapshot
 from .rules.registry import layer_rule
 from .tracer import ROWS, Tracer, decides_by_rows
@@ -91,7 +91,8 @@ def refuse_hooks_of_old(module: nn.Module) -> None:
                 norm = kind.__module__.rpartition(".")[2]
                 raise ValueError(
                     f"{type(layer).__name__} {name!r} of `module` has the {norm} of "
-                    "torch.nn.utils, with which it cannot be copied. Use "
+                    "torch.nn.utils, with which it cannot be copied"
+                    f"{at_line(line_of_class(module, name))}. Use "
                     f"torch.nn.utils.parametrizations.{norm}."
                 )
 
