@@ -36,6 +36,7 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> Traced:
     tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
     try:
         _, *more = inspect.signature(module.forward).parameters.values()
+        more = [p for p in more if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         plain = (bool, int, float, str, type(None))
         defaults = {p.name: p.default for p in more if isinstance(p.default, plain)}
         graph = tracer.trace(module, concrete_args=defaults)
@@ -58,7 +59,7 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> Traced:
     for node, parameter in zip(others, more, strict=True):
         if parameter.name in defaults:
             node.args = (defaults[parameter.name],)
-        elif not node.args and not str(node.target).startswith("*"):
+        elif not node.args:
             raise ValueError(
                 f"`module` {name} takes a second input, {parameter.name}. Give it a "
                 "default, or let `forward` take the rows alone."
