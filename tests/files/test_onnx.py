@@ -301,6 +301,26 @@ class Counts(nn.Module):
         return X * 2 if len(X) > 3 else X
 
 
+class ByLength(nn.Module):
+    """A layer that asks how many rows there are."""
+
+    def forward(self, X):
+        return X.reshape(len(X), -1) + torch.zeros(len(X), 1)
+
+
+def test_code_that_asks_for_the_number_of_rows_takes_any(tmp_path):
+    def network(n_features_in, n_outputs):
+        head = nn.Linear(6, n_outputs)
+        return nn.Sequential(nn.Linear(n_features_in, 6), ByLength(), head)
+
+    X, y = table(3)
+    clf = JointPruneClassifier(**SHORT, module=network).fit(X, y)
+    export_onnx(clf, tmp_path / "it.onnx")
+    for n in (1, 2, 37):
+        got, expected = run(tmp_path / "it.onnx", X[:n]), clf.predict_proba(X[:n])
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+
+
 class Eigenvalue(nn.Module):
     """A layer for which ONNX has no operation."""
 
