@@ -145,6 +145,14 @@ def ask_size(
         )
 
 
+def count_in_mean(context: RuleContext, x: Tensor, dim: int) -> None:
+    """Say that a mean is taken over a dimension of x: the layer may have to count."""
+    assert context.asked is not None
+    name, n = context.asked.name(dim), x.shape[dim]
+    asked = SizeAsked(context.owner, context.node, name, n, x, dim)
+    context.labels.means.append(asked)
+
+
 class PinnedParts:
     """The output of a layer, of any parts and shapes, all of which is kept whole."""
 

@@ -7,6 +7,7 @@ from _cases import (
     HALF,
     I3,
     I8,
+    IMAGE,
     ROW,
     TOGETHER,
     check,
@@ -66,6 +67,24 @@ PRUNED = {
         {"inputs": 6},
     ),
     "mean, axis": (flat(lambda m, x: x.mean(axis=(2, 3)), 3), I3),
+    "mean of channels": (flat(lambda m, x: x.mean(1).flatten(1), 16), I3),
+    "mean of channels and positions": (
+        (
+            IMAGE,
+            lambda m, x: m.b(torch.mean(m.a(x), dim=(1, -1))),
+            {"a": conv(4, 8, 1), "b": linear(6, 2)},
+        ),
+        I8,
+    ),
+    "mean of squares": (
+        row(lambda m, x: x * (x.square().mean(-1, keepdim=True) + 1).rsqrt()),
+        A8,
+    ),
+    "what is above the mean": (
+        row(lambda m, x: (x - x.mean(1, keepdim=True)) * m.p, p=parameter(8)),
+        A8,
+    ),
+    "sum of channels": (row(lambda m, x: x / (1 + x.abs().sum(1, keepdim=True))), A8),
     "sum over sizes": (
         flat(lambda m, x: x.sum((2, 3)) / (x.size(2) * x.size(3)), 3),
         I3,
@@ -181,10 +200,21 @@ KEPT = {
         image(lambda m, x: x * m.l(x).sigmoid(), l=conv(8, 1, 3, padding=1)),
         whole(TOGETHER, 4),
     ),
-    "mean of channels": (
-        flat(lambda m, x: x.mean(1).flatten(1), 16),
-        whole(TOGETHER, 4),
+    "mean of what zeros do not leave as zeros": (
+        row(lambda m, x: x * x.sigmoid().mean(1, keepdim=True)),
+        whole("zeroed, they still add to a sum of products"),
     ),
+    "means of different numbers of channels": (
+        row(
+            lambda m, x: x * x.mean(1, keepdim=True) * m.c(x).mean(1, keepdim=True),
+            c=linear(8, 5),
+        ),
+        whole(
+            "'mean' is one of several means in a layer",
+            c="'mean_1' is one of several means in a layer",
+        ),
+    ),
+    "mean of all": (row(lambda m, x: x * x.mean()), whole(TOGETHER)),
     "softmax": (row(lambda m, x: x.softmax(-1)), whole("'softmax' couples them")),
     "layer_norm": (
         row(lambda m, x: F.layer_norm(x, (8,), m.p), p=parameter(8)),

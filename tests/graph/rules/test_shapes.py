@@ -272,7 +272,30 @@ KEPT = {
         whole("'roll' moves them by a number written in the code"),
     ),
     "slice": (
-        row(lambda m, x: x[:, :4], 4),
+        row(lambda m, x: x[:, :3], 3),
+        whole("'getitem' takes them by their positions", **{"a#2": 5}),
+    ),
+    "slice to the end": (
+        row(lambda m, x: x[:, 3:], 5),
+        whole("'getitem' takes them by their positions", **{"a#2": 5}),
+    ),
+    "slice of the last": (
+        row(lambda m, x: x[:, -3:], 3),
+        {
+            "inputs": 6,
+            "a": 5,
+            "a#2": "'getitem' takes them by their positions",
+        },
+    ),
+    "slice between two bounds": (
+        row(lambda m, x: x[:, 1:-2], 5),
+        whole(
+            why := "'getitem' takes them by their positions",
+            **{"a#2": why},
+        ),
+    ),
+    "slice in steps": (
+        row(lambda m, x: x[:, ::2], 4),
         whole(why := "'getitem' takes them by their positions", **{"a#2": why}),
     ),
     "slice of the inputs": (
