@@ -209,8 +209,8 @@ def note_shapes_(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> 
         raise _not_logits(out, f"{ROWS} rows")
     if len(out) != ROWS:
         raise _not_one_each(module, graph, out)
-    _refuse_what_drops_one_row(module, rows[:1], out.shape[1])
-    _refuse_what_takes_two_rows_alone(module, torch.cat([rows, rows]))
+    _refuse_what_drops_one_row(copied, rows[:1], out.shape[1])
+    _refuse_what_takes_two_rows_alone(copied, torch.cat([rows, rows[:1]]))
     return out.shape[1]
 
 
@@ -234,7 +234,8 @@ def _has_other_rows(node: fx.Node) -> bool:
 
 def _refuse_what_takes_two_rows_alone(module: nn.Module, rows: Tensor) -> None:
     try:
-        _run(module, rows)
+        with torch.no_grad():
+            module(rows)
     except Exception as error:
         raise ValueError(
             f"`module` {type(module).__name__} runs on {ROWS} rows, and not on "
@@ -245,7 +246,8 @@ def _refuse_what_takes_two_rows_alone(module: nn.Module, rows: Tensor) -> None:
 def _refuse_what_drops_one_row(module: nn.Module, row: Tensor, n: int) -> None:
     """Refuse a module that drops the dimension of rows where there is one row."""
     try:
-        out = _run(module, row)
+        with torch.no_grad():
+            out = module(row)
     except Exception:  # normalisation may need more rows, and says so in predictions
         return
     if not isinstance(out, Tensor) or out.shape != (1, n):
