@@ -1,8 +1,11 @@
 """`export_onnx`: a fitted estimator as one file that takes rows as `fit` took them."""
 
+import builtins
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -175,7 +178,12 @@ def _converted(fit: Fit) -> Any:
     name = type(fit.network).__name__
     output = "predictions" if isinstance(fit.targets, Numbers) else "probabilities"
     # Tracing patches torch for all threads, so it takes its turn with fits.
-    with seeded(0, torch.device("cpu")), torch.no_grad(), warnings.catch_warnings():
+    with (
+        seeded(0, torch.device("cpu")),
+        torch.no_grad(),
+        warnings.catch_warnings(),
+        _lengths_of_any_number(),
+    ):
         # torch's own recurrent layers set these as they run; the file is right
         warnings.filterwarnings("ignore", r"The tensor attributes .*_flat_weights")
         try:
@@ -205,6 +213,21 @@ def _converted(fit: Fit) -> Any:
             ) from error
     assert program is not None
     return program.model_proto
+
+
+@contextmanager
+def _lengths_of_any_number() -> Iterator[None]:
+    """Let `len(x)` be a size that may vary; torch itself makes one number of it."""
+    count = builtins.len
+
+    def length(x: Any, /) -> Any:
+        return x.shape[0] if isinstance(x, Tensor) and x.ndim else count(x)
+
+    builtins.len = length
+    try:
+        yield
+    finally:
+        builtins.len = count
 
 
 def _root(error: BaseException) -> str:

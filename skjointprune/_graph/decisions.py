@@ -50,7 +50,8 @@ def settle_decisions(graph: fx.Graph, labels: Labels, at: dict[fx.Node, Any]) ->
     decisions = [
         n for n in graph.nodes if DECIDES in n.meta or n.target is torch._assert
     ]
-    changing = [n for n in decisions if not _stays(n, labels, at, uses)]
+    known: dict[fx.Node, bool] = {}
+    changing = [n for n in decisions if not _stays(n, labels, at, uses, known)]
     seen: set[fx.Node] = set()
     for node in changing:
         labels.pin(_counted_behind(node, at, seen), _why(node))
@@ -83,27 +84,33 @@ def _others(graph: fx.Graph, name: str) -> Iterator[str]:
             yield node.name
 
 
-def _stays(node: Any, labels: Labels, at: dict[fx.Node, Any], uses: list[_Use]) -> bool:
+def _stays(
+    node: Any,
+    labels: Labels,
+    at: dict[fx.Node, Any],
+    uses: list[_Use],
+    known: dict[fx.Node, bool],
+) -> bool:
     """Tell whether what a node computes of sizes is the same, whatever goes.
 
-    If the attributes that are added to `uses` are renewed.
+    If the attributes that are added to `uses` are renewed. `known` tells of which nodes
+    that were met channels are counted behind them.
     """
     if not isinstance(node, fx.Node):
         return True
-    behind = _counted_behind(node, at, set())
-    if not any(labels.counted_by(number) for number in behind):
+    if not _counts_channels(node, labels, at, known):
         return True
     if node.target is operator.mod and _keeps_remainder(node, labels, at):
         return True
     if node.target in (operator.eq, operator.ne):
         found = len(uses)
-        if all(_stays(n, labels, at, uses) for n in node.args):
+        if all(_stays(n, labels, at, uses, known) for n in node.args):
             return True
         del uses[found:]
         return _compare_alike(node, labels, at, uses)
     if node.target in ASK_FOR_SIZES:
         return False
-    return all(_stays(n, labels, at, uses) for n in node.all_input_nodes)
+    return all(_stays(n, labels, at, uses, known) for n in node.all_input_nodes)
 
 
 def _keeps_remainder(node: fx.Node, labels: Labels, at: dict[fx.Node, Any]) -> bool:
@@ -129,7 +136,7 @@ def _compare_alike(
     found = []
     for one, other in zip(a, b, strict=True):
         numbers = [n for n in (one, other) if isinstance(n, Counted)]
-        numbers = [n for n in numbers if labels.counted_by(n)]
+        numbers = [n for n in numbers if labels.counts_channels(n)]
         if not numbers:
             continue
         if any(n.computed or len(n.of) != 1 for n in numbers):
@@ -152,6 +159,32 @@ def _several(value: Any) -> tuple:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
+def _counts_channels(
+    node: fx.Node, labels: Labels, at: dict[fx.Node, Any], known: dict[fx.Node, bool]
+) -> bool:
+    """Tell whether a number, or a decision, is computed from numbers of channels."""
+    todo = [node]
+    while todo:
+        source = todo[-1]
+        numbers = _numbers(at.get(source))
+        before = source.all_input_nodes
+        if source in known:
+            todo.pop()
+        elif numbers or source.target is operator.getitem:
+            known[source] = any(map(labels.counts_channels, numbers))
+        elif new := [n for n in before if n not in known]:
+            todo += new
+        else:
+            known[source] = any(known[n] for n in before)
+    return known[node]
+
+
+def _numbers(value: Any) -> list[Counted]:
+    """Return the numbers of channels among one value or several."""
+    values = value if isinstance(value, tuple | list) else [value]
+    return [v for v in values if isinstance(v, Counted)]
+
+
 def _counted_behind(
     node: fx.Node, at: dict[fx.Node, Any], seen: set[fx.Node]
 ) -> list[Counted]:
@@ -165,9 +198,7 @@ def _counted_behind(
         if source in seen:
             continue
         seen.add(source)
-        value = at.get(source)  # a transposed weight, for example, has none
-        values = value if isinstance(value, tuple | list) else [value]
-        numbers = [v for v in values if isinstance(v, Counted)]
+        numbers = _numbers(at.get(source))  # a transposed weight has none
         found += numbers
         # one size of a shape is computed from no other of its sizes
         if not numbers and source.target is not operator.getitem:

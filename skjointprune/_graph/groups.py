@@ -48,8 +48,8 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
             "that reads the inputs, such as torch.nn.Linear, or let some require "
             "gradients."
         )
-    refuse_hooks_of_old(module)
     with_prunable_norms(module, has_registered_rule)
+    refuse_hooks_of_old(module)
     with explaining(module):
         return _find_groups(module, shape)
 

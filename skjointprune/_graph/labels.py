@@ -117,7 +117,8 @@ class Labels:
     `reasons` tell why labels are pinned, `without_rule` why the parameters of layers
     are not pruned. `by_function` are the weights that functions in the code use.
     `sizes` are those that the code asks for, and `put_in` those that layers have to put
-    in, by their names in the network. `bounds` are slices at attributes. `splits` are
+    in, by their names in the network. `means` are dimensions that means are taken over.
+    `bounds` are slices at attributes. `splits` are
     the nodes that split a dimension, and `chosen` is which of their choices is taken,
     the first unless said. `summed` are labels of what products add up: there, a channel
     must be zero to go. `computed` are parameters of which the code computes the weights
@@ -135,6 +136,7 @@ class Labels:
     by_function: set[str] = field(default_factory=set)
     sizes: list[SizeAsked] = field(default_factory=list)
     put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
+    means: list[SizeAsked] = field(default_factory=list)
     bounds: list[HeldBound] = field(default_factory=list)
     splits: dict[str, Split] = field(default_factory=dict)
     summed: list[Tensor] = field(default_factory=list)
@@ -279,6 +281,10 @@ class Labels:
             if number.by is not None:
                 found.setdefault(number.by.name, []).append((number, why))
         return found
+
+    def counts_channels(self, number: Counted) -> bool:
+        """Tell whether a number counts any channels."""
+        return any(self.vary(at, dim) for at, dim in number.of)
 
     def counted_by(self, number: Counted) -> list[int]:
         """Return the labels of channels that a number counts."""

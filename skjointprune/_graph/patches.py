@@ -1,6 +1,7 @@
 """Functions that are replaced while a module is traced, as they take no proxies."""
 
 import builtins
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .proxies import Proxy, tracer_of
+from .proxies import PROXIES, Proxy, tracer_of
 from .rules.functions import FILLED
 from .rules.registry import registered_functions
 
@@ -44,6 +45,40 @@ def lengths_of_tensors() -> Iterator[None]:
         yield
     finally:
         builtins.len = count
+
+
+@contextmanager
+def tensors_by_their_kind() -> Iterator[None]:
+    """Let the code ask `isinstance(x, Tensor)`, which is true of what stands for one.
+
+    torch itself is told what is there, a proxy.
+    """
+    is_instance, is_tensor = builtins.isinstance, torch.is_tensor
+
+    def known(x: Any, kinds: Any, /) -> bool:
+        asks = type(x) in PROXIES and (
+            kinds is Tensor or (type(kinds) is tuple and Tensor in kinds)
+        )
+        if asks and not _is_of_torch(sys._getframe(1).f_globals):
+            x = x.tracer.value(x.node)
+        return is_instance(x, kinds)
+
+    def known_as_tensor(x: Any, /) -> bool:
+        if type(x) in PROXIES and not _is_of_torch(sys._getframe(1).f_globals):
+            x = x.tracer.value(x.node)
+        return is_tensor(x)
+
+    builtins.isinstance, torch.is_tensor = known, known_as_tensor  # type: ignore
+    try:
+        yield
+    finally:
+        builtins.isinstance, torch.is_tensor = is_instance, is_tensor
+
+
+def _is_of_torch(scope: dict[str, Any]) -> bool:
+    """Tell whether code is of torch, or of this package, which knows proxies."""
+    home = scope.get("__name__", "").partition(".")[0]
+    return home in ("torch", __name__.partition(".")[0])
 
 
 @contextmanager

@@ -221,7 +221,9 @@ def _call(
         return _number(node.meta["value"], of, True, _divided_by(node, args, flat))
     if node.target is getattr and "shape" in node.meta:
         return getattr(x, args[1])
-    if isinstance(x, Tensor) and (node.target is getattr or node.target in QUESTIONS):
+    asks = node.target is getattr or node.target in QUESTIONS
+    asks |= isinstance(node.meta.get("value"), str)  # of `x.type()`
+    if isinstance(x, Tensor) and asks:
         return _answer(x, args, kwargs, node)
     out = NotImplemented
     if not any(isinstance(a, PinnedParts) for a in flat):

@@ -73,6 +73,9 @@ class _Attribute(Proxy, Attribute):
     """An attribute of a proxy, such as `shape`, or a method."""
 
 
+PROXIES = (Proxy, _Attribute)
+
+
 def tracer_of(given: Any) -> Any:
     """Return the tracer of the proxies that a function is given, None without any."""
     flat: list[Any] = []

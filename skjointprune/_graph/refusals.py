@@ -22,6 +22,11 @@ NOT_OF_USERS = (
     "<s",
 )
 TRACE = str(HERE / "trace.py")  # what calls this does not belong to the module
+# What to do about code that torch compiles, by what the error says.
+COMPILED = {
+    "dynamo-optimized": "Fit the layer as it is, and compile `module_` afterwards.",
+    "Cast error details": "Call the function itself, without `torch.jit.script`.",
+}
 ANY_REMEDY = (
     "Write this in functions of torch, or register a rule for the layer "
     "(skjointprune.register_rule)."
@@ -52,11 +57,12 @@ def explain(error: Exception) -> tuple[str, str]:
     if "modified by an inplace operation" in fact:
         fact = "a tensor is changed in place that its gradient is computed of"
         return fact, "Change a copy, as `x = x.clone()` is."
+    remedies = [remedy for what, remedy in COMPILED.items() if what in str(error)]
     if "Proxy" in fact:
         fact = f"{type(error).__name__}: a function takes no traced tensor or size"
     elif not isinstance(error, TraceError | ValueError):
         fact = f"{type(error).__name__}: {fact}"
-    return fact, ANY_REMEDY
+    return fact, remedies[0] if remedies else ANY_REMEDY
 
 
 @contextmanager
@@ -110,6 +116,21 @@ def line_now() -> str | None:
             return found
         frame = frame.f_back
     return None
+
+
+def line_of_class(module: nn.Module, name: str) -> str | None:
+    """Return where the user's class is defined that holds a layer, or is its own."""
+    while True:
+        kind = type(module.get_submodule(name))
+        try:
+            file, line = inspect.getsourcefile(kind), inspect.getsourcelines(kind)[1]
+        except (OSError, TypeError):  # of no file
+            file, line = None, 0
+        if file and not file.startswith(NOT_OF_USERS):
+            return f"{file}:{line}"
+        if not name:
+            return None
+        name = name.rpartition(".")[0]
 
 
 def _line(at: FrameType | TracebackType) -> str | None:

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from .tensors import locate_tensor
 
 ABSENT = object()  # the value of an attribute that there was not
-OF_TORCH = ("_parameters", "_buffers", "_modules")
+OF_TORCH = frozenset(vars(nn.Module()))  # what every layer has, as its hooks
 
 
 def take_snapshot(module: nn.Module) -> dict[str, Any]:

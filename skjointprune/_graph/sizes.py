@@ -27,17 +27,12 @@ def settle_sizes(labels: Labels) -> None:
     def place(size: SizeAsked) -> tuple[str, str]:
         return size.owner, str(size.name)
 
+    _settle_means(labels)
     for (owner, name), group in groupby(sorted(put, key=place), place):
         sizes = list(group)
         if all(_follows(labels, size) for size in sizes):
             continue
-        # what the layers within ask for goes through its hands, too
-        sizes += [
-            size
-            for size in put
-            if size.name == name and size.owner.startswith(f"{owner}.".lstrip("."))
-            if size.owner != owner
-        ]
+        sizes += _within(owner, name, put)
         full = f"{owner}.{name}".removeprefix(".")
         if all(size.kept for size in sizes):
             labels.put_in[full] = sizes
@@ -52,6 +47,33 @@ def settle_sizes(labels: Labels) -> None:
             for size in sizes:
                 along = labels.channels(size.x, size.dim)
                 labels.bind(full, 0, "count", along[: _numbers_put_in(size)])
+
+
+def _within(owner: str, name: str, sizes: list[SizeAsked]) -> list[SizeAsked]:
+    """Return what the layers within one ask for: it goes through its hands, too."""
+    return [
+        size
+        for size in sizes
+        if size.name == name and size.owner.startswith(f"{owner}.".lstrip("."))
+        if size.owner != owner
+    ]
+
+
+def _settle_means(labels: Labels) -> None:
+    """Let layers count channels that are gone in means, or pin those in the means.
+
+    A layer has one number for all means over a dimension of tensors of as many.
+    """
+    for size in labels.means:
+        name = str(size.name)
+        if not labels.vary(size.x, size.dim):
+            continue
+        alike = [s for s in labels.means if (s.owner, s.name) == (size.owner, name)]
+        alike += _within(size.owner, name, labels.means)
+        if len({s.n for s in alike}) > 1:
+            labels.pin(size.x, f"{size.node!r} is one of several means in a layer")
+        else:
+            labels.put_in[f"{size.owner}.{name}".removeprefix(".")] = [size]
 
 
 def renew_divisors(labels: Labels) -> None:
@@ -109,9 +131,9 @@ def _follows(labels: Labels, size: SizeAsked) -> bool:
     if not isinstance(size.n, Counted):
         return not varies
     if not varies:
-        return not labels.counted_by(size.n)
+        return not labels.counts_channels(size.n)
     # channels that all hang together stay as many, and a number of them is one written
-    return bool(labels.counted_by(size.n)) and labels.counts(size.n, size.x)
+    return labels.counts_channels(size.n) and labels.counts(size.n, size.x)
 
 
 def _pin(labels: Labels, sizes: list[SizeAsked]) -> None:

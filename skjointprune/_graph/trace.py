@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._utils.torch import kind_of_rows
-from .refusals import at_line, explain, first_line, line_of
+from .refusals import at_line, explain, first_line, line_of, line_of_class
 from .remembered import ABSENT, find_tensors_kept, take_snapshot
 from .rules.registry import layer_rule
 from .tracer import ROWS, Tracer, decides_by_rows
@@ -36,6 +36,7 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> Traced:
     tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
     try:
         _, *more = inspect.signature(module.forward).parameters.values()
+        more = [p for p in more if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         plain = (bool, int, float, str, type(None))
         defaults = {p.name: p.default for p in more if isinstance(p.default, plain)}
         graph = tracer.trace(module, concrete_args=defaults)
@@ -58,7 +59,7 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> Traced:
     for node, parameter in zip(others, more, strict=True):
         if parameter.name in defaults:
             node.args = (defaults[parameter.name],)
-        elif not node.args and not str(node.target).startswith("*"):
+        elif not node.args:
             raise ValueError(
                 f"`module` {name} takes a second input, {parameter.name}. Give it a "
                 "default, or let `forward` take the rows alone."
@@ -91,7 +92,8 @@ def refuse_hooks_of_old(module: nn.Module) -> None:
                 norm = kind.__module__.rpartition(".")[2]
                 raise ValueError(
                     f"{type(layer).__name__} {name!r} of `module` has the {norm} of "
-                    "torch.nn.utils, with which it cannot be copied. Use "
+                    "torch.nn.utils, with which it cannot be copied"
+                    f"{at_line(line_of_class(module, name))}. Use "
                     f"torch.nn.utils.parametrizations.{norm}."
                 )
 
@@ -207,8 +209,8 @@ def note_shapes_(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> 
         raise _not_logits(out, f"{ROWS} rows")
     if len(out) != ROWS:
         raise _not_one_each(module, graph, out)
-    _refuse_what_drops_one_row(module, rows[:1], out.shape[1])
-    _refuse_what_takes_two_rows_alone(module, torch.cat([rows, rows]))
+    _refuse_what_drops_one_row(copied, rows[:1], out.shape[1])
+    _refuse_what_takes_two_rows_alone(copied, torch.cat([rows, rows[:1]]))
     return out.shape[1]
 
 
@@ -232,7 +234,8 @@ def _has_other_rows(node: fx.Node) -> bool:
 
 def _refuse_what_takes_two_rows_alone(module: nn.Module, rows: Tensor) -> None:
     try:
-        _run(module, rows)
+        with torch.no_grad():
+            module(rows)
     except Exception as error:
         raise ValueError(
             f"`module` {type(module).__name__} runs on {ROWS} rows, and not on "
@@ -243,7 +246,8 @@ def _refuse_what_takes_two_rows_alone(module: nn.Module, rows: Tensor) -> None:
 def _refuse_what_drops_one_row(module: nn.Module, row: Tensor, n: int) -> None:
     """Refuse a module that drops the dimension of rows where there is one row."""
     try:
-        out = _run(module, row)
+        with torch.no_grad():
+            out = module(row)
     except Exception:  # normalisation may need more rows, and says so in predictions
         return
     if not isinstance(out, Tensor) or out.shape != (1, n):

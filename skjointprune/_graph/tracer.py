@@ -21,6 +21,7 @@ from .patches import (
     lengths_of_tensors,
     registered_functions_whole,
     sizes_one_by_one,
+    tensors_by_their_kind,
 )
 from .proxies import Proxy
 from .refusals import Refused, line_now
@@ -83,6 +84,7 @@ class Tracer(fx.Tracer):
         try:
             with (
                 lengths_of_tensors(),
+                tensors_by_their_kind(),
                 sizes_one_by_one(),
                 registered_functions_whole(root),
                 numbers_by_name(root),
@@ -95,6 +97,16 @@ class Tracer(fx.Tracer):
         for attribute, nodes in kept.items():
             self._refuse_what_is_kept_of_rows(root, attribute, nodes)
         return graph
+
+    def create_args_for_root(self, *given: Any, **options: Any) -> Any:
+        """Return the function to trace and its arguments: no more than it names."""
+        function, args = super().create_args_for_root(*given, **options)
+        for i, arg in enumerate(args):
+            target = str(arg.node.target) if isinstance(arg, fx.Proxy) else ""
+            if i > 1 and target.startswith("*"):
+                arg.node.graph.erase_node(arg.node)
+                args[i] = {} if target.startswith("**") else ()
+        return function, args
 
     def _refuse_what_is_kept_of_rows(
         self, root: nn.Module, attribute: str, nodes: list[fx.Node]

@@ -116,7 +116,7 @@ class RMSNorm(Norm):
         wide = _wide(X)
         eps = torch.finfo(wide.dtype).eps if self.eps is None else self.eps
         square = wide.square().sum(-1, keepdim=True) / self.over
-        return _as_torch(self._scaled(wide * torch.rsqrt(square + eps), -1), X)
+        return _as_torch(self._scaled(wide * _inverse_root(square, eps), -1), X)
 
 
 class RMSNorm2d(RMSNorm):
@@ -177,7 +177,15 @@ def _standardised(X: Tensor, dims: tuple[int, ...], share: float, eps: float) ->
     """Return X normalised over dimensions, of which zeros are missing."""
     var, mean = torch.var_mean(X, dims, correction=0, keepdim=True)
     var = share * (var + (1 - share) * mean**2)
-    return (X - share * mean) * torch.rsqrt(var + eps)
+    return (X - share * mean) * _inverse_root(var, eps)
+
+
+def _inverse_root(square: Tensor, eps: float) -> Tensor:
+    """Return one by the root of a mean square plus `eps`.
+
+    An export to ONNX takes 1e-12 for nothing, and leaves the sum out. It is no less.
+    """
+    return torch.rsqrt((square + eps).clamp(min=eps))
 
 
 def _as_torch(out: Tensor, X: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Code as `x.view(n, t, self.heads, self.width // self.heads)` says how many chann
 there are along a dimension. When some have gone, the layer puts in how many are left.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 PREFIX = "size_of_"  # of the attributes that hold the sizes
 # of one that holds the size of one row, before channels went, if rows are part of it
 BEFORE = "_before"
+MEAN = "mean"  # of which a size is that of before, whatever goes
 AS_IT_IS = 0  # in place of a size: that of this dimension, which a view leaves alone
 
 
@@ -86,6 +88,30 @@ def _of_split(
     )
 
 
+def _of_group_norm(x: Tensor, num_groups: Any, *args: Any, **kwargs: Any) -> Asked:
+    call = f"group_norm_{x.ndim}"
+    return Asked(call, (num_groups,), lambda new: ((x, *new, *args), kwargs))
+
+
+def _of_mean(
+    x: Tensor, dim: Any = None, *args: Any, axis: Any = None, **kwargs: Any
+) -> Asked | None:
+    """Return how many numbers there are along each dimension: a mean counts them all.
+
+    Of those that are gone, which are zeros, too: what is left is made smaller.
+    """
+    dims = axis if dim is None else dim
+    if dims is None:
+        return None
+    of = [dims] if isinstance(dims, int) else list(dims)
+
+    def put(new: tuple[Any, ...]) -> tuple[tuple, dict[str, Any]]:
+        share = math.prod(x.shape[d] / new[d] for d in of)
+        return (x * share, dims, *args), kwargs
+
+    return Asked(f"{MEAN}_{x.ndim}", tuple(x.shape), put)
+
+
 READERS: dict[str, Callable[..., Asked | None]] = {
     "view": _of_view,
     "reshape": _of_view,
@@ -93,6 +119,8 @@ READERS: dict[str, Callable[..., Asked | None]] = {
     "unflatten": _of_unflatten,
     "split": _of_split,
     "split_with_sizes": _of_split,
+    "group_norm": _of_group_norm,
+    "mean": _of_mean,
 }
 
 
@@ -168,5 +196,6 @@ def let_sizes_follow_(layer: nn.Module, sizes: dict[str, int]) -> None:
         kind: Any = type(layer)
         layer.__class__ = _class_of(kind)
     for name, size in sizes.items():
-        if not (name.endswith(BEFORE) and hasattr(layer, name)):
+        stays = name.endswith(BEFORE) or name.startswith(f"{PREFIX}{MEAN}_")
+        if not (stays and hasattr(layer, name)):
             setattr(layer, name, size)

@@ -9,7 +9,11 @@ from .attention import MultiheadAttention
 from .norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from .norms_by_hand import norm_alike
 from .transformer import TransformerEncoder, TransformerEncoderLayer
-from .weight_norms_by_hand import normed_alike, without_parametrization
+from .weight_norms_by_hand import (
+    normed_alike,
+    without_hook,
+    without_parametrization,
+)
 
 StandIn = Callable[[Any], nn.Module]
 
@@ -47,7 +51,7 @@ def with_prunable_norms(
 ) -> nn.Module:
     """Replace, in place, normalisations of channels and of weights.
 
-    Those that users write, and have no rule for, and parametrizations of torch.
+    Those that users write, and have no rule for, and those of torch.
     """
     return _replaced(
         module, lambda layer: None if has_rule(layer) else _norm_for(layer)
@@ -89,9 +93,12 @@ def _norm_for(layer: nn.Module) -> StandIn | None:
     Those of channels are a user's; weights are also normalised by parametrizations.
     """
     home = type(layer).__module__.partition(".")[0]
-    if home == "skjointprune" or not _can_be_replaced(layer):
+    if home == "skjointprune":
         return None
-    alike: nn.Module | None = without_parametrization(layer)
+    alike: nn.Module | None = without_hook(layer)
+    if alike is None and not _can_be_replaced(layer):
+        return None
+    alike = alike or without_parametrization(layer)
     if alike is None and home != "torch":
         alike = norm_alike(layer) or normed_alike(layer)
     return None if alike is None else lambda _: alike

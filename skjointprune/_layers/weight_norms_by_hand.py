@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm as OldSpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm as OldWeightNorm
 from torch.overrides import TorchFunctionMode
 
 from .weight_norms import NORMED, SpectralNorm, Standardised, WeightNorm
@@ -47,6 +49,37 @@ def without_parametrization(layer: nn.Module) -> nn.Module | None:
     del new.parametrizations
     new.weight = weight
     new._load_state_dict_pre_hooks.clear()  # for names of before parametrizations
+    return new
+
+
+def without_hook(layer: Any) -> nn.Module | None:
+    """Return a layer that normalises its weight as an old norm of torch's does.
+
+    `torch.nn.utils.weight_norm` and `spectral_norm` set the weight by a hook before
+    each call, and no copy can be made of it. None where there is more, or none.
+    """
+    plain = type(layer)
+    others = (layer._forward_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    if plain not in NORMED or len(layer._forward_pre_hooks) != 1 or any(others):
+        return None
+    (hook,) = layer._forward_pre_hooks.values()
+    made: nn.Module
+    if getattr(hook, "name", None) != "weight":
+        return None
+    if isinstance(hook, OldWeightNorm) and hook.dim in (0, -1):
+        weight, made = layer.weight_v, WeightNorm(layer.weight_g)
+    elif isinstance(hook, OldSpectralNorm) and hook.dim == 0:
+        n, u, v = hook.n_power_iterations, layer.weight_u, layer.weight_v
+        weight, made = layer.weight_orig, SpectralNorm(u, v, n, hook.eps)
+    else:
+        return None
+    new = NORMED[plain].of(layer, made)
+    for held in (vars(new), new._parameters, new._buffers):
+        for name in ("weight", "weight_g", "weight_v", "weight_orig", "weight_u"):
+            held.pop(name, None)
+    for hooks_of in ("forward_pre", "state_dict", "load_state_dict_pre"):
+        getattr(new, f"_{hooks_of}_hooks").clear()
+    new.weight = weight
     return new
 
 

@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .._utils.torch import evaluating
@@ -103,8 +103,15 @@ def _copied(module: nn.Module) -> nn.Module:
             f"`module` {name} has lazy layers, whose sizes are not known yet. Run it "
             "on a batch before, or pass a function that makes it."
         )
+    # what old norms of weights compute before each call: torch copies no such tensor
+    computed = {
+        id(t): t.detach().clone()
+        for layer in module.modules()
+        for t in vars(layer).values()
+        if isinstance(t, Tensor) and not t.is_leaf
+    }
     try:
-        return deepcopy(module)
+        return deepcopy(module, computed)
     except Exception as error:
         raise ValueError(
             f"`module` {name} cannot be copied ({str(error).partition('. ')[0]}). Keep "

@@ -27,6 +27,7 @@ from skjointprune import (
 from skjointprune._data.boxes import smallest_box
 from skjointprune._files.onnx import _json
 from skjointprune._graph.rules.layers import LAYER_RULES
+from skjointprune._layers.norms import LayerNorm, RMSNorm
 
 SHORT = {
     "alpha": 0.02,
@@ -299,6 +300,36 @@ class Counts(nn.Module):
 
     def forward(self, X):
         return X * 2 if len(X) > 3 else X
+
+
+class ByLength(nn.Module):
+    """A layer that asks how many rows there are."""
+
+    def forward(self, X):
+        return X.reshape(len(X), -1) + torch.zeros(len(X), 1)
+
+
+def test_code_that_asks_for_the_number_of_rows_takes_any(tmp_path):
+    def network(n_features_in, n_outputs):
+        head = nn.Linear(6, n_outputs)
+        return nn.Sequential(nn.Linear(n_features_in, 6), ByLength(), head)
+
+    X, y = table(3)
+    clf = JointPruneClassifier(**SHORT, module=network).fit(X, y)
+    export_onnx(clf, tmp_path / "it.onnx")
+    for n in (1, 2, 37):
+        got, expected = run(tmp_path / "it.onnx", X[:n]), clf.predict_proba(X[:n])
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [LayerNorm, RMSNorm])
+def test_a_norm_with_a_tiny_eps_leaves_zeros_in_the_file(kind, tmp_path):
+    norm = kind(1, 4, 1e-12, True, False).eval()  # three of four channels are gone
+    program = torch.onnx.export(
+        norm, (torch.ones(2, 1),), input_names=["X"], dynamo=True, verbose=False
+    )
+    program.save(tmp_path / "it.onnx")
+    assert (run(tmp_path / "it.onnx", np.zeros((2, 1))) == 0).all()
 
 
 class Eigenvalue(nn.Module):

@@ -41,12 +41,25 @@ def one_row_after_the_other(m, x):
     return m.b(torch.stack([m.a(row) for row in x]))
 
 
+def swish(x):
+    return x * x.sigmoid()
+
+
+def a_scripted_function(m, x):
+    return m.b(torch.jit.script(swish)(m.a(x)))
+
+
+def a_compiled_layer(m, x):
+    return m.b(m.compiled(m.a(x)))
+
+
 def a_gradient_that_is_changed(m, x):
     x = m.a(x).sigmoid()
     x[:, 0] = 0.0
     return m.b(x)
 
 
+@pytest.mark.filterwarnings("ignore:.*jit.script.*:FutureWarning")
 @pytest.mark.parametrize(
     ("forward", "says"),
     [
@@ -56,12 +69,15 @@ def a_gradient_that_is_changed(m, x):
         (a_branch, "numbers of a tensor.*branch on values"),
         (a_branch_by_the_number_of_rows, "number of rows.*branch on values"),
         (one_row_after_the_other, "one by one.*`chunk`"),
+        (a_scripted_function, "Call the function itself, without `torch.jit.script`"),
+        (a_compiled_layer, "compile `module_` afterwards"),
         (a_gradient_that_is_changed, r"changed in place.*x\.clone\(\)"),
     ],
 )
 def test_a_refusal_names_the_cause_and_the_remedy_that_fits(forward, says):
     module = net(forward)
     module.hidden = [nn.Linear(8, 8)]
+    module.compiled = torch.compile(nn.ReLU(), backend="eager")
     with pytest.raises(ValueError, match=says) as caught:
         find_groups(module, (6,))
     branches = "branch on values" in says
@@ -127,10 +143,27 @@ def test_norms_of_weights_that_forbid_copies_are_refused_with_the_new_ones(kind)
     class Normed(nn.Sequential):
         def __init__(self, n_features_in, n_outputs):
             norm = getattr(nn.utils, kind)
-            super().__init__(norm(nn.Linear(n_features_in, 4)), nn.Linear(4, 3))
+            unfold = nn.Unflatten(1, (1, n_features_in))
+            transposed = norm(nn.ConvTranspose1d(1, 4, n_features_in))
+            last = nn.Linear(4 * (2 * n_features_in - 1), n_outputs)
+            super().__init__(unfold, transposed, nn.Flatten(), last)
 
     X, y = np.random.default_rng(0).normal(size=(30, 6)), np.arange(30) % 3
-    with pytest.raises(ValueError, match=rf"Linear '0'.*parametrizations\.{kind}"):
+    says = rf"ConvTranspose1d '1'.*copied, {HERE}Use.*parametrizations\.{kind}"
+    with pytest.raises(ValueError, match=says):
         find_groups(Normed(6, 3), (6,))
     with pytest.raises(ValueError, match="parametrizations"):
         JointPruneClassifier(module=Normed).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_old_norms_of_weights_are_fitted(kind):
+    class Normed(nn.Sequential):
+        def __init__(self, n_features_in, n_outputs):
+            norm = getattr(nn.utils, kind)
+            super().__init__(norm(nn.Linear(n_features_in, 4)), nn.Linear(4, 3))
+
+    X, y = np.random.default_rng(0).normal(size=(30, 6)), np.arange(30) % 3
+    clf = JointPruneClassifier(module=Normed, alpha=0.01, max_epochs=2)
+    assert clf.fit(X, y).report_.kept_whole == {}

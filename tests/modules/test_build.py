@@ -90,10 +90,12 @@ def test_wrappers_are_refused(wrap):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`")
-def test_what_cannot_be_copied_is_refused():
+def test_old_norms_of_weights_are_copied():
     module = nn.utils.weight_norm(nn.Linear(4, 2))
-    with pytest.raises(ValueError, match=r"cannot be copied \(.*parametrizations"):
-        build_module(lambda: module, sizes(4, 2), {})
+    copied = build_module(lambda: module, sizes(4, 2), {})
+    assert copied.weight_g is not module.weight_g
+    rows = torch.randn(3, 4)
+    assert torch.equal(copied(rows), module(rows))
 
 
 def test_what_lazy_layers_learn_is_their_sizes_alone():

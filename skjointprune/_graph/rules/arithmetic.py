@@ -12,7 +12,7 @@ from torch import Tensor
 from ..counted import Counted
 from ..labels import CONSTANT, varies
 from ..network import IN_GROUPS
-from .context import RuleContext
+from .context import RuleContext, ask_size, count_in_mean
 
 
 def within_channels(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
@@ -93,13 +93,44 @@ def tie_along(context: RuleContext, x: Tensor, dims: Iterable[int]) -> Tensor:
     return x
 
 
+def _dims(x: Tensor, dim: Any) -> tuple[int, ...]:
+    """Return the dimensions that a function is told: all where it is told none."""
+    if dim is None or dim == ():
+        return tuple(range(x.ndim))
+    return tuple(d % x.ndim for d in ((dim,) if isinstance(dim, int) else dim))
+
+
+def add_up(
+    context: RuleContext, x: Tensor, dim=None, *args, axis=None, **kwargs
+) -> Tensor:
+    """Let channels go that are added up, as zeros add nothing.
+
+    If they differ along one dimension alone. What comes of them is of no channel.
+    """
+    dim = axis if dim is None else dim
+    along = [d for d in range(x.ndim) if context.labels.vary(x, d)]
+    if dim is None or len(along) != 1 or along[0] not in _dims(x, dim):
+        return reduce(context, x, dim)
+    context.labels.summed.append(context.channels(x, along[0]))
+    return torch.full(context.shape, CONSTANT)
+
+
+def mean(
+    context: RuleContext, x: Tensor, dim=None, *args, axis=None, **kwargs
+) -> Tensor:
+    """Let channels go from a mean that counts those that are gone, too."""
+    dim = axis if dim is None else dim
+    if dim is None or context.asked is None:
+        return reduce(context, x, dim)
+    for d in _dims(x, dim):
+        count_in_mean(context, x, d)
+    return add_up(context, x, dim)
+
+
 def reduce(
     context: RuleContext, x: Tensor, dim=None, *args, axis=None, **kwargs
 ) -> Tensor:
-    dim = axis if dim is None else dim
-    if dim is None or dim == ():
-        dim = tuple(range(x.ndim))
-    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    dims = _dims(x, axis if dim is None else dim)
     x = tie_along(context, x, dims)
     return x if x.ndim == len(context.shape) else x.squeeze(dims)
 
@@ -144,16 +175,29 @@ def normalised(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     return x
 
 
-def by_channel(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
+def by_channel(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     """Tie each channel with its own numbers: scale, shift, statistics."""
-    held = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-    if sum(map(context.labels.is_produced, held)) < 2:
-        return NotImplemented  # without a scale and a shift, zeros do not stay zero
-    for own in held:
-        context.tie(context.channels(x), own)
+    v = context.channels(x)
+    for own in (*args, *kwargs.values()):
+        if not isinstance(own, Tensor):
+            continue
+        pin_what_meets_constants(context, [v, own])
+        context.tie(v, own)
         if (x == CONSTANT).any():  # of which there are always as many
             context.pin(own, f"{context.node!r} has a number for each of no channel")
     return x
+
+
+def group_norm(
+    context: RuleContext, x: Tensor, num_groups: Any, *args, **kwargs
+) -> Any:
+    """Let a group go whole: it is normalised by itself."""
+    if num_groups == 1:
+        return normalised(context, x, *args, **kwargs)
+    groups = context.channels(x).view(num_groups, -1)
+    context.tie(groups[:, 1:], groups[:, :1])
+    ask_size(context, 0, num_groups, groups, 0)
+    return by_channel(context, x, *args, **kwargs)
 
 
 def embedding(context: RuleContext, x: Any, weight: Tensor, *args, **kwargs) -> Any:

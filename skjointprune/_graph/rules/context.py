@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..._layers.sizes import Asked
 from ..counted import Counted
-from ..labels import CONSTANT, Labels
+from ..labels import CONSTANT, Labels, SizeAsked
 
 
 class RuleContext:
@@ -127,6 +127,30 @@ def filled(context: RuleContext, given: Any = (), alike: bool = True) -> Tensor:
 
 def _is_shape(sizes: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(sizes, tuple | list) and tuple(sizes) == shape
+
+
+def ask_size(
+    context: RuleContext, i: int, n: Any, x: Tensor, dim: int, kept: bool = False
+) -> None:
+    """Say that the code asks for a size, the one of a dimension of x.
+
+    `i` is its position among the sizes that are asked for. Where channels go, and the
+    size is not computed from their number, the layer whose code it is puts in how many
+    are left.
+    """
+    if not isinstance(n, int) or n >= 0:  # or torch finds out
+        name = None if context.asked is None else context.asked.name(i)
+        context.labels.sizes.append(
+            SizeAsked(context.owner, context.node, name, n, x, dim, kept)
+        )
+
+
+def count_in_mean(context: RuleContext, x: Tensor, dim: int) -> None:
+    """Say that a mean is taken over a dimension of x: the layer may have to count."""
+    assert context.asked is not None
+    name, n = context.asked.name(dim), x.shape[dim]
+    asked = SizeAsked(context.owner, context.node, name, n, x, dim)
+    context.labels.means.append(asked)
 
 
 class PinnedParts:

@@ -50,8 +50,8 @@ POOLS = (
     "upsample",
 )  # fmt: skip
 REDUCTIONS = (
-    "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "mean", "nanmean",
-    "nansum", "prod", "std", "sum", "var",
+    "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "nanmean", "nansum",
+    "prod", "std", "var",
 )  # fmt: skip
 # Functions that make tensors of some sizes, whose numbers follow no position.
 FILLED = ("empty", "full", "ones", "rand", "randn", "zeros")
@@ -64,6 +64,8 @@ FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(SAME, compute.unchanged),
     **dict.fromkeys(POOLS, compute.within_channels),
     **dict.fromkeys(REDUCTIONS, compute.reduce),
+    "mean": compute.mean,
+    "sum": compute.add_up,
     **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
     **dict.fromkeys(("max", "median", "min"), compute.extreme),
     **dict.fromkeys(("layer_norm", "rms_norm"), compute.normalised),
@@ -78,6 +80,7 @@ FUNCTION_RULES: dict[str, Callable] = {
         for name in ("narrow", "select", "unbind")
     },
     **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
+    "group_norm": compute.group_norm,
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), compute.couple_along),
     **dict.fromkeys(("cumprod", "cumsum"), compute.couple_along),
     **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),

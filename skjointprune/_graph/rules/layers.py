@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.padding import _ConstantPadNd
 
 from ..._layers.attention import MultiheadAttention
 from ..._layers.norms import NORMS, Norm, RMSNorm
@@ -28,6 +29,7 @@ from .context import PinnedParts, RuleContext, kept_whole
 from .recurrent import recurrent
 from .shapes import (
     channel_shuffle,
+    pad,
     pixel_shuffle,
     pixel_unshuffle,
     reshape,
@@ -167,6 +169,11 @@ def _spatial(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     return within_channels(context, x)
 
 
+def _padding(layer: Any, name: str, x: Tensor, context: RuleContext) -> Any:
+    constant = isinstance(layer, _ConstantPadNd)
+    return pad(context, x, layer.padding, "constant" if constant else "by the rest")
+
+
 def _glu(layer: nn.GLU, name: str, x: Tensor, context: RuleContext) -> Tensor:
     return glu(context, x, layer.dim)
 
@@ -282,10 +289,15 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
          nn.MaxPool3d, nn.LPPool1d, nn.LPPool2d, nn.AdaptiveAvgPool1d,
          nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d,
          nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.Upsample,
-         nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, nn.ZeroPad1d, nn.ZeroPad2d,
-         nn.ZeroPad3d, nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d,
-         nn.ReplicationPad2d, nn.CircularPad1d, nn.CircularPad2d),
+         nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d),
         _spatial,
+    ),
+    **dict.fromkeys(
+        (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ZeroPad1d,
+         nn.ZeroPad2d, nn.ZeroPad3d, nn.ReflectionPad1d, nn.ReflectionPad2d,
+         nn.ReflectionPad3d, nn.ReplicationPad1d, nn.ReplicationPad2d,
+         nn.ReplicationPad3d, nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d),
+        _padding,
     ),
     **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), _shuffle),
 }  # fmt: skip

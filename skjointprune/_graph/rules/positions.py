@@ -47,11 +47,27 @@ def index(context: RuleContext, x: Tensor, key: Any) -> Tensor:
             why = f"{context.node!r} takes them by their positions"
             held = _attribute_at_bound(k)
             if held is None:
-                context.pin(x, why)
+                context.pin(_counted_off(x, dim, k), why)
             else:  # whether it can be renewed is known at the end
                 context.labels.bounds.append(HeldBound(context.node, held, x, dim, why))
         dim += 1
     return x[key]
+
+
+def _counted_off(x: Tensor, dim: int, part: Any) -> Tensor:
+    """Return what must stay so that a slice takes the same: what its bound counts off.
+
+    A bound counts from the beginning or, where it is negative, from the end. Between
+    two bounds are gates as a rule, one by one, which are kept whole.
+    """
+    bounds: list[Any] = []
+    if isinstance(part, slice) and part.step in (None, 1):
+        bounds = [n for n in (part.start, part.stop) if n is not None]
+    n = x.shape[dim]
+    if len(bounds) != 1 or type(bounds[0]) is not int or abs(bounds[0]) > n:
+        return x
+    (bound,) = bounds
+    return x.narrow(dim, 0, bound) if bound >= 0 else x.narrow(dim, n + bound, -bound)
 
 
 def _attribute_at_bound(part: Any) -> HeldInt | None:

@@ -11,25 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..counted import Counted
-from ..labels import CONSTANT, SizeAsked, varies
+from ..labels import CONSTANT, varies
 from .arithmetic import pin_what_meets_constants, tie_along, within_channels
-from .context import RuleContext, filled
-
-
-def ask_size(
-    context: RuleContext, i: int, n: Any, x: Tensor, dim: int, kept: bool = False
-) -> None:
-    """Say that the code asks for a size, the one of a dimension of x.
-
-    `i` is its position among the sizes that are asked for. Where channels go, and the
-    size is not computed from their number, the layer whose code it is puts in how many
-    are left.
-    """
-    if not isinstance(n, int) or n >= 0:  # or torch finds out
-        name = None if context.asked is None else context.asked.name(i)
-        context.labels.sizes.append(
-            SizeAsked(context.owner, context.node, name, n, x, dim, kept)
-        )
+from .context import RuleContext, ask_size, filled
 
 
 def concatenate(
@@ -186,21 +170,26 @@ def split(
 def pad(
     context: RuleContext, x: Tensor, pad, mode: str = "constant", value: Any = None
 ) -> Any:
-    if x.ndim > 2 and context.shape[:2] == x.shape[:2]:
-        return within_channels(context, x)
-    if mode != "constant":
-        return NotImplemented
+    """Return labels of maps with a frame, or of channels with more beside them.
+
+    Zeroed channels in a frame of other numbers are not constant: probes find that out.
+    """
     why = f"{context.node!r} pads them by a number written in the code"
+    context.pin([*pad, value], f"their number is part of what {context.node!r} pads")
+    maps = x.ndim > 2 and context.shape[:2] == x.shape[:2]
+    if maps and (varies(x, 1) or x.shape[1] == 1):
+        return within_channels(context, x)
+    around = {x.ndim - 1 - i: pad[2 * i : 2 * i + 2] for i in range(len(pad) // 2)}
+    if mode != "constant" and any(varies(x, d) for d in around):
+        return NotImplemented
     label = context.labels.fresh(1)
     context.pin(label, why)
-    for i in range(len(pad) // 2):
-        d = x.ndim - 1 - i
-        around = pad[2 * i : 2 * i + 2]
+    for d, more in around.items():
         if varies(x, d):
-            context.pin(around, why)
-            if min(around) < 0:
+            if min(more) < 0:
                 context.pin(x, why)
-            x = F.pad(x, [0, 0] * i + list(around), value=int(label))
+            each = [0, 0] * (x.ndim - 1 - d) + list(more)
+            x = F.pad(x, each, value=int(label))
         else:
             size = [context.shape[d] if e == d else -1 for e in range(x.ndim)]
             x = x.narrow(d, 0, 1).expand(size)

@@ -7,12 +7,14 @@ from _cases import (
     HALF,
     I3,
     I8,
+    IMAGE,
     ROW,
     TOGETHER,
     check,
     conv,
     flat,
     image,
+    image_through,
     linear,
     no_rule,
     parameter,
@@ -34,6 +36,18 @@ def excited(m, x):
     return x * s.view(x.size(0), x.size(1), 1, 1)
 
 
+class ActingNorm(nn.GroupNorm):
+    """Normalises by a function, and has an activation, as layers of timm do."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        x = F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        return self.act(x)
+
+
 # What is pruned, and how many groups there are.
 PRUNED = {
     "add": (two(lambda x, y: x + y), A8),
@@ -53,6 +67,24 @@ PRUNED = {
         {"inputs": 6},
     ),
     "mean, axis": (flat(lambda m, x: x.mean(axis=(2, 3)), 3), I3),
+    "mean of channels": (flat(lambda m, x: x.mean(1).flatten(1), 16), I3),
+    "mean of channels and positions": (
+        (
+            IMAGE,
+            lambda m, x: m.b(torch.mean(m.a(x), dim=(1, -1))),
+            {"a": conv(4, 8, 1), "b": linear(6, 2)},
+        ),
+        I8,
+    ),
+    "mean of squares": (
+        row(lambda m, x: x * (x.square().mean(-1, keepdim=True) + 1).rsqrt()),
+        A8,
+    ),
+    "what is above the mean": (
+        row(lambda m, x: (x - x.mean(1, keepdim=True)) * m.p, p=parameter(8)),
+        A8,
+    ),
+    "sum of channels": (row(lambda m, x: x / (1 + x.abs().sum(1, keepdim=True))), A8),
     "sum over sizes": (
         flat(lambda m, x: x.sum((2, 3)) / (x.size(2) * x.size(3)), 3),
         I3,
@@ -86,6 +118,25 @@ PRUNED = {
         ),
         I8,
     ),
+    "batch_norm, statistics alone": (
+        image(
+            lambda m, x: F.batch_norm(x, m.m, m.running_var),
+            m=lambda: nn.Buffer(torch.zeros(8)),
+            running_var=lambda: nn.Buffer(torch.ones(8)),
+        ),
+        I8,
+    ),
+    "instance_norm, no scale": (image(lambda m, x: F.instance_norm(x)), I8),
+    "group_norm": (
+        image(
+            lambda m, x: F.group_norm(x, 4, m.p, m.q),
+            p=parameter(8),
+            q=parameter(8),
+        ),
+        HALF,
+    ),
+    "group_norm, no scale": (image(lambda m, x: F.group_norm(x, 4)), HALF),
+    "group_norm of a subclass": (image_through(lambda: ActingNorm(4, 8)), HALF),
     "instance_norm": (
         image(
             lambda m, x: F.instance_norm(x, weight=m.p, bias=m.q),
@@ -124,13 +175,13 @@ PRUNED = {
 
 # What is kept whole, and why.
 KEPT = {
-    "batch_norm, statistics alone": (
-        image(
-            lambda m, x: F.batch_norm(x, m.m, m.running_var),
-            m=lambda: nn.Buffer(torch.zeros(8)),
-            running_var=lambda: nn.Buffer(torch.ones(8)),
-        ),
-        no_rule("batch_norm at 'batch_norm'", 4),
+    "group_norm of one group": (
+        image(lambda m, x: F.group_norm(x, 1)),
+        whole("'group_norm' couples them", 4),
+    ),
+    "group_norm of numbers of the code": (
+        image(lambda m, x: F.group_norm(x, 4, torch.stack([m.p] * 8)), p=parameter()),
+        whole("'group_norm' has a number for each, which does not go", 4),
     ),
     "largest of all": (row(lambda m, x: x * x.max()), whole(TOGETHER)),
     "divided by their number": (
@@ -149,10 +200,21 @@ KEPT = {
         image(lambda m, x: x * m.l(x).sigmoid(), l=conv(8, 1, 3, padding=1)),
         whole(TOGETHER, 4),
     ),
-    "mean of channels": (
-        flat(lambda m, x: x.mean(1).flatten(1), 16),
-        whole(TOGETHER, 4),
+    "mean of what zeros do not leave as zeros": (
+        row(lambda m, x: x * x.sigmoid().mean(1, keepdim=True)),
+        whole("zeroed, they still add to a sum of products"),
     ),
+    "means of different numbers of channels": (
+        row(
+            lambda m, x: x * x.mean(1, keepdim=True) * m.c(x).mean(1, keepdim=True),
+            c=linear(8, 5),
+        ),
+        whole(
+            "'mean' is one of several means in a layer",
+            c="'mean_1' is one of several means in a layer",
+        ),
+    ),
+    "mean of all": (row(lambda m, x: x * x.mean()), whole(TOGETHER)),
     "softmax": (row(lambda m, x: x.softmax(-1)), whole("'softmax' couples them")),
     "layer_norm": (
         row(lambda m, x: F.layer_norm(x, (8,), m.p), p=parameter(8)),

@@ -152,6 +152,41 @@ PRUNED = {
     "AdaptiveAvgPool2d": (image_through(lambda: nn.AdaptiveAvgPool2d((None, 2))), I8),
     "Upsample": (image_through(lambda: nn.Upsample(scale_factor=2)), I8),
     "ReplicationPad2d": (image_through(lambda: nn.ReplicationPad2d(1)), I8),
+    "CircularPad2d": (image_through(lambda: nn.CircularPad2d(1)), I8),
+    "ReflectionPad3d": (
+        (
+            (2, 3, 3, 3),
+            lambda m, x: m.b(m.l(m.a(x))).mean((2, 3, 4)),
+            {
+                "a": lambda: nn.Conv3d(2, 8, 1),
+                "l": lambda: nn.ReflectionPad3d(1),
+                "b": lambda: nn.Conv3d(8, 2, 1),
+            },
+        ),
+        {"inputs": 2, "a": 8},
+    ),
+    "ConstantPad2d of zeros": (image_through(lambda: nn.ConstantPad2d(1, 0.0)), I8),
+    "ConstantPad2d, then a scale": (
+        image(
+            lambda m, x: m.n(m.l(x)),
+            l=lambda: nn.ConstantPad2d(1, 5.0),
+            n=lambda: nn.BatchNorm2d(8),
+        ),
+        I8,
+    ),
+    "ConstantPad2d, then a mean": (
+        (
+            IMAGE,
+            lambda m, x: m.b(m.l(m.a(x)).mean((2, 3))),
+            {
+                "a": conv(4, 8, 1),
+                "l": lambda: nn.ConstantPad2d(1, 5.0),
+                "b": linear(8, 2),
+            },
+        ),
+        I8,
+    ),
+    "ConstantPad1d of units": (row_through(lambda: nn.ConstantPad1d(1, 3.0), 10), A8),
     "Dropout2d": (image_through(nn.Dropout2d), I8),
     "PixelShuffle": (
         image_through(lambda: nn.PixelShuffle(2), 2),
@@ -238,6 +273,10 @@ KEPT = {
     "literal sizes of a layer": (
         row(lambda m, x: m.l(x).flatten(1), l=lambda: nn.Unflatten(1, (4, 2))),
         whole(WRITTEN.format(4, "l")),
+    ),
+    "ConstantPad2d": (
+        image_through(lambda: nn.ConstantPad2d(1, 5.0)),
+        whole("zeroed, they are still not constant", 4),
     ),
     "convolution over channels": (
         row(

@@ -165,6 +165,14 @@ PRUNED = {
         I3,
     ),
     "pad": (row(lambda m, x: F.pad(x, (1, 1), value=3.0), 10), A8),
+    "pad of columns, channels last": (
+        (
+            IMAGE,
+            lambda m, x: m.b(F.pad(m.a(x.movedim(1, 3)), (0, 0, 0, 2)).mean((1, 2))),
+            {"a": linear(4, 8), "b": linear(8, 2)},
+        ),
+        I8,
+    ),
     "pad of positions": (sequence(lambda m, x: F.pad(x, (0, 0, 1, 1)).mean(1)), A8),
     "ones of all sizes": (row(lambda m, x: x * torch.ones(x.shape)), A8),
     "ones of all sizes, for each": (row(lambda m, x: x - x.new_ones(x.size())), A8),
@@ -229,6 +237,10 @@ KEPT = {
         row(lambda m, x: F.pad(x[:, None], (1, 1), mode="reflect")[:, 0], 10),
         whole(TOGETHER),
     ),
+    "pad by their number": (
+        sequence(lambda m, x: F.pad(x, (0, 0, 0, x.shape[2] - 7)).mean(1)),
+        whole("their number is part of what 'pad' pads"),
+    ),
     "units cropped by padding": (
         row(lambda m, x: F.pad(x, (-1, 0)), 7),
         whole(why := "'pad' pads them by a number written in the code", **{"a#2": why}),
@@ -260,7 +272,30 @@ KEPT = {
         whole("'roll' moves them by a number written in the code"),
     ),
     "slice": (
-        row(lambda m, x: x[:, :4], 4),
+        row(lambda m, x: x[:, :3], 3),
+        whole("'getitem' takes them by their positions", **{"a#2": 5}),
+    ),
+    "slice to the end": (
+        row(lambda m, x: x[:, 3:], 5),
+        whole("'getitem' takes them by their positions", **{"a#2": 5}),
+    ),
+    "slice of the last": (
+        row(lambda m, x: x[:, -3:], 3),
+        {
+            "inputs": 6,
+            "a": 5,
+            "a#2": "'getitem' takes them by their positions",
+        },
+    ),
+    "slice between two bounds": (
+        row(lambda m, x: x[:, 1:-2], 5),
+        whole(
+            why := "'getitem' takes them by their positions",
+            **{"a#2": why},
+        ),
+    ),
+    "slice in steps": (
+        row(lambda m, x: x[:, ::2], 4),
         whole(why := "'getitem' takes them by their positions", **{"a#2": why}),
     ),
     "slice of the inputs": (
