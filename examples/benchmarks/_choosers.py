@@ -62,6 +62,14 @@ def choose_ours(split, ks, seed, noises):
         yield net.get_support(indices=True), (net.score(split.X_test, split.y_test), k)
 
 
+def choose_by_defaults(split, ks, seed):
+    """Fit our estimator, told k and nothing else."""
+    for k in ks:
+        net = split.estimator(n_features_to_select=k, random_state=seed)
+        net.fit(split.X_train, split.y_train)
+        yield net.get_support(indices=True), (net.score(split.X_test, split.y_test), k)
+
+
 def choose_all(split, ks, seed):
     """Keep every input."""
     yield np.arange(split.n_features), None
@@ -253,6 +261,7 @@ def _largest_fairly(scores, k, seed):
 
 CHOOSERS = {
     "ours": choose_ours,
+    "defaults": choose_by_defaults,
     "all": choose_all,
     "random": choose_random,
     "univariate": choose_univariate,
