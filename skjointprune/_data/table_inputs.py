@@ -130,7 +130,7 @@ class TableInputs(Inputs):
         """Return the MLP where there is no module, with what suits a table."""
         if module is None:
             sizes = check_sizes(hidden_layer_sizes)
-            n_inputs = self.shape[0] - self.n_shadows
+            n_inputs = self.network_shape[0] - self.n_shadows
             return MLP, mlp_defaults(n_inputs, sizes, regression=regression)
         if isinstance(module, str):
             raise ValueError(
@@ -221,7 +221,7 @@ class TableInputs(Inputs):
             groups=[*groups, *shadows],
             columns=Columns(width),
             costs=None if costs is None else np.concatenate([costs, costs[copied]]),
-            n_shadows=width - self.shape[0],
+            n_shadows=len(copied),
         )
         train, valid = data.train, data.valid
         assert isinstance(train, Table | SparseTable)

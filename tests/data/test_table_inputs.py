@@ -148,3 +148,15 @@ def test_the_default_network_of_a_table_has_the_sizes_of_the_estimator():
 def test_small_numbers_of_a_table_are_read_as_float32():
     _, X, _, _ = TABLE.check(TABLE.X.astype(np.int8))
     assert X.dtype == np.float32
+
+
+@pytest.mark.parametrize("alpha", [0.02, "auto"])
+def test_levels_count_where_it_is_decided_whether_numbers_are_embedded(quick, alpha):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(900, 3)), columns=list("abc"))
+    y = X["a"] > 0
+    for n_levels, embedded in ((4, True), (60, False)):
+        X["d"] = pd.Categorical(np.arange(900) % n_levels)
+        clf = quick(alpha=alpha, max_epochs=1, retrain_epochs=1).fit(X, y)
+        layers = dict(clf.module_.named_modules())
+        assert any(name.endswith("embedding") for name in layers) == embedded
