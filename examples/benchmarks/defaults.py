@@ -10,6 +10,8 @@ Each part prints a table:
   the same hidden layers, and test scores; the two alternate;
 - wide: 60 rows by 50,000 columns, seconds and peak memory;
 - long: 400,000 rows by 50 columns, seconds beside histogram boosting;
+- folds: `JointPruneCV` over five folds beside one fit: processor time and inputs kept;
+- checks: processor time of scikit-learn's checks of each estimator;
 - tables: score beside that of our dense network, and the share of the inputs kept;
   needs --data.
 
@@ -37,8 +39,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
-from skjointprune import JointPruneClassifier, JointPruneRegressor
+from skjointprune import (
+    InputFeatureSelector,
+    JointPruneClassifier,
+    JointPruneCV,
+    JointPruneRegressor,
+)
 from skjointprune.datasets import PLANTED_KINDS, make_planted
 
 ROWS = 2000, 500
@@ -177,6 +185,61 @@ def long(args):
     )
 
 
+def folds(args):
+    """Print what five folds take and keep, beside one fit."""
+    rows = []
+    for read in (load_breast_cancer, load_digits, load_wine, load_diabetes):
+        X, y = read(return_X_y=True)
+        times, kept = [], []
+        for seed in range(args.seeds):
+            one, seconds, _ = fit(X, y, seed)
+            start = time.process_time()
+            inner = estimator_for(y)(random_state=seed)
+            five = JointPruneCV(inner, cv=5, rule="one_se").fit(X, y)
+            times.append((seconds, time.process_time() - start))
+            kept.append((one.get_support().sum(), five.get_support().sum()))
+        one, five = np.median(times, axis=0)
+        inputs = np.mean(kept, axis=0)
+        rows.append(
+            {
+                "table": read.__name__.removeprefix("load_"),
+                "seconds of a fit": f"{one:.1f}",
+                "of five folds": f"{five:.1f}",
+                "ratio": f"{five / one:.1f}",
+                "inputs": f"{inputs[0]:.1f}",
+                "of five folds ": f"{inputs[1]:.1f} of {X.shape[1]}",
+            }
+        )
+    print_table(rows)
+
+
+def checks(args):
+    """Print the time of scikit-learn's checks, of estimators at their defaults."""
+    rows = []
+    for estimator in (
+        JointPruneClassifier(),
+        JointPruneRegressor(),
+        JointPruneCV(JointPruneClassifier()),
+        InputFeatureSelector(JointPruneClassifier()),
+    ):
+        start = time.process_time()
+        with warnings.catch_warnings(action="ignore"):
+            found = check_estimator(estimator, on_fail=None, on_skip=None)
+        failed = [
+            str(check["check_name"]) for check in found if check["status"] == "failed"
+        ]
+        rows.append(
+            {
+                "estimator": str(estimator),
+                "seconds": f"{time.process_time() - start:.0f}",
+                "checks": len(found),
+                "failed": ", ".join(failed),
+            }
+        )
+        print(rows[-1], flush=True)
+    print_table(rows)
+
+
 def tables(args):
     """Print scores beside the dense network's, and the inputs kept."""
     rows, differences = [], []
@@ -211,6 +274,8 @@ PARTS = {
     "time": clock,
     "wide": wide,
     "long": long,
+    "folds": folds,
+    "checks": checks,
     "tables": tables,
 }
 

@@ -17,7 +17,6 @@ from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
 from .._training.progress import Progress
 from .._training.settings import (
-    AUTO_RETRAIN_EPOCHS,
     check_backend,
     check_monitors,
     resolve_batch_size,
@@ -25,6 +24,7 @@ from .._training.settings import (
     resolve_epochs,
     resolve_input_noise,
     resolve_optimizer,
+    resolve_retrain_epochs,
 )
 from .._training.tasks import Task, task_for
 from .._training.trainer import Trainer
@@ -176,7 +176,7 @@ def _resolve_epochs(estimator: Any, trainer: Trainer, data: Data) -> Epochs:
     return Epochs(
         pretrain=estimator.pretrain_epochs,
         sparsify=resolve_epochs(estimator.max_epochs, *size),
-        retrain=resolve_epochs(estimator.retrain_epochs, *size, AUTO_RETRAIN_EPOCHS),
+        retrain=resolve_retrain_epochs(estimator.retrain_epochs, *size),
     )
 
 

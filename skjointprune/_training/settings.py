@@ -15,10 +15,10 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 # A phase of "auto" epochs has at least so many steps for each root of a row, in these
-# bounds; and retraining at least so many epochs.
+# bounds; and retraining at least so many epochs, while these are not too many steps.
 AUTO_STEPS = 30
 LEAST_AUTO_STEPS, MOST_AUTO_STEPS = 300, 4000
-AUTO_RETRAIN_EPOCHS = 20
+AUTO_RETRAIN_EPOCHS, MOST_AUTO_RETRAIN_STEPS = 20, 8000
 NOISE_OF_WIDE = 1.0  # standard deviations
 # They need a closure, or gradients that are sparse.
 UNFIT = (torch.optim.LBFGS, torch.optim.SparseAdam)
@@ -148,12 +148,19 @@ def resolve_input_noise(input_noise: float | str, n_rows: int, n_columns: int) -
     return float(input_noise)
 
 
-def resolve_epochs(
-    epochs: int | str, n_rows: int, n_batches: int, at_least: int = 1
-) -> int:
+def resolve_epochs(epochs: int | str, n_rows: int, n_batches: int) -> int:
     """Return a number of epochs; "auto" grows with the root of the rows."""
     if epochs == "auto":
         steps = AUTO_STEPS * math.sqrt(n_rows)
         steps = min(max(steps, LEAST_AUTO_STEPS), MOST_AUTO_STEPS)
-        return max(at_least, math.ceil(steps / n_batches))
+        return math.ceil(steps / n_batches)
     return int(epochs)
+
+
+def resolve_retrain_epochs(epochs: int | str, n_rows: int, n_batches: int) -> int:
+    """Return a number of epochs of retraining; "auto" has more where rows are many."""
+    resolved = resolve_epochs(epochs, n_rows, n_batches)
+    if epochs == "auto":
+        most = MOST_AUTO_RETRAIN_STEPS // n_batches
+        return max(resolved, min(AUTO_RETRAIN_EPOCHS, most))
+    return resolved

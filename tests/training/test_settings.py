@@ -6,7 +6,9 @@ from skjointprune._training import trainer
 from skjointprune._training.settings import (
     check_monitors,
     resolve_callbacks,
+    resolve_epochs,
     resolve_input_noise,
+    resolve_retrain_epochs,
 )
 
 WATCHED = EpochScoring("roc_auc", name="AUC", lower_is_better=False)
@@ -79,3 +81,11 @@ def test_inputs_have_noise_by_default_where_columns_outnumber_rows(
     given, n_rows, n_columns, noise
 ):
     assert resolve_input_noise(given, n_rows, n_columns) == noise
+
+
+def test_retraining_has_more_epochs_by_default_up_to_a_number_of_steps():
+    assert resolve_retrain_epochs(7, 100, 10) == 7
+    assert resolve_retrain_epochs("auto", 100, 2) == resolve_epochs("auto", 100, 2)
+    assert resolve_epochs("auto", 60_000, 250) == 16
+    assert resolve_retrain_epochs("auto", 60_000, 250) == 20
+    assert resolve_retrain_epochs("auto", 400_000, 1600) == 5
