@@ -247,7 +247,8 @@ def recording_factors(weights: list[Tensor]) -> Iterator[dict[int, list[Tensor]]
 def gives_probabilities(module: nn.Module, shape: tuple[int, ...]) -> bool:
     """Tell whether the outputs for rows of a shape end in a softmax or a sigmoid.
 
-    They stay between 0 and 1 for rows that are a thousand times as large, too.
+    They stay between 0 and 1 for rows that are a thousand times as large, too; there
+    they sum to 1, or most are close to 0 or to 1. Few logits may lie between by chance.
     """
     probe = deepcopy(module).cpu().eval()
     generator = torch.Generator().manual_seed(0)
@@ -259,7 +260,11 @@ def gives_probabilities(module: nn.Module, shape: tuple[int, ...]) -> bool:
     except Exception:  # what it looks up is not there
         return False
     inside = bool(((out >= 0) & (out <= 1)).all())
-    return inside and bool(out.max() > 0)  # a ReLU may give zeros alone
+    large = out[PROBED_ROWS:]
+    sums_to_one = bool(torch.isclose(large.sum(dim=-1), torch.ones(()).to(large)).all())
+    at_ends = bool(((large < 0.05) | (large > 0.95)).double().mean() > 0.5)
+    some = bool(out.max() > 0)  # a ReLU may give zeros alone
+    return inside and some and (sums_to_one or at_ends)
 
 
 def check_outputs(module: nn.Module, rows: Tensor) -> None:

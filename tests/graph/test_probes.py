@@ -17,7 +17,11 @@ from _cases import (
 from torch import nn
 from torch.nn import functional as F
 
-from skjointprune._graph.probes import check_outputs, recording_factors
+from skjointprune._graph.probes import (
+    check_outputs,
+    gives_probabilities,
+    recording_factors,
+)
 from skjointprune._layers.norms import LayerNorm
 
 
@@ -133,3 +137,17 @@ ALL = PRUNED | KEPT
 @pytest.mark.parametrize("name", ALL)
 def test_channels_are_found_and_cut_exactly(name):
     check(*ALL[name])
+
+
+@pytest.mark.parametrize(
+    ("end", "so"),
+    [
+        (nn.Softmax(1), True),
+        (nn.Sigmoid(), True),
+        (nn.ReLU(), False),
+        (nn.Sequential(nn.Tanh(), nn.Hardtanh(0.2, 0.8)), False),  # logits by chance
+    ],
+)
+def test_probabilities_are_told_from_logits_between_0_and_1(end, so):
+    torch.manual_seed(0)
+    assert gives_probabilities(nn.Sequential(nn.Linear(4, 3), end), (4,)) == so
