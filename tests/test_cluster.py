@@ -57,7 +57,7 @@ def clf(quick):
 
 
 def search(clf, X, y, cv=3):
-    found = GridSearchCV(clf, {"alpha": [0.02, 0.2]}, cv=cv).fit(X, y)
+    found = GridSearchCV(clf, {"alpha": [0.01, 0.03]}, cv=cv).fit(X, y)
     return [found.cv_results_["mean_test_score"], found.predict_proba(X)]
 
 
@@ -131,24 +131,6 @@ def test_a_cluster_gives_the_same_and_gets_the_data_once(
     assert sum(value is X for value in scattered) == 1
     assert len(sizes) >= 2  # joblib may put short ones together
     assert max(sizes) < X.nbytes / 2
-
-
-@pytest.mark.parametrize(("run", "n_fits"), [(search, 6), (resample, 6)])
-def test_a_killed_worker_costs_its_own_fit_only(
-    run, n_fits, clf, planted, in_one_process, on_cluster, tmp_path
-):
-    X, y = planted
-    log = tmp_path / "log"
-    killing = clone(clf).set_params(callbacks=[Begins(str(log), kills=True)])
-    if run is search:  # scikit-learn's own, with what the guide says
-        splits = list(StratifiedKFold(3).split(X, y))
-        with parallel_config("dask", scatter=[X, y, *chain(*splits)]):
-            results = search(killing, X, y, splits)
-    else:
-        results = run(killing, X, y)
-    for got, expected in zip(results, in_one_process(run), strict=True):
-        np.testing.assert_array_equal(got, expected)
-    assert log.read_text().count("begun") == n_fits + 1
 
 
 def test_a_worker_has_one_thread(on_cluster):
@@ -227,7 +209,7 @@ def test_what_a_notebook_defines_is_fitted_by_workers(
     notebook, of_notebook, planted, on_cluster
 ):
     cv = JointPruneCV(of_notebook, n_alphas=3, cv=2, scoring=notebook["score"])
-    grid = GridSearchCV(of_notebook, {"alpha": [0.02, 0.2]}, cv=2)
+    grid = GridSearchCV(of_notebook, {"alpha": [0.01, 0.03]}, cv=2)
     there = [clone(search).fit(*planted) for search in (cv, grid)]
     with parallel_config("sequential"):
         here = [search.fit(*planted) for search in (cv, grid)]
@@ -237,6 +219,23 @@ def test_what_a_notebook_defines_is_fitted_by_workers(
         np.testing.assert_array_equal(
             a.predict_proba(planted[0]), b.predict_proba(planted[0])
         )
+
+
+def killing(clf, log):
+    return clone(clf).set_params(callbacks=[Begins(str(log), kills=True)])
+
+
+def test_a_worker_killed_in_a_search_costs_its_own_fit_only(
+    clf, planted, in_one_process, on_cluster, tmp_path
+):
+    X, y = planted
+    log = tmp_path / "log"
+    splits = list(StratifiedKFold(3).split(X, y))
+    with parallel_config("dask", scatter=[X, y, *chain(*splits)]):  # as in the guide
+        results = search(killing(clf, log), X, y, splits)
+    for got, expected in zip(results, in_one_process(search), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert log.read_text().count("begun") == 6 + 1
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +290,13 @@ def test_what_travels_comes_through_a_worker_whole(name, travellers, planted, cl
     blob = cloudpickle.dumps(traveller)
     there = client.submit(told_by_blob, told_by, blob, X)
     assert_same(there.result(), expected)
+
+
+def test_a_killed_worker_costs_its_own_fit_only(
+    clf, planted, in_one_process, on_cluster, tmp_path
+):
+    log = tmp_path / "log"
+    results = resample(killing(clf, log), *planted)
+    for got, expected in zip(results, in_one_process(resample), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert log.read_text().count("begun") == 6 + 1
