@@ -1,9 +1,11 @@
 """Searches, folds and resamples on a Dask cluster of two processes."""
 
 import io
+import re
 import warnings
 from functools import cache
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,6 +221,18 @@ def test_what_a_notebook_defines_is_fitted_by_workers(
         np.testing.assert_array_equal(
             a.predict_proba(planted[0]), b.predict_proba(planted[0])
         )
+
+
+def test_the_page_of_the_guide_runs(on_cluster):
+    page = Path(__file__).parents[1] / "docs" / "guide" / "cluster.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    names = {}
+    with parallel_config("sequential"):  # it asks for the cluster itself
+        for block in blocks:
+            if "LocalCluster" not in block and ">>>" not in block:
+                exec(block, names)
+    assert names["stable"].supports.shape == (4, 13)
+    assert names["cv"].n_splits_ == names["search"].n_splits_ == 3
 
 
 def killing(clf, log):
