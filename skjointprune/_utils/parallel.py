@@ -30,7 +30,7 @@ def call_each(
     n_jobs : int or None
         How many calls to run at once.
     """
-    shared = _send_once(shared, n_jobs)
+    shared = _send_once(shared)
     called = Parallel(n_jobs=n_jobs)(
         delayed(_call)(function, item, *shared) for item in each
     )
@@ -38,7 +38,7 @@ def call_each(
     return [result for result, _ in called]
 
 
-def _send_once(shared: Sequence[Any], n_jobs: int | None) -> Sequence[Any]:
+def _send_once(shared: Sequence[Any]) -> Sequence[Any]:
     """Return futures of what all calls need, where the backend is a Dask cluster.
 
     Each worker gets a copy at once. joblib itself sends an argument to one worker, with
@@ -46,12 +46,23 @@ def _send_once(shared: Sequence[Any], n_jobs: int | None) -> Sequence[Any]:
     """
     backend, _ = get_active_backend()
     client = getattr(backend, "client", None)
-    if client is None or backend.effective_n_jobs(n_jobs) == 1:  # it then runs here
+    if client is None:
         return shared
+    backend.effective_n_jobs(1)  # waits for the first worker
     return client.scatter(list(shared), broadcast=True, hash=False)
 
 
 def _call(function: Callable, item: tuple, *shared: Any) -> tuple[Any, list[str]]:
     """Return what a function returns, and what it warned of."""
     with collect_warnings() as messages:
-        return function(*shared, *item), messages
+        return function(*map(_value_of, shared), *item), messages
+
+
+def _value_of(argument: Any) -> Any:
+    """Return an argument, or what a future stands for.
+
+    A worker gets values. But joblib makes the calls here, and not on the cluster, where
+    that has a single core, as after the loss of a worker.
+    """
+    is_future = type(argument).__module__ == "distributed.client"
+    return argument.result() if is_future else argument
