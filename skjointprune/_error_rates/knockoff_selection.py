@@ -1,22 +1,23 @@
 """`knockoff_selection`: train on inputs and their knockoffs, again and again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import repeat
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from .._data.feature_groups import resolve_groups
 from .._utils.clones import clone_with_seed
 from .._utils.input_names import names_of_columns
+from .._utils.parallel import call_each
 from .._utils.sklearn import HasMethods, Interval, StrOptions, validate_params
 from .design import DESIGNS, model_design
 from .knockoff_result import KnockoffSelection
-from .sample import sample_knockoffs
+from .sample import KnockoffSampler
 
 
 @validate_params(
@@ -162,15 +163,13 @@ def knockoff_selection(
     listed = None if names is None else names.tolist()
     columns = resolve_groups(groups, X, listed, "groups")
     rng = check_random_state(random_state)
-    draws = _draw(knockoffs, X, n_knockoffs, n_repeats, columns, rng)
+    draw, drawn = _draw(knockoffs, X, n_knockoffs, n_repeats, columns, rng)
     seeds = rng.randint(2**31 - 1, size=n_repeats)
-    first, draws = _look_at_first(draws)
-    statistics = Parallel(n_jobs=n_jobs)(
-        delayed(_compare)(estimator, X, y, sample_weight, drawn, columns, seed)
-        for drawn, seed in zip(draws, seeds, strict=True)
-    )
+    shared = estimator, X, y, sample_weight, columns, draw
+    compared = call_each(_compare, shared, zip(drawn, seeds, strict=True), n_jobs)
+    statistics, n_of_each = zip(*compared, strict=True)
     return KnockoffSelection(
-        np.array(statistics), fdr, len(first), int(offset), tuple(columns), names
+        np.array(statistics), fdr, n_of_each[0], int(offset), tuple(columns), names
     )
 
 
@@ -181,24 +180,38 @@ def _draw(
     n_repeats: int,
     groups: Sequence[np.ndarray],
     rng: np.random.RandomState,
-) -> Iterator[np.ndarray]:
-    """Yield the knockoffs of each repeat, (n_knockoffs, rows, columns)."""
+) -> tuple[Callable[[Any], np.ndarray], Iterable[Any]]:
+    """Return what makes knockoffs, (n_knockoffs, rows, columns), and of what.
+
+    That is of an item of the second for each repeat.
+    """
     if isinstance(knockoffs, str):
         own = check_random_state(rng.randint(2**31 - 1))
         design = model_design(X, knockoffs, own)
-        return sample_knockoffs(design, n_knockoffs, n_repeats, groups, own)
+        sampler = KnockoffSampler(design, n_knockoffs, groups)
+        return sampler.draw, sampler.states(own, n_repeats)
     if callable(knockoffs):
         seeds = rng.randint(2**31 - 1, size=n_repeats)
-        return (_of_one_repeat(knockoffs(X, int(seed)), X) for seed in seeds)
+        return _as_they_are, (
+            _of_one_repeat(knockoffs(X, int(seed)), X) for seed in seeds
+        )
     given = np.asarray(knockoffs)
     if given.ndim <= 2:
-        return repeat(_of_one_repeat(given, X), n_repeats)
+        return partial(_the_same, _of_one_repeat(given, X)), repeat(None, n_repeats)
     if len(given) != n_repeats:
         raise ValueError(
             "`knockoffs` of more than two dimensions must hold one array for each of "
             f"`n_repeats`={n_repeats}. Got {len(given)}; change one of them."
         )
-    return (_of_one_repeat(drawn, X) for drawn in given)
+    return _as_they_are, (_of_one_repeat(drawn, X) for drawn in given)
+
+
+def _as_they_are(knockoffs: np.ndarray) -> np.ndarray:
+    return knockoffs
+
+
+def _the_same(knockoffs: np.ndarray, _: None) -> np.ndarray:
+    return knockoffs
 
 
 def _of_one_repeat(knockoffs: Any, X: np.ndarray) -> np.ndarray:
@@ -216,34 +229,22 @@ def _of_one_repeat(knockoffs: Any, X: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def _look_at_first(
-    draws: Iterator[np.ndarray],
-) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """Return the knockoffs of the first repeat, and all of them."""
-    draws = iter(draws)
-    first = next(draws)
-
-    def whole():
-        yield first
-        yield from draws
-
-    return first, whole()
-
-
 def _compare(
     estimator: Any,
     X: np.ndarray,
     y: Any,
     sample_weight: Any,
-    knockoffs: np.ndarray,
     groups: Sequence[np.ndarray],
+    draw: Callable[[Any], np.ndarray],
+    drawn: Any,
     seed: int,
-) -> np.ndarray:
+) -> tuple[np.ndarray, int]:
     """Fit to inputs and knockoffs; return the statistic of each group.
 
     That is how much the best of an input and its knockoffs is worth more than the
-    second, positive if that is the input.
+    second, positive if that is the input. How many knockoffs there are comes second.
     """
+    knockoffs = draw(drawn)
     rng = check_random_state(seed)
     copies = np.stack([X, *knockoffs], axis=-1)  # (rows, columns, m + 1)
     n_copies = copies.shape[-1]
@@ -261,7 +262,8 @@ def _compare(
     worth = np.take_along_axis(of_places, places, axis=1)
     of_groups = np.array([worth[group].sum(axis=0) for group in groups])
     second, first = np.sort(of_groups, axis=1)[:, -2:].T
-    return np.where(of_groups[:, 0] == first, 1, -1) * (first - second)
+    signs = np.where(of_groups[:, 0] == first, 1, -1)
+    return signs * (first - second), len(knockoffs)
 
 
 def _importances(fitted: Any, n_columns: int) -> np.ndarray:

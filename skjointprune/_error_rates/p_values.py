@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.special import stdtr
 from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
@@ -14,6 +13,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from .._data.feature_groups import resolve_groups
 from .._utils.clones import clone_with_seed
 from .._utils.input_names import names_of_columns
+from .._utils.parallel import call_each
 from .._utils.sklearn import (
     HasMethods,
     Interval,
@@ -133,12 +133,9 @@ def p_values(
         folds.shuffle, folds.random_state = True, rng.randint(2**31 - 1)
     splits = list(folds.split(X, y))
     seeds = rng.randint(2**31 - 1, size=len(splits))
-    of_folds = Parallel(n_jobs=n_jobs)(
-        delayed(_losses_more)(
-            estimator, X, y, split, design, columns, n_permutations, seed
-        )
-        for split, seed in zip(splits, seeds, strict=True)
-    )
+    shared = estimator, X, y, design, columns, n_permutations
+    each = zip(splits, seeds, strict=True)
+    of_folds = call_each(_losses_more, shared, each, n_jobs)
     return InputPValues(*_test(np.vstack(of_folds)), tuple(columns), names)
 
 
@@ -146,10 +143,10 @@ def _losses_more(
     estimator: Any,
     X: np.ndarray,
     y: np.ndarray,
-    split: tuple[np.ndarray, np.ndarray],
     design: Design,
     groups: Sequence[np.ndarray],
     n_permutations: int,
+    split: tuple[np.ndarray, np.ndarray],
     seed: int,
 ) -> np.ndarray:
     """Return the loss more of each held-out row, with each group drawn anew."""

@@ -8,7 +8,8 @@ correlations Sigma among its own inputs, and Sigma - S with those of X and of th
 knockoffs; (m + 1) Sigma - m S must be positive semidefinite.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
 
@@ -18,40 +19,51 @@ MOST_SWEEPS, PRECISION = 30, 1e-4
 MARGIN = 1e-6  # from what is singular
 
 
-def sample_knockoffs(
-    design: Design,
-    n_knockoffs: int,
-    n_draws: int,
-    groups: Sequence[np.ndarray],
-    rng: np.random.RandomState,
-):
-    """Draw knockoffs of the rows of a design, again and again.
+class KnockoffSampler:
+    """Draws knockoffs of the rows of a design, again and again.
 
     Parameters
     ----------
     design : Design
     n_knockoffs : int
         How many of each input, which may all change places.
-    n_draws : int
     groups : sequence of ndarray of int
         Columns that change places together. Their knockoffs need not be unlike the
         single columns, and so are more unlike the group.
-    rng : RandomState
-
-    Yields
-    ------
-    ndarray of shape (n_knockoffs, rows, columns)
     """
-    scores, m = design.scores, n_knockoffs
-    S = _distances(design.correlation, m, groups)
-    known = np.linalg.solve(design.correlation, S)  # Sigma^-1 S
-    given_x = scores - scores @ known
-    root_of_shared = _root((m + 1) / m * S - S @ known)
-    root_of_own = _root(S)
-    for _ in range(n_draws):
-        shared = rng.normal(size=scores.shape) @ root_of_shared
-        own = rng.normal(size=(m, *scores.shape)) @ root_of_own
-        yield design.in_units_of_x(given_x + shared + own - own.mean(axis=0))
+
+    def __init__(self, design: Design, n_knockoffs: int, groups: Sequence[np.ndarray]):
+        scores, m = design.scores, n_knockoffs
+        S = _distances(design.correlation, m, groups)
+        known = np.linalg.solve(design.correlation, S)  # Sigma^-1 S
+        self.design, self.n_knockoffs = design, n_knockoffs
+        self._given_x = scores - scores @ known
+        self._root_of_shared = _root((m + 1) / m * S - S @ known)
+        self._root_of_own = _root(S)
+
+    def draw(self, rng: np.random.RandomState) -> np.ndarray:
+        """Return knockoffs, of shape (n_knockoffs, rows, columns)."""
+        shared, own = self._noise(rng)
+        shared, own = shared @ self._root_of_shared, own @ self._root_of_own
+        return self.design.in_units_of_x(
+            self._given_x + shared + own - own.mean(axis=0)
+        )
+
+    def states(
+        self, rng: np.random.RandomState, n_draws: int
+    ) -> Iterator[np.random.RandomState]:
+        """Yield the state of `rng` before each draw of several, one after the other.
+
+        So another process can make a draw, to which a state is sent, and no knockoffs.
+        """
+        for _ in range(n_draws):
+            yield deepcopy(rng)
+            self._noise(rng)
+
+    def _noise(self, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+        shape = self._given_x.shape
+        shared = rng.normal(size=shape)
+        return shared, rng.normal(size=(self.n_knockoffs, *shape))
 
 
 def _distances(

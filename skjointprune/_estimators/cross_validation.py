@@ -4,7 +4,6 @@ from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
@@ -16,6 +15,7 @@ from .._data.kinds import kind_of
 from .._data.targets import targets_of
 from .._report.html import ReportBelowDiagram
 from .._training.progress import Progress
+from .._utils.parallel import call_each
 from .._utils.seeds import draw_seed
 from .._utils.sklearn import (
     Interval,
@@ -28,7 +28,6 @@ from .delegate import HoldsEstimator, attribute_of_estimator, method_of_estimato
 from .folds import (
     choose,
     collect_results,
-    estimator_of_fold,
     score_fold,
     standard_errors,
 )
@@ -203,22 +202,22 @@ class JointPruneCV(
                 progress,
                 retrained=[],  # the chosen point is, later
             )
-        scored = Parallel(n_jobs=self.n_jobs)(
-            delayed(score_fold)(
-                estimator_of_fold(single, number),
-                X,
-                y,
-                sample_weight,
-                train,
-                test,
-                alphas,
-                self.n_alphas,
-                scorer,
-                routed.scorer.score,
-                progress.named(f"fold {number + 1} of {len(folds)}"),
-            )
-            for number, (train, test) in enumerate(folds)
+        shared = (
+            single,
+            X,
+            y,
+            sample_weight,
+            alphas,
+            self.n_alphas,
+            scorer,
+            routed.scorer.score,
+            progress,
         )
+        each = [
+            (number, f"fold {number + 1} of {len(folds)}", train, test)
+            for number, (train, test) in enumerate(folds)
+        ]
+        scored = call_each(score_fold, shared, each, self.n_jobs)
         rows, supports = zip(*scored, strict=True)
         table = np.array(rows, dtype=float)  # (folds, points, columns)
         results = collect_results(run.alphas, table, np.array(supports))

@@ -26,13 +26,15 @@ def score_fold(
     X,
     y,
     sample_weight,
-    train,
-    test,
     alphas,
     n_alphas,
     scorer,
     score_params,
     progress,
+    number,
+    label,
+    train,
+    test,
 ) -> tuple[list[tuple[float, int, int, int]], list[np.ndarray]]:
     """Follow a fold's path.
 
@@ -43,8 +45,9 @@ def score_fold(
     weight = None if sample_weight is None else _safe_indexing(sample_weight, train)
     score_params = {k: _safe_indexing(v, test) for k, v in score_params.items()}
     rows, supports = [], []
-    with progress:
-        run = follow_path(single, X_train, y_train, weight, alphas, n_alphas, progress)
+    of_fold = estimator_of_fold(single, number)
+    with progress.named(label) as line:
+        run = follow_path(of_fold, X_train, y_train, weight, alphas, n_alphas, line)
         for number in range(len(run.points)):
             fit = run.fit_at(number, RETRAIN_SHARE)
             fitted = run.estimator_of(number, fit)

@@ -5,7 +5,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import OneToOneFeatureMixin
 from sklearn.model_selection import (
     GroupShuffleSplit,
@@ -20,6 +19,7 @@ from .._data.kinds import take
 from .._data.targets import targets_of
 from .._utils.clones import clone_with_seed
 from .._utils.input_names import names_of_columns
+from .._utils.parallel import call_each
 from .._utils.sklearn import (
     HasMethods,
     Interval,
@@ -147,10 +147,8 @@ def stability_selection(
     rng = check_random_state(random_state)
     rows = _draw(y, groups, n_resamples, sample_fraction, paired, rng)
     seeds = rng.randint(2**31 - 1, size=len(rows))
-    supports = Parallel(n_jobs=n_jobs)(
-        delayed(_select)(estimator, X, y, sample_weight, part, seed)
-        for part, seed in zip(rows, seeds, strict=True)
-    )
+    shared = estimator, X, y, sample_weight
+    supports = call_each(_select, shared, zip(rows, seeds, strict=True), n_jobs)
     return StabilitySelection(
         np.array(supports), threshold, resampling, sample_fraction, names_of_columns(X)
     )

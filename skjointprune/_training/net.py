@@ -12,6 +12,11 @@ from .batches import Batches
 from .callbacks import StopOnDivergence
 from .tasks import Task
 
+try:
+    import cloudpickle  # which joblib requires,
+except ImportError:
+    from joblib.externals import cloudpickle  # or, before 1.6, holds
+
 
 class PruningNet(NeuralNet):
     """A net on weighted rows, with few callbacks: they cost each step.
@@ -36,6 +41,20 @@ class PruningNet(NeuralNet):
             ("divergence", StopOnDivergence()),
             *([("print_log", PrintLog())] if self.verbose else []),
         ]
+
+    def __getstate__(self):
+        """Return what is pickled; what is on a device as bytes, for any device.
+
+        skorch makes these bytes by pickle, which names classes of a notebook though no
+        other process has them, whatever pickles the net.
+        """
+        state = self.__dict__.copy()
+        held = [
+            k for k in state if k.startswith(tuple(self.cuda_dependent_attributes_))
+        ]
+        on_device = {key: state.pop(key) for key in held}
+        state["__cuda_dependent_attributes__"] = cloudpickle.dumps(on_device)
+        return state
 
     def _set_training(self, training=True):
         """Set the mode of all layers, if it is not that of the module already.

@@ -4,8 +4,8 @@ from scipy.optimize import minimize
 
 from skjointprune._error_rates.design import model_design
 from skjointprune._error_rates.sample import (
+    KnockoffSampler,
     minimum_reconstructability,
-    sample_knockoffs,
 )
 
 
@@ -21,7 +21,8 @@ def drawn(X, m, groups=None, kind="gaussian", n_draws=1):
     rng = np.random.RandomState(0)
     design = model_design(X, kind, rng)
     groups = groups or alone(X.shape[1])
-    return list(sample_knockoffs(design, m, n_draws, groups, rng))
+    sampler = KnockoffSampler(design, m, groups)
+    return [sampler.draw(rng) for _ in range(n_draws)]
 
 
 @pytest.fixture(scope="module")

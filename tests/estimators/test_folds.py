@@ -99,8 +99,8 @@ def test_a_fold_is_scored_on_its_test_rows_at_each_point(quick, planted):
         return get_scorer("accuracy")(estimator, X, y)
 
     rows, supports = score_fold(
-        quick(max_epochs=4), X, y, None, train, test, [0.02, 0.3], 20, score,
-        {"weight": np.arange(400)}, Progress(0),
+        quick(max_epochs=4), X, y, None, [0.02, 0.3], 20, score,
+        {"weight": np.arange(400)}, Progress(0), 0, "fold", train, test,
     )  # fmt: skip
     assert len(rows) == len(supports) == len(seen) == 2
     for (got, inputs, *_), support in zip(rows, supports, strict=True):

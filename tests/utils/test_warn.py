@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from skjointprune._utils.warn import warn_caller
+from skjointprune._utils.warn import collect_warnings, warn_caller, warn_once
 
 
 def test_warning_points_at_the_code_outside_the_package():
@@ -16,7 +16,7 @@ def test_warning_points_at_the_code_outside_the_package():
 # Runs as code of the package does: a fit that warns, of a number that differs.
 CODE = """
 from sklearn.base import BaseEstimator, ClassifierMixin
-from skjointprune._utils.warn import warn_caller
+from skjointprune._utils.warn import collect_warnings, warn_caller, warn_once
 
 class Warns(ClassifierMixin, BaseEstimator):
     def __init__(self, number=0):
@@ -55,3 +55,17 @@ def test_a_warning_comes_again_with_the_next_fit():
     for _ in range(2):
         with pytest.warns(UserWarning, match="so"):
             warn_caller("so")
+
+
+def test_what_is_collected_is_said_later():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with collect_warnings() as messages:
+            warn_caller("`a` is 1.")
+            warn_caller("`a` is 2.")
+            warn_caller("`b`")
+    assert messages == ["`a` is 1.", "`a` is 2.", "`b`"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_once(messages)
+    assert [str(w.message) for w in caught] == ["`a` is 1.", "`b`"]

@@ -1,0 +1,68 @@
+"""Many calls of one function, by joblib: here, in processes, or on a cluster."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
+
+from .warn import collect_warnings, warn_once
+
+
+def call_each(
+    function: Callable,
+    shared: Sequence[Any],
+    each: Iterable[tuple],
+    n_jobs: int | None,
+) -> list[Any]:
+    """Return `function(*shared, *item)` for each item, in their order.
+
+    A warning comes once for all calls, from this process.
+
+    Parameters
+    ----------
+    function : callable
+    shared : sequence
+        Arguments of all calls, as X and y. A cluster gets them once.
+    each : iterable of tuple
+        Arguments of each call. They travel with it, so that they are not lost with
+        the worker that was to run it.
+    n_jobs : int or None
+        How many calls to run at once.
+    """
+    shared = _send_once(shared)
+    called = Parallel(n_jobs=n_jobs)(
+        delayed(_call)(function, item, *shared) for item in each
+    )
+    warn_once(message for _, messages in called for message in messages)
+    return [result for result, _ in called]
+
+
+def _send_once(shared: Sequence[Any]) -> Sequence[Any]:
+    """Return futures of what all calls need, where the backend is a Dask cluster.
+
+    Each worker gets a copy at once. joblib itself sends an argument to one worker, with
+    which it may be lost, and sends some, such as lists and Datasets, with each call.
+    """
+    backend, _ = get_active_backend()
+    client = getattr(backend, "client", None)
+    if client is None:
+        return shared
+    backend.effective_n_jobs(1)  # waits for the first worker
+    return client.scatter(list(shared), broadcast=True, hash=False)
+
+
+def _call(function: Callable, item: tuple, *shared: Any) -> tuple[Any, list[str]]:
+    """Return what a function returns, and what it warned of."""
+    with collect_warnings() as messages:
+        return function(*map(_value_of, shared), *item), messages
+
+
+def _value_of(argument: Any) -> Any:
+    """Return an argument, or what a future stands for.
+
+    A worker gets values. But joblib makes the calls here, and not on the cluster, where
+    that has a single core, as after the loss of a worker.
+    """
+    is_future = type(argument).__module__ == "distributed.client"
+    return argument.result() if is_future else argument
