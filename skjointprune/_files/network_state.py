@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data.inputs import Inputs
-from .._data.targets import Numbers, Targets
+from .._data.targets import Targets
 from .._graph.rules.registry import has_registered_rule
 from .._graph.tensors import get_tensor, locate_tensor, names_of_tensors
 from .._layers.affine import Affine
@@ -72,9 +72,8 @@ def describe_network(
             tensors[f"network.{name}"] = get_tensor(inner, name).detach()
         else:
             shared[name] = first
-    regression = isinstance(fit.targets, Numbers)
     _, defaults = fit.inputs.module(
-        params["module"], params[SIZES], regression=regression
+        params["module"], params[SIZES], regression=fit.targets.are_numbers
     )
     dense = _build_dense(fit.inputs, fit.targets, params, defaults)
     numbers = {}

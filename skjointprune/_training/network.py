@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from .._data.inputs import Inputs
-from .._data.targets import Numbers, Targets
+from .._data.targets import Targets
 from .._graph.rules.registry import layer_rule
 from .._layers.stand_ins import with_prunable_layers
 from ..modules._build import build_module
@@ -37,8 +37,9 @@ def dense_module(
     ValueError, TypeError
         If no module can be made of these.
     """
-    regression = isinstance(targets, Numbers)
-    module, defaults = inputs.module(module, hidden_layer_sizes, regression=regression)
+    module, defaults = inputs.module(
+        module, hidden_layer_sizes, regression=targets.are_numbers
+    )
     sizes = {
         "n_features_in": inputs.network_shape[0],
         "n_outputs": targets.n_outputs,
