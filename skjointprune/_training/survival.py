@@ -4,19 +4,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-ROWS_AT_ONCE = 2**22  # comparisons of pairs that are held at once
+PAIRS_AT_ONCE = 2**22  # of rows, that are compared at once
 TIED = 1e-8  # risk scores that differ by no more count as equal
+LEAST, MUCH = 1e-30, 1e30  # within float32, and with finite gradients
 
 
 class CoxLoss(nn.Module):
-    """The negative log partial likelihood of each row, with Efron's ties.
+    """The negative log partial likelihood, with Efron's ties, as losses of rows.
 
     An event is set against the rows that are at risk at its time: those of the batch
-    that end no earlier. A row that is censored has no loss of its own. Events at one
-    time share their terms (Efron, "The efficiency of Cox's likelihood function for
-    censored data", JASA 72, 1977). From each term that of equal outputs is subtracted:
-    so the loss is 0 where nothing is known, however many rows are at risk. Losses of
-    a weight each, as in R's survival, are to be multiplied by that weight.
+    that end no earlier. Events at one time share their terms (Efron, "The efficiency of
+    Cox's likelihood function for censored data", JASA 72, 1977).
+
+    The losses, each times its weight, add up to the likelihood. Each row, also a
+    censored one, has its term of the full likelihood under Breslow's hazard: it is
+    blamed for the hazard that it outlasted. Those terms add up to the number of events,
+    so they move no sum; but with them losses are nearly independent, as standard errors
+    need it. (With the terms of events alone these are half as large again as they
+    should be.) Each loss is less that of equal outputs: so it is 0 where nothing is
+    known, however many rows are at risk.
 
     A batch that is drawn at random draws the rows at risk as well. Its likelihood is
     that of a nested case-control study, which finds the same hazard ratios (Goldstein,
@@ -40,40 +46,50 @@ class CoxLoss(nn.Module):
         rank, order = targets[:, 0].sort(stable=True)
         _, event, weight = targets[order].unbind(dim=1)
         f = outputs[order, 0]
-        ties = _Ties(rank, event)
-        log_weight = weight.log()
-        at_risk = ties.log_at_risk(f + log_weight) - ties.log_at_risk(log_weight)
-        return torch.empty_like(f).index_copy(0, order, event * (at_risk - f))
+        rows = _InOrder(rank, event, weight)
+        losses = rows.losses(f) - rows.losses(torch.zeros_like(f))
+        return torch.empty_like(f).index_copy(0, order, losses)
 
 
-class _Ties:
-    """Which of some rows, in the order of time, have one time."""
+class _InOrder:
+    """Rows in the order of time, and which of them have one time."""
 
-    def __init__(self, rank: Tensor, event: Tensor):
-        n = len(rank)
+    def __init__(self, rank: Tensor, event: Tensor, weight: Tensor):
+        self.event, self.log_weight = event, weight.log()
         new = torch.ones_like(rank, dtype=torch.long)
         new[1:] = (rank[1:] != rank[:-1]).long()
         self.group = new.cumsum(0) - 1  # the number of the time of each row
-        self.first = torch.searchsorted(rank, rank)  # the first row of that time
-        self.event, self.n = event, n
-        before = event.cumsum(0) - event  # events in rows before
-        self.place = before - before[self.first]  # among the events of that time
-        self.count = self._of_group(event).clamp(min=1)  # events of that time
+        self.first = torch.searchsorted(rank, rank)  # of the rows of that time,
+        self.last = torch.searchsorted(rank, rank, right=True) - 1
+        n_before = event.cumsum(0) - event
+        n_events = self._of_group(event).clamp(min=1)
+        # before an event, the share of those of its time, one after the other
+        self.gone = event * (n_before - n_before[self.first]) / n_events
+        self.n_events = n_events
+        self.mean_weight = self._of_group(event * weight) / n_events
 
-    def log_at_risk(self, log_risk: Tensor) -> Tensor:
-        """Return the log of the risk that an event is set against, (rows,).
+    def losses(self, f: Tensor) -> Tensor:
+        """Return the loss of each row for logs of hazard ratios, (rows,)."""
+        log_risk = f + self.log_weight
+        at_risk = log_risk.flip(0).logcumsumexp(0).flip(0)[self.first]  # a log
+        # Events at one time leave in part, while the others happen.
+        dying = self._of_group(self.event * (log_risk - at_risk).exp()).clamp(max=1)
+        left = torch.log1p(-self.gone * dying)
+        log_set = at_risk + self._of_group(self.event * left) / self.n_events
+        outlasted = (f + self._log_hazard(at_risk + left)).exp()
+        step = self.mean_weight * (-left).exp()
+        spared = self._of_group(self.event * self.gone * step) * (f - at_risk).exp()
+        return self.event * (log_set - f - spared) + outlasted
 
-        Of events at one time, each has left the set in part while the others happen:
-        the mean over all orders.
-        """
-        total = log_risk.flip(0).logcumsumexp(0).flip(0)[self.first]
-        share = self._of_group(self.event * (log_risk - total).exp())
-        left = torch.log1p(-(self.place / self.count) * share.clamp(max=1))
-        return total + self._of_group(self.event * left) / self.count
+    def _log_hazard(self, log_set: Tensor) -> Tensor:
+        """Return the log of the cumulative hazard at the time of each row."""
+        steps = self.mean_weight.clamp(min=LEAST).log() - log_set
+        steps = torch.where(self.event > 0, steps, -MUCH)
+        return steps.logcumsumexp(0)[self.last]
 
     def _of_group(self, values: Tensor) -> Tensor:
         """Return the sum over the rows of the same time, (rows,)."""
-        sums = values.new_zeros(self.n).index_add(0, self.group, values)
+        sums = torch.zeros_like(values).index_add(0, self.group, values)
         return sums[self.group]
 
 
@@ -89,7 +105,7 @@ def concordance(
     """
     right = total = 0.0
     events = np.flatnonzero(event)
-    for at in np.array_split(events, max(1, len(events) * len(time) // ROWS_AT_ONCE)):
+    for at in np.array_split(events, max(1, len(events) * len(time) // PAIRS_AT_ONCE)):
         later = time > time[at, None]
         later |= (time == time[at, None]) & ~event
         pairs = later * weight

@@ -41,6 +41,9 @@ class Task:
     the targets, beside which units may cost little. `takes_scorers` is whether scorers
     of scikit-learn can be given targets. `carries_over` returns, for the losses on rows
     to train on and on others, the share of what was learnt that holds for others.
+    `nearness` is how far outputs are taken from the best constant to them, where it is
+    asked whether they say anything: where losses of rows vary most by outputs that are
+    too sure, a short way tells (for Cox's it is the score test).
     `batch_sizes` say how many rows a step has by default: a part of all, at least and
     at most so many.
     """
@@ -57,6 +60,7 @@ class Task:
     loss_of_noise: bool = False
     takes_scorers: bool = True
     carries_over: Callable[[float, float], float] = _loss_over_loss
+    nearness: float = 1.0
     batch_sizes: tuple[int, int, int] = (10, 16, 256)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -191,6 +195,7 @@ SURVIVAL = Task(
     takes_logits=False,
     takes_scorers=False,
     carries_over=_gain_over_gain,
+    nearness=0.1,
     batch_sizes=(4, 64, 1024),
 )
 
