@@ -96,7 +96,8 @@ def p_values(
     Raises
     ------
     ValueError
-        If y is None or holds events and times, or X holds other than finite numbers; and what a fit raises.
+        If y is None or holds events and times, or X holds other than finite numbers;
+        and what a fit raises.
 
     References
     ----------

@@ -101,10 +101,8 @@ def test_the_hazard_is_breslows():
 
 def test_a_weight_of_two_is_two_rows_in_the_hazard():
     y = np.column_stack([[1, 1, 0, 1], [1, 2, 2, 3]])
-    outputs, weight = (
-        np.random.default_rng(0).normal(size=(4, 1)),
-        np.array([1, 2, 1, 2]),
-    )
+    outputs = np.random.default_rng(0).normal(size=(4, 1))
+    weight = np.array([1, 2, 1, 2])
     once = encode_survival(y, weight)
     twice = encode_survival(np.repeat(y, weight, axis=0), np.ones(6))
     a = once.targets.finished(lambda: (outputs, once.values, weight))

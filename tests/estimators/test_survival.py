@@ -235,13 +235,13 @@ def test_a_y_that_cannot_be_learnt_is_refused_and_nothing_is_set(
 
 
 def test_one_row_is_refused(quick, table):
-    X, y = table
+    X, _ = table
     with pytest.raises(ValueError, match="at least 2 rows"):
         quick().fit(X[:1], survival([True], [1.0]))
 
 
 def test_a_score_without_pairs_is_refused(fitted, table):
-    X, y = table
+    X, _ = table
     last = survival(np.zeros(4) > 0, np.ones(4))
     with pytest.raises(ValueError, match="Got 0 events in 4 rows"):
         fitted.score(X[:4], last)
@@ -297,14 +297,14 @@ def test_a_selector_chooses_by_survival(quick, table):
 
 
 def test_where_none_is_given_a_structured_y_calls_for_it(table):
-    X, y = table
+    _, y = table
     selector = InputFeatureSelector(n_features_to_select=1)
     assert isinstance(selector._new_estimator(y), JointPruneSurvival)
 
 
 @pytest.mark.parametrize("copy", ["file", "pickle"])
 def test_a_copy_predicts_the_same(fitted, table, tmp_path, copy):
-    X, y = table
+    X, _ = table
     if copy == "file":
         again = passed_through(fitted, tmp_path)
     else:
