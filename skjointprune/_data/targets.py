@@ -34,12 +34,16 @@ class Targets(ABC):
         How many outputs the network has.
     are_numbers : bool
         Whether y holds numbers to predict, which are standardised.
+    network_defaults : dict
+        Parameters of the default network of a table with hidden layers, in place of
+        what suits its columns.
     flat : bool
         Whether outputs are one number a row, without a second dimension.
     """
 
     n_outputs: int
     are_numbers: ClassVar[bool] = False
+    network_defaults: ClassVar[dict[str, Any]] = {}
     flat: bool
 
     @abstractmethod

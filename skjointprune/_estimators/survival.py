@@ -32,9 +32,9 @@ module : str, class, callable, nn.Module or None, default=None
     "vgg16" or "resnet18" for images, or any module that `torch.fx` can trace and
     that returns one number, the log of a hazard ratio. A class or factory is given
     `n_features_in` (channels of images), `n_outputs` and `input_shape` if it takes
-    them; an instance is copied. None is `skjointprune.modules.MLP`, for tables;
-    embeddings, normalisation and dropout are what suits the number of columns, unless
-    `module__…` says otherwise. Layers without a rule are kept whole: see
+    them; an instance is copied. None is `skjointprune.modules.MLP`, for tables, with
+    batch normalisation, dropout of 0.4 and no embeddings, unless `module__…` says
+    otherwise. Layers without a rule are kept whole: see
     `report_.kept_whole`.
 """,
     attributes="""

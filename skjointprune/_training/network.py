@@ -11,6 +11,24 @@ from .._layers.stand_ins import with_prunable_layers
 from ..modules._build import build_module
 
 
+def module_for(
+    inputs: Inputs, targets: Targets, module: Any, hidden_layer_sizes: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Return what makes the network, with default parameters for it.
+
+    Raises
+    ------
+    ValueError
+        If `module` is for another kind of input.
+    """
+    module, defaults = inputs.module(
+        module, hidden_layer_sizes, regression=targets.are_numbers
+    )
+    if "embedding" in defaults:
+        defaults = defaults | targets.network_defaults
+    return module, defaults
+
+
 def dense_module(
     inputs: Inputs,
     *,
@@ -37,9 +55,7 @@ def dense_module(
     ValueError, TypeError
         If no module can be made of these.
     """
-    module, defaults = inputs.module(
-        module, hidden_layer_sizes, regression=targets.are_numbers
-    )
+    module, defaults = module_for(inputs, targets, module, hidden_layer_sizes)
     sizes = {
         "n_features_in": inputs.network_shape[0],
         "n_outputs": targets.n_outputs,
