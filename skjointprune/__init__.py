@@ -1,6 +1,7 @@
 """Joint pruning of a network's weights and inputs, as scikit-learn estimators."""
 
 from ._data.image_options import ImageInput
+from ._data.step_function import StepFunction
 from ._displays.knockoffs import KnockoffDisplay
 from ._displays.path import PathDisplay
 from ._displays.pruning import PruningDisplay
@@ -14,6 +15,7 @@ from ._estimators.cross_validation import JointPruneCV
 from ._estimators.path import PruningPath, joint_prune_path
 from ._estimators.regressor import JointPruneRegressor
 from ._estimators.selector import InputFeatureSelector
+from ._estimators.survival import JointPruneSurvival
 from ._files.onnx import export_onnx
 from ._files.save_load import load, save
 from ._graph.rules.registry import register_rule
@@ -29,6 +31,7 @@ __all__ = [
     "JointPruneCV",
     "JointPruneClassifier",
     "JointPruneRegressor",
+    "JointPruneSurvival",
     "KnockoffDisplay",
     "KnockoffSelection",
     "NetworkSize",
@@ -37,6 +40,7 @@ __all__ = [
     "PruningPath",
     "PruningReport",
     "StabilitySelection",
+    "StepFunction",
     "SupportDisplay",
     "export_onnx",
     "joint_prune_path",

@@ -63,13 +63,18 @@ class Data:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How data are prepared, whatever X is: parameters of an estimator."""
+    """How data are prepared, whatever X is: parameters of an estimator.
+
+    `strata` are codes of rows: about the same share of each is held out. None are the
+    codes of classes, where y holds such.
+    """
 
     validation_fraction: float | None
     standardize: bool
     scale_targets: bool
     seed: int
     device: torch.device
+    strata: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,13 @@ class Split:
 def split_rows(y: np.ndarray, sample_weight: np.ndarray, how: Preparation) -> Split:
     """Hold rows out, scale targets, and put these and weights on the device.
 
-    A y of integers holds the codes of classes: the same share of each is held out.
+    A y of integers holds the codes of classes: the same share of each is held out,
+    unless there are other strata.
     """
     coded = y.dtype.kind == "i"
-    strata = y if coded else np.zeros(len(y), dtype=int)
+    strata = how.strata
+    if strata is None:
+        strata = y if coded else np.zeros(len(y), dtype=int)
     rng = np.random.default_rng(how.seed)
     held_out = draw_held_out(strata, how.validation_fraction or 0.0, rng)
     held_out &= sample_weight > 0

@@ -1,8 +1,9 @@
 """Targets: how y becomes numbers to learn, and how outputs become predictions again."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
@@ -20,6 +21,10 @@ LARGEST = 1e150  # its square is a number, too
 COMPARED_LABELS = 16  # items of a dataset, to see whether it returns what it lists
 
 
+# Returns outputs for the rows of a fit, (rows, n_outputs), their codes and weights.
+ReadRows = Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
 class Targets(ABC):
     """What the y of a fit was, so that outputs of the network can be read.
 
@@ -27,13 +32,27 @@ class Targets(ABC):
     ----------
     n_outputs : int
         How many outputs the network has.
+    are_numbers : bool
+        Whether y holds numbers to predict, which are standardised.
+    network_defaults : dict
+        Parameters of the default network of a table with hidden layers, in place of
+        what suits its columns.
+    flat : bool
+        Whether outputs are one number a row, without a second dimension.
     """
 
     n_outputs: int
+    are_numbers: ClassVar[bool] = False
+    network_defaults: ClassVar[dict[str, Any]] = {}
+    flat: bool
 
     @abstractmethod
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Return predictions as y was, for outputs of shape (rows, n_outputs)."""
+
+    def finished(self, read_rows: ReadRows) -> "Targets":
+        """Return targets that know what a finished network gives for their rows."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +60,7 @@ class Classes(Targets):
     """One class a row; outputs are probabilities."""
 
     labels: np.ndarray
+    flat: ClassVar[bool] = False  # type: ignore[misc]
 
     @property
     def n_outputs(self) -> int:  # type: ignore[override]
@@ -57,6 +77,7 @@ class LabelSets(Targets):
     """Any number of labels a row, as an indicator matrix; outputs are probabilities."""
 
     n_outputs: int
+    flat: ClassVar[bool] = False  # type: ignore[misc]
 
     @property
     def labels(self) -> np.ndarray:
@@ -74,6 +95,7 @@ class Numbers(Targets):
 
     n_outputs: int
     flat: bool
+    are_numbers: ClassVar[bool] = True
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Return numbers in the shape that y had."""
@@ -85,12 +107,15 @@ class Numbers(Targets):
 class EncodedTargets:
     """y as a network learns it, for rows of positive weight.
 
-    `values` are the codes of classes (integers), or numbers, (rows, n_outputs).
+    `values` are the codes of classes (integers), or numbers, (rows, n_outputs), or what
+    else the loss takes, (rows, …). `strata` are codes: about the same share of the rows
+    of each is held out. None are the codes of classes, where there are any.
     """
 
     targets: Targets
     values: np.ndarray
     weight: np.ndarray
+    strata: np.ndarray | None = None
 
 
 def encode_classes(y: Any, weight: np.ndarray, class_weight: Any) -> EncodedTargets:

@@ -96,7 +96,8 @@ def p_values(
     Raises
     ------
     ValueError
-        If y is None, or X holds other than finite numbers; and what a fit raises.
+        If y is None or holds events and times, or X holds other than finite numbers;
+        and what a fit raises.
 
     References
     ----------
@@ -119,6 +120,11 @@ def p_values(
     if y is None:
         raise ValueError(
             "`p_values` tests inputs for a target. Got y=None; pass labels or targets."
+        )
+    if np.asarray(y).dtype.names is not None:
+        raise ValueError(
+            "`p_values` compares losses of single rows, which events and times do not "
+            "have. Got y as a structured array; use `knockoff_selection`."
         )
     names = names_of_columns(X)
     X = check_array(X, dtype=np.float64, ensure_min_samples=4, input_name="X")

@@ -34,7 +34,8 @@ class JointPruneEstimator(
 ):
     """The three phases of a fit.
 
-    A subclass encodes y (`_encode`) and reads the outputs.
+    A subclass encodes y (`_encode`), once it has a form that can be checked
+    (`_read_y`), and reads the outputs.
     """
 
     _parameter_constraints = {  # noqa: RUF012
@@ -94,7 +95,11 @@ class JointPruneEstimator(
         "amp": ["boolean"],
         "compile": ["boolean", str],
     }
-    _y_numeric: bool  # whether y holds numbers, which are standardised
+    _y_numeric: bool  # whether y, once it is read, holds numbers
+
+    def _read_y(self, y: Any) -> Any:
+        """Return y as a kind of input checks it beside X."""
+        return y
 
     @abstractmethod
     def _encode(self, y: Any, weight: np.ndarray) -> EncodedTargets:

@@ -8,7 +8,6 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags, indexable
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.kinds import kind_of
@@ -24,7 +23,12 @@ from .._utils.sklearn import (
 )
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
-from .delegate import HoldsEstimator, attribute_of_estimator, method_of_estimator
+from .delegate import (
+    HoldsEstimator,
+    attribute_of_estimator,
+    method_of_estimator,
+    method_where_it_is,
+)
 from .folds import (
     choose,
     collect_results,
@@ -32,15 +36,9 @@ from .folds import (
     standard_errors,
 )
 from .follow_path import check_alphas, follow_path
-from .for_target import default_estimator
-from .regressor import JointPruneRegressor
+from .for_target import ESTIMATORS, default_estimator
 from .routing import make_router, request_weights, route
-
-
-def _may_predict_proba(cv) -> bool:
-    """Tell whether it is, or may become, a classifier: by y, where no estimator is."""
-    inner = getattr(cv, "estimator_", cv.estimator)
-    return inner is None or hasattr(inner, "predict_proba")
+from .survival import JointPruneSurvival
 
 
 class JointPruneCV(
@@ -55,10 +53,11 @@ class JointPruneCV(
 
     Parameters
     ----------
-    estimator : JointPruneClassifier, JointPruneRegressor or None, default=None
-        What to fit; its `alpha` is not used. None is a classifier, or a regressor
-        where y holds numbers, with ``random_state=0``; then scikit-learn cannot tell
-        which before `fit`, and `cross_val_score` does not stratify its folds.
+    estimator : estimator of this package or None, default=None
+        A JointPruneClassifier, JointPruneRegressor or JointPruneSurvival; its `alpha`
+        is not used. None is chosen by y, as by `InputFeatureSelector`, with
+        ``random_state=0``; then scikit-learn cannot tell which before `fit`, and
+        `cross_val_score` does not stratify its folds.
     alphas : array-like of shape (n_alphas,) or None, default=None
         The points, above 0. None finds them while pruning, on each path: from point to
         point the number of inputs and units falls by about the same ratio.
@@ -120,7 +119,7 @@ class JointPruneCV(
     """
 
     _parameter_constraints = {  # noqa: RUF012
-        "estimator": [JointPruneClassifier, JointPruneRegressor, None],
+        "estimator": [*ESTIMATORS, None],
         "alphas": ["array-like", None],
         "n_alphas": [Interval(Integral, 1, None, closed="left")],
         "rule": [
@@ -250,7 +249,8 @@ class JointPruneCV(
         if isinstance(estimator.feature_groups, str):
             kind = kind_of(X)
             numeric = estimator._y_numeric
-            inputs, *_ = kind.check(clone(estimator), X, y, y_numeric=numeric)
+            read = estimator._read_y(y)
+            inputs, *_ = kind.check(clone(estimator), X, read, y_numeric=numeric)
             groups = [columns.tolist() for columns in inputs.groups or []]
             estimator.set_params(feature_groups=groups)
         return estimator.set_params(random_state=draw_seed(estimator.random_state))
@@ -288,8 +288,12 @@ class JointPruneCV(
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
-    predict_proba = available_if(_may_predict_proba)(
-        method_of_estimator(JointPruneClassifier.predict_proba)
+    predict_proba = method_where_it_is(JointPruneClassifier.predict_proba)
+    predict_survival_function = method_where_it_is(
+        JointPruneSurvival.predict_survival_function
+    )
+    predict_cumulative_hazard_function = method_where_it_is(
+        JointPruneSurvival.predict_cumulative_hazard_function
     )
     get_support = method_of_estimator(JointPruneClassifier.get_support)
     get_group_support = method_of_estimator(JointPruneClassifier.get_group_support)
@@ -298,7 +302,7 @@ class JointPruneCV(
     )
 
     def score(self, X, y, sample_weight=None):
-        """Score the chosen network as the estimator does: by accuracy, or R².
+        """Score the chosen network as the estimator does: by accuracy, R², or C-index.
 
         Parameters
         ----------
@@ -332,6 +336,7 @@ class JointPruneCV(
     n_iter_ = attribute_of_estimator("n_iter_")
     report_ = attribute_of_estimator("report_")
     classes_ = attribute_of_estimator("classes_")
+    unique_times_ = attribute_of_estimator("unique_times_")
     input_shape_ = attribute_of_estimator("input_shape_")
     n_features_in_ = attribute_of_estimator("n_features_in_")
     feature_names_in_ = attribute_of_estimator("feature_names_in_")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -25,6 +26,19 @@ def method_of_estimator(method: Callable) -> Callable:
         return getattr(self.estimator_, method.__name__)(*args, **kwargs)
 
     return ask
+
+
+def method_where_it_is(method: Callable) -> Any:
+    """Return the same for a method that not all estimators have.
+
+    It is there if the estimator has it; or may have it, chosen by y.
+    """
+
+    def has(self) -> bool:
+        inner = getattr(self, "estimator_", self.estimator)
+        return inner is None or hasattr(inner, method.__name__)
+
+    return available_if(has)(method_of_estimator(method))
 
 
 class HoldsEstimator:
@@ -53,7 +67,7 @@ class HoldsEstimator:
         if of_estimator and params.get("estimator", self.estimator) is None:
             raise ValueError(
                 f"`{of_estimator[0]}` is a parameter of `estimator`, which is None: it "
-                "is chosen by y in `fit`. Pass `estimator`=JointPruneClassifier(), or "
-                "a JointPruneRegressor."
+                "is chosen by y in `fit`. Pass `estimator`=JointPruneClassifier(), a "
+                "JointPruneRegressor or a JointPruneSurvival."
             )
         return super().set_params(**params)  # type: ignore[misc]

@@ -3,23 +3,31 @@
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
+from .._data.survival import holds_survival
 from .._data.targets import FEW_ROWS_EACH
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
 from .regressor import JointPruneRegressor
+from .survival import JointPruneSurvival
+
+ESTIMATORS = (JointPruneClassifier, JointPruneRegressor, JointPruneSurvival)
 
 MOST_CLASSES = 20  # of whole numbers that are taken for classes without a word
 
 
 def default_estimator(y, **params) -> JointPruneEstimator:
-    """Return a regressor for numbers, a classifier for classes; both repeat.
+    """Return an estimator for events and times, numbers, or classes; all repeat.
 
     Raises
     ------
     ValueError
         If y holds whole numbers that may be either.
     """
-    kind = JointPruneRegressor if _holds_numbers(y) else JointPruneClassifier
+    kind: type[JointPruneEstimator] = JointPruneClassifier
+    if holds_survival(y):
+        kind = JointPruneSurvival
+    elif _holds_numbers(y):
+        kind = JointPruneRegressor
     return kind(random_state=0, **params)
 
 

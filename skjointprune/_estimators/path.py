@@ -12,10 +12,8 @@ from .._training.progress import Progress
 from .._utils.optional import import_optional
 from .._utils.sklearn import Interval, validate_params
 from .base import JointPruneEstimator
-from .classifier import JointPruneClassifier
 from .follow_path import RETRAIN_SHARE, follow_path
-from .for_target import default_estimator
-from .regressor import JointPruneRegressor
+from .for_target import ESTIMATORS, default_estimator
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class PruningPath:
     scores : ndarray of shape (n_points,)
         Held-out score after a short retraining, NaN where no rows were held out.
     score_name : str
-        What the scores are: "accuracy" or "R2".
+        What the scores are: "accuracy", "R2" or "C-index".
     estimators : list of estimator
         The fitted estimator of each point, if they were asked for, else empty.
     """
@@ -120,7 +118,7 @@ class PruningPath:
 
 @validate_params(
     {
-        "estimator": [JointPruneClassifier, JointPruneRegressor, None],
+        "estimator": [*ESTIMATORS, None],
         "alphas": ["array-like", None],
         "n_alphas": [Interval(Integral, 1, None, closed="left")],
         "return_estimators": ["boolean"],
@@ -156,9 +154,10 @@ def joint_prune_path(
         number of inputs and units falls by about the same ratio, down to the last.
     n_alphas : int, default=20
         How many points, where `alphas` is None.
-    estimator : JointPruneClassifier, JointPruneRegressor or None, default=None
-        What to fit; its `alpha` is not used. None is a classifier, or a regressor
-        where y holds numbers, with ``random_state=0``.
+    estimator : estimator of this package or None, default=None
+        A JointPruneClassifier, JointPruneRegressor or JointPruneSurvival; its `alpha`
+        is not used. None is chosen by y, as by `InputFeatureSelector`, with
+        ``random_state=0``.
     sample_weight : array-like of shape (n_samples,) or None, default=None
         Weights of rows.
     return_estimators : bool, default=False

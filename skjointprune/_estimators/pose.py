@@ -11,7 +11,6 @@ import torch
 from .._data.inputs import Inputs
 from .._data.kinds import kind_of
 from .._data.prepare import Data, Preparation
-from .._data.targets import refuse_text
 from .._pruning.prices import Prices
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
@@ -19,6 +18,7 @@ from .._training.progress import Progress
 from .._training.settings import (
     check_backend,
     check_monitors,
+    check_scoring_of,
     resolve_batch_size,
     resolve_callbacks,
     resolve_epochs,
@@ -53,16 +53,18 @@ def pose(
     ValueError
         If X or y hold what cannot be learnt from, or a parameter does not fit these.
     """
-    numeric = estimator._y_numeric
-    if numeric:
-        refuse_text(y)
-    kind = kind_of(X)
-    inputs, X, y = kind.check(estimator, X, y, y_numeric=numeric)
+    y = estimator._read_y(y)
+    inputs, X, y = kind_of(X).check(estimator, X, y, y_numeric=estimator._y_numeric)
     n_inputs = _resolve_n_inputs(estimator, inputs)
     weight, rows = _check_weight(sample_weight, _count_rows(X))
     encoded = estimator._encode(y[rows], weight[rows])
     how = Preparation(
-        estimator.validation_fraction, estimator.standardize, numeric, seed, device
+        estimator.validation_fraction,
+        estimator.standardize,
+        encoded.targets.are_numbers,
+        seed,
+        device,
+        encoded.strata,
     )
     inputs, data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
     task = task_for(encoded.targets, getattr(estimator, "loss", None))
@@ -149,6 +151,7 @@ def _make_trainer(
             "set `lr` alone."
         )
     callbacks = resolve_callbacks(estimator.callbacks or ())
+    check_scoring_of(callbacks, task)
     check_backend(estimator.compile)
     # Others may look columns up, or have them in other units than deviations.
     takes_noise = estimator.module in (None, MLP) and data.scaling is not None
@@ -160,7 +163,9 @@ def _make_trainer(
         ),
         distillation=estimator.distillation,
         lr=estimator.lr,
-        batch_size=resolve_batch_size(estimator.batch_size, len(data.train)),
+        batch_size=resolve_batch_size(
+            estimator.batch_size, len(data.train), *task.batch_sizes
+        ),
         optimizer=optimizer,
         optimizer_params=params,
         device=device,

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.targets import EncodedTargets, encode_numbers
+from .._data.targets import EncodedTargets, encode_numbers, refuse_text
 from .._training.tasks import REGRESSION
 from .._utils.sklearn import StrOptions, _fit_context
 from .base import JointPruneEstimator
@@ -170,6 +170,10 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
             was before.
         """
         return self._fit(X, y, sample_weight)
+
+    def _read_y(self, y):
+        refuse_text(y)
+        return y
 
     def _encode(self, y: np.ndarray, weight: np.ndarray) -> EncodedTargets:
         return encode_numbers(y, weight)

@@ -44,8 +44,8 @@ class InputFeatureSelector(
     estimator : estimator with `get_support`, or None, default=None
         What selects; it is cloned unless `prefit`. None is
         ``JointPruneClassifier(prune="inputs", retrain_epochs=0, random_state=0)``, or
-        the same `JointPruneRegressor` where y holds numbers: retraining would not
-        change the selection.
+        the same `JointPruneRegressor` where y holds numbers, or `JointPruneSurvival`
+        where it is a structured array: retraining would not change the selection.
     alpha : float or None, default=None
         Overrides the estimator's `alpha`, unless None.
     n_features_to_select : int, float in (0, 1] or None, default=None

@@ -21,6 +21,7 @@ from .._estimators.cross_validation import JointPruneCV
 from .._estimators.fitted import adopt, fit_of
 from .._estimators.regressor import JointPruneRegressor
 from .._estimators.selector import InputFeatureSelector
+from .._estimators.survival import JointPruneSurvival
 from .._version import __version__
 from .fit_state import describe_fit, restore_fit
 from .json_values import from_json, to_json
@@ -33,6 +34,7 @@ ESTIMATORS: dict[str, type[BaseEstimator]] = {
         JointPruneClassifier,
         JointPruneCV,
         JointPruneRegressor,
+        JointPruneSurvival,
     )
 }
 # A fitted estimator does not need them: they may be of any type, and are left out.

@@ -13,6 +13,7 @@ from .._data.columns import Columns
 from .._data.image_inputs import ImageInputs
 from .._data.image_options import ImageInput
 from .._data.inputs import Inputs
+from .._data.survival import Survival
 from .._data.table_inputs import TableInputs
 from .._data.targets import Classes, LabelSets, Numbers, Targets
 from .._report.report import NetworkSize, PruningReport
@@ -24,7 +25,7 @@ from .._utils.torch import choose_device
 from .json_values import from_json, to_json
 from .network_state import describe_network, rebuild_network
 
-TARGETS = {kind.__name__: kind for kind in (Classes, LabelSets, Numbers)}
+TARGETS = {kind.__name__: kind for kind in (Classes, LabelSets, Numbers, Survival)}
 
 
 def describe_fit(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data.inputs import Inputs
-from .._data.targets import Numbers, Targets
+from .._data.targets import Targets
 from .._graph.rules.registry import has_registered_rule
 from .._graph.tensors import get_tensor, locate_tensor, names_of_tensors
 from .._layers.affine import Affine
@@ -26,7 +26,7 @@ from .._layers.sizes import PREFIX, let_sizes_follow_
 from .._layers.stand_ins import with_prunable_norms
 from .._layers.wrap import wrap
 from .._training.fit import Fit
-from .._training.network import dense_module
+from .._training.network import dense_module, module_for
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
 from .json_values import is_known
@@ -72,10 +72,7 @@ def describe_network(
             tensors[f"network.{name}"] = get_tensor(inner, name).detach()
         else:
             shared[name] = first
-    regression = isinstance(fit.targets, Numbers)
-    _, defaults = fit.inputs.module(
-        params["module"], params[SIZES], regression=regression
-    )
+    _, defaults = module_for(fit.inputs, fit.targets, params["module"], params[SIZES])
     dense = _build_dense(fit.inputs, fit.targets, params, defaults)
     numbers = {}
     for path, layer in inner.named_modules():

@@ -18,7 +18,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .._data.targets import Numbers
 from .._estimators.base import JointPruneEstimator
 from .._estimators.cross_validation import JointPruneCV
 from .._estimators.fitted import fit_of
@@ -43,7 +42,7 @@ class FullWidth(nn.Module):
         super().__init__()
         self.network = deepcopy(fit.network).cpu()
         self.read = fit.net.predict_nonlinearity
-        self.flat = isinstance(fit.targets, Numbers) and fit.targets.flat
+        self.flat = fit.targets.flat
         support = fit.support
         box = fit.inputs.positions_read(support)
         self.dims = []  # that lose something
@@ -75,7 +74,7 @@ def export_onnx(estimator, path):
 
     Parameters
     ----------
-    estimator : JointPruneClassifier, JointPruneRegressor or JointPruneCV
+    estimator : an estimator of this package, or JointPruneCV
         A fitted one.
     path : str or path-like
         The file to write. One that is there is replaced once the new one is whole.
@@ -101,7 +100,8 @@ def export_onnx(estimator, path):
     -----
     The input is ``X``, (n_samples, n_features) or (n_samples, channels, height,
     width). A classifier's output is ``probabilities``, as of `predict_proba`; a
-    regressor's is ``predictions``, in the shape of `predict`. All are float32, or
+    regressor's, and risk scores, are ``predictions``, in the shape of `predict`. All
+    are float32, or
     float64 where `module_` computes in it: convert float64 tables and uint8 images
     first, ``X.astype(np.float32)``, without scaling them. Values that are not finite
     are not refused.
@@ -164,7 +164,8 @@ def _find_exportable(estimator: Any) -> JointPruneEstimator:
     elif hasattr(estimator, "best_estimator_"):
         remedy = "pass its `best_estimator_`"
     raise TypeError(
-        "`estimator` must be a JointPruneClassifier, a JointPruneRegressor or a "
+        "`estimator` must be a JointPruneClassifier, a JointPruneRegressor, a "
+        "JointPruneSurvival or a "
         f"JointPruneCV. Got a {type(estimator).__name__}; {remedy}."
     )
 
@@ -176,7 +177,8 @@ def _converted(fit: Fit) -> Any:
     rows = torch.zeros(2, *fit.inputs.shape, dtype=dtype)
     shapes = ({0: torch.export.Dim("n_samples")},)
     name = type(fit.network).__name__
-    output = "predictions" if isinstance(fit.targets, Numbers) else "probabilities"
+    of_classes = hasattr(fit.targets, "labels")
+    output = "probabilities" if of_classes else "predictions"
     # Tracing patches torch for all threads, so it takes its turn with fits.
     with (
         seeded(0, torch.device("cpu")),

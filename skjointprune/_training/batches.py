@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,6 +63,15 @@ def run_rows(module: torch.nn.Module, rows: Rows) -> tuple[Tensor, Tensor, Tenso
         batches = Batches(rows, rows.batch_size_to_score)
         read = [(module(X), *targets) for X, targets in batches]
     outputs, y, weight = (torch.cat(parts) for parts in zip(*read, strict=True))
+    return outputs, y, weight
+
+
+def run_parts(
+    module: torch.nn.Module, parts: Sequence[Rows]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the same as arrays, for rows of several parts together."""
+    read = zip(*(run_rows(module, rows) for rows in parts), strict=True)
+    outputs, y, weight = (torch.cat(tensors).cpu().numpy() for tensors in read)
     return outputs, y, weight
 
 

@@ -16,8 +16,8 @@ def forget_(task: Task, network: Network, data: Data, share: float) -> None:
     What was learnt by heart is not unlearnt by more training: a network that begins
     with it is worse on other rows than a new one. The weights become
     c w + (1 - c) w_new, where c is the loss on rows to train on over that on rows held
-    out (Ash, Adams, "On warm-starting neural network training", arXiv 1910.08475, where
-    c is a constant).
+    out, or what the task has in its place (Ash, Adams, "On warm-starting neural network
+    training", arXiv 1910.08475, where c is a constant).
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def forget_(task: Task, network: Network, data: Data, share: float) -> None:
     unknown = mean_loss(task, network.module, data.valid)
     if known >= unknown:
         return
-    forgotten = share * (1 - known / unknown)
+    forgotten = share * (1 - task.carries_over(known, unknown))
     new = deepcopy(network.module)
     for layer in new.modules():
         if callable(reset := getattr(layer, "reset_parameters", None)):

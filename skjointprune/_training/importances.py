@@ -99,14 +99,14 @@ def loss_given_up(
             X, (y, weight) = asked[at[row].numpy()]
             X_other, (_, weight_other) = known[at_known[other].numpy()]
             shares = _shares(
-                partial(_losses, task, module, y),
+                partial(_losses, task, module, y, weight),
                 X,
                 X_other,
                 t[:, None].to(X.device),
                 columns.to(X.device),
             )
             weight = weight * weight_other
-            shares = (shares * weight[:, None]).cpu()
+            shares = (shares * weight_other[:, None]).cpu()
             for member in (row, other + n_rows - n_known):
                 sums.index_add_(0, member, shares)
                 weights.index_add_(0, member, weight.cpu())
@@ -128,9 +128,12 @@ def _draw_others(row: Tensor, n: int, same: bool, generator: torch.Generator) ->
     return (row + 1 + further) % n
 
 
-def _losses(task: Task, module: nn.Module, y: Tensor, X: Tensor) -> Tensor:
-    """Return the loss of each row."""
-    return task.losses(module(X.clone()), y)  # the code may change what it is given
+def _losses(
+    task: Task, module: nn.Module, y: Tensor, weight: Tensor, X: Tensor
+) -> Tensor:
+    """Return the weighted loss of each row."""
+    outputs = module(X.clone())  # the code may change what it is given
+    return task.losses(outputs, y) * weight
 
 
 def _shares(

@@ -18,21 +18,26 @@ def losses_of_rows(task: Task, module: nn.Module, rows: Rows) -> Tensor:
     return task.losses(outputs, y) * weight
 
 
-def losses_of_constant(task: Task, known: Rows, rows: Rows) -> Tensor:
-    """Return the weighted loss of each row for what is best for the known ones."""
-    constant = task.best_constant(known.y, known.weight)
-    return task.losses(constant.expand(len(rows), -1), rows.y) * rows.weight
+def gains_of_rows(task: Task, module: nn.Module, known: Rows, rows: Rows) -> Tensor:
+    """Return how much less loss each row has than by a constant, (rows,), weighted.
+
+    The constant is what is best for the known rows. Outputs are as near to it as the
+    task has it.
+    """
+    outputs, y, weight = run_rows(module, rows)
+    constant = task.best_constant(known.y, known.weight).expand_as(outputs)
+    near = constant.lerp(outputs, task.nearness)
+    return (task.losses(constant, y) - task.losses(near, y)) * weight
 
 
 def mean_loss(task: Task, module: nn.Module, rows: Rows) -> float:
     """Return the mean loss of rows, of the first where there are many."""
     n = min(len(rows), ROWS_TO_COMPARE)
-    total = 0.0
     with evaluating(module), torch.no_grad():
-        for part in slices(n, rows.batch_size_to_score):
-            X, (y, weight) = rows[part]
-            total += float((task.losses(module(X), y) * weight).sum())
-    return total / n
+        parts = slices(n, rows.batch_size_to_score)
+        outputs = torch.cat([module(rows[part][0]) for part in parts])
+    # all at once: a row may have a loss beside others only
+    return float((task.losses(outputs, rows.y[:n]) * rows.weight[:n]).mean())
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:

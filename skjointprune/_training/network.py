@@ -5,10 +5,28 @@ from typing import Any
 from torch import nn
 
 from .._data.inputs import Inputs
-from .._data.targets import Numbers, Targets
+from .._data.targets import Targets
 from .._graph.rules.registry import layer_rule
 from .._layers.stand_ins import with_prunable_layers
 from ..modules._build import build_module
+
+
+def module_for(
+    inputs: Inputs, targets: Targets, module: Any, hidden_layer_sizes: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Return what makes the network, with default parameters for it.
+
+    Raises
+    ------
+    ValueError
+        If `module` is for another kind of input.
+    """
+    module, defaults = inputs.module(
+        module, hidden_layer_sizes, regression=targets.are_numbers
+    )
+    if "embedding" in defaults:
+        defaults = defaults | targets.network_defaults
+    return module, defaults
 
 
 def dense_module(
@@ -37,8 +55,7 @@ def dense_module(
     ValueError, TypeError
         If no module can be made of these.
     """
-    regression = isinstance(targets, Numbers)
-    module, defaults = inputs.module(module, hidden_layer_sizes, regression=regression)
+    module, defaults = module_for(inputs, targets, module, hidden_layer_sizes)
     sizes = {
         "n_features_in": inputs.network_shape[0],
         "n_outputs": targets.n_outputs,

@@ -27,6 +27,7 @@ from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
 from .._utils.warn import warn_caller
 from ..modules._mlp import MLP
+from .batches import run_parts
 from .fit import Fit, Sparse, Start
 from .fold_scaling import fold_scaling
 from .importances import importances_of
@@ -251,6 +252,7 @@ class Problem:
         importances = importances_of(
             self.inputs, task, sparse.point, data, traced, self.seed
         )
+        targets = self.targets.finished(partial(run_parts, network.module, data.parts))
         finished = self._finished(network, data, traced)
         finish_(net, finished.module)
         report = PruningReport(
@@ -262,7 +264,7 @@ class Problem:
         )
         return Fit(
             self.inputs,
-            self.targets,
+            targets,
             net,
             traced.support,
             *importances,

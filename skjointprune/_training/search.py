@@ -22,7 +22,7 @@ from .._pruning.points import Point
 from .._pruning.schedules import Sweep
 from .._utils.warn import warn_caller
 from .fit import Sparse
-from .losses import losses_of_constant, losses_of_rows, mean_and_error
+from .losses import gains_of_rows, losses_of_rows, mean_and_error
 from .problem import Problem
 from .progress import COMPARE, SEARCH
 from .tasks import Task
@@ -131,7 +131,7 @@ class Judge:
         self.larger: list[Point] = []
         self._n_first = 0  # inputs that outlived all shadows
         self._best: Tensor | None = None
-        self._losses: Tensor | None = None  # of the chosen one
+        self._gains: Tensor | None = None  # of rows, by the chosen one
 
     def look(self, point: Point) -> None:
         """Look at a point, whose network is changed later."""
@@ -156,7 +156,10 @@ class Judge:
             self._best = losses
         worse, error = mean_and_error(losses - self._best)
         if worse <= AS_GOOD * error:
-            self.chosen, self._losses = point, losses
+            self.chosen = point
+            self._gains = gains_of_rows(
+                self.task, point.network.module, self.data.train, valid
+            )
             self.larger = [p for p in self.larger if len(p.kept) > n_real]
 
     @property
@@ -164,11 +167,9 @@ class Judge:
         """Whether no better than a constant is left, as far as rows can tell."""
         if self.chosen is None:
             return True
-        if self._losses is None or self._n_first >= SURELY_MORE_THAN_CHANCE:
+        if self._gains is None or self._n_first >= SURELY_MORE_THAN_CHANCE:
             return False
-        assert self.data.valid is not None
-        constant = losses_of_constant(self.task, self.data.train, self.data.valid)
-        gained, error = mean_and_error(constant - self._losses)
+        gained, error = mean_and_error(self._gains)
         return gained < SURE * error
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback, EpochScoring
 
+from .tasks import Task
+
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -118,6 +120,17 @@ def check_monitors(
             )
 
 
+def check_scoring_of(callbacks: Iterable[tuple[str, Callback]], task: Task) -> None:
+    """Raise ValueError where scikit-learn's scorers cannot score what is learnt."""
+    for name, callback in callbacks:
+        if isinstance(callback, EpochScoring) and not task.takes_scorers:
+            raise ValueError(
+                f"The callback {name!r} is an EpochScoring, which cannot score risk "
+                f"scores while training. Leave it out; {task.column!r} of `history_` "
+                "is the concordance on held-out rows."
+            )
+
+
 def check_backend(compiled: bool | str) -> None:
     """Raise ValueError where torch.compile knows no such backend."""
     if not isinstance(compiled, str):
@@ -130,10 +143,12 @@ def check_backend(compiled: bool | str) -> None:
         )
 
 
-def resolve_batch_size(batch_size: int | str, n_rows: int) -> int:
-    """Return how many rows a step has; "auto" is a tenth of them, 16 to 256."""
+def resolve_batch_size(
+    batch_size: int | str, n_rows: int, part: int, least: int, most: int
+) -> int:
+    """Return how many rows a step has; "auto" is a part of them, within bounds."""
     if batch_size == "auto":
-        return min(max(n_rows // 10, 16), 256)
+        return min(max(n_rows // part, least), most)
     return int(batch_size)
 
 

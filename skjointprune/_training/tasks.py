@@ -7,9 +7,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._data.survival import Survival
 from .._data.targets import Classes, LabelSets, Targets
+from .survival import CoxLoss, score_ranks
 
 Score = Callable[[Tensor, Tensor, Tensor], float]
+
+
+def _loss_over_loss(known: float, unknown: float) -> float:
+    return known / unknown
+
+
+def _gain_over_gain(known: float, unknown: float) -> float:
+    """Return the share for a loss that is 0 where nothing is known, and falls."""
+    return max(unknown / known, 0.0)
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,15 @@ class Task:
     memory sees that first. But a regression may fit so closely that gradients vanish,
     which takes a long memory.
     `takes_logits` is whether outputs are read as logits, of which `read` makes
-    probabilities.
+    probabilities. `loss_of_noise` is whether the loss that is left is that of noise in
+    the targets, beside which units may cost little. `takes_scorers` is whether scorers
+    of scikit-learn can be given targets. `carries_over` returns, for the losses on rows
+    to train on and on others, the share of what was learnt that holds for others.
+    `nearness` is how far outputs are taken from the best constant to them, where it is
+    asked whether they say anything: where losses of rows vary most by outputs that are
+    too sure, a short way tells (for Cox's it is the score test).
+    `batch_sizes` say how many rows a step has by default: a part of all, at least and
+    at most so many.
     """
 
     criterion: type[nn.Module]
@@ -38,6 +57,11 @@ class Task:
     best_constant: Callable[[Tensor, Tensor], Tensor]
     memory: float = 1 / 12
     takes_logits: bool = True
+    loss_of_noise: bool = False
+    takes_scorers: bool = True
+    carries_over: Callable[[float, float], float] = _loss_over_loss
+    nearness: float = 1.0
+    batch_sizes: tuple[int, int, int] = (10, 16, 256)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each row, (rows,)."""
@@ -117,6 +141,10 @@ def _mean(y: Tensor, weight: Tensor) -> Tensor:
     return (weight[:, None] * y).sum(dim=0, keepdim=True) / weight.sum()
 
 
+def _zero(y: Tensor, weight: Tensor) -> Tensor:
+    return torch.zeros(1, 1, device=y.device)
+
+
 MULTICLASS = Task(
     nn.CrossEntropyLoss,
     _softmax,
@@ -146,6 +174,7 @@ REGRESSION = {
         _mean,
         memory=1 / 4,
         takes_logits=False,
+        loss_of_noise=True,
     )
     for name, criterion in (
         ("squared_error", nn.MSELoss),
@@ -155,10 +184,28 @@ REGRESSION = {
 }
 
 
+SURVIVAL = Task(
+    CoxLoss,
+    _as_they_are,
+    score_ranks,
+    "C-index",
+    "valid_c_index",
+    _of_targets,
+    _zero,
+    takes_logits=False,
+    takes_scorers=False,
+    carries_over=_gain_over_gain,
+    nearness=0.1,
+    batch_sizes=(4, 64, 1024),
+)
+
+
 def task_for(targets: Targets, loss: str | None = None) -> Task:
     """Return what is learnt of targets, for numbers by a loss out of `REGRESSION`."""
     if isinstance(targets, LabelSets):
         return MULTILABEL
     if isinstance(targets, Classes):
         return MULTICLASS
+    if isinstance(targets, Survival):
+        return SURVIVAL
     return REGRESSION[loss or "squared_error"]

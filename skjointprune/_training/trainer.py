@@ -258,12 +258,12 @@ class Trainer:
     def threshold_of_units(self, network: Network, data: Data) -> float:
         """Return the `alpha` of units where none is given.
 
-        Of classes and labels it is `USUAL_ALPHA`. Of numbers, a unit may cost a small
-        share of the loss that is left on held-out rows, or else on rows to train on: a
-        fixed cost would be nothing where targets are noisy, and all there is to lose
-        where they are not.
+        Of classes, labels and events it is `USUAL_ALPHA`. Of numbers, a unit may cost a
+        small share of the loss that is left on held-out rows, or else on rows to train
+        on: a fixed cost would be nothing where targets are noisy, and all there is to
+        lose where they are not.
         """
-        if self.task.takes_logits:
+        if not self.task.loss_of_noise:
             return USUAL_ALPHA
         loss = mean_loss(self.task, network.module, data.valid or data.train)
         return UNIT_SHARE * math.sqrt(loss)
