@@ -16,6 +16,7 @@ how many inputs were used where these are not k, and seconds of a fit.
     python survival.py --quick
 """
 
+import importlib
 import time
 import warnings
 from dataclasses import dataclass
@@ -25,20 +26,16 @@ import pandas as pd
 from _common import make_parser, mean_and_std, print_header, print_table
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.preprocessing import StandardScaler
-from sksurv import datasets
-from sksurv.ensemble import RandomSurvivalForest
-from sksurv.linear_model import CoxnetSurvivalAnalysis
-from sksurv.metrics import concordance_index_censored
 
 from skjointprune import JointPruneSurvival
 
-SETS = {
-    "veteran": datasets.load_veterans_lung_cancer,
-    "whas500": datasets.load_whas500,
-    "breast_cancer": datasets.load_breast_cancer,
-    "GBSG2": datasets.load_gbsg2,
-    "actg320": datasets.load_aids,
-    "flchain": datasets.load_flchain,
+SETS = {  # and what reads it, of sksurv.datasets
+    "veteran": "load_veterans_lung_cancer",
+    "whas500": "load_whas500",
+    "breast_cancer": "load_breast_cancer",
+    "GBSG2": "load_gbsg2",
+    "actg320": "load_aids",
+    "flchain": "load_flchain",
 }
 SIZES = {"breast_cancer": (3, 5, 10, 25, 50)}  # expression data
 ALL = "all"
@@ -53,9 +50,14 @@ class Trial:
     seconds: float
 
 
+def sksurv(module):
+    """Return a module of scikit-survival, without which the options can be shown."""
+    return importlib.import_module(f"sksurv.{module}")
+
+
 def load(name, rows):
     """Return columns of numbers, and y; of some rows, if a number is given."""
-    X, y = SETS[name]()
+    X, y = getattr(sksurv("datasets"), SETS[name])()
     if name == "flchain":  # the chapter of the cause of death says that there was one
         X = X.drop(columns="chapter")
         X["creatinine"] = X["creatinine"].fillna(X["creatinine"].median())
@@ -84,7 +86,9 @@ def run_ours(train, test, k, seed, params):
 def run_forest(train, test, seed):
     """Return the trial of a survival forest on all inputs."""
     start = time.perf_counter()
-    model = RandomSurvivalForest(100, min_samples_leaf=6, random_state=seed)
+    model = sksurv("ensemble").RandomSurvivalForest(
+        100, min_samples_leaf=6, random_state=seed
+    )
     model.fit(*train)
     seconds = time.perf_counter() - start
     return Trial(model.score(*test), train[0].shape[1], seconds)
@@ -95,7 +99,9 @@ def run_coxnet(train, test, sizes):
     (X, y), (X_test, y_test) = train, test
     scaler = StandardScaler().fit(X)
     start = time.perf_counter()
-    path = CoxnetSurvivalAnalysis(l1_ratio=1.0, n_alphas=200, alpha_min_ratio=0.001)
+    path = sksurv("linear_model").CoxnetSurvivalAnalysis(
+        l1_ratio=1.0, n_alphas=200, alpha_min_ratio=0.001
+    )
     path.fit(scaler.transform(X), y)
     seconds = time.perf_counter() - start
     counts = (path.coef_ != 0).sum(axis=0)  # of each alpha, which falls
@@ -105,7 +111,7 @@ def run_coxnet(train, test, sizes):
         at = int(np.flatnonzero(counts == most)[0])
         risk = path.predict(scaler.transform(X_test), alpha=path.alphas_[at])
         event, observed = (y_test[name] for name in y.dtype.names)
-        score, *_ = concordance_index_censored(event, observed, risk)
+        score, *_ = sksurv("metrics").concordance_index_censored(event, observed, risk)
         trials[k] = Trial(score, int(counts[at]), seconds)
     return trials
 

@@ -116,20 +116,21 @@ def test_last_score_is_that_of_the_finished_module(quick, planted):
     assert scores["after retraining"] < 0.8
 
 
-class Summed(nn.Module):
-    """What adds up the units of a layer, of which none can go alone."""
+class TimesLargest(nn.Module):
+    """What multiplies units by the largest of them, so that none can go alone."""
 
     def __init__(self, n_features_in, n_outputs):
         super().__init__()
         self.linear1 = nn.Linear(n_features_in, 16)
-        self.output = nn.Linear(1, n_outputs)
+        self.output = nn.Linear(16, n_outputs)
 
     def forward(self, X):
-        return self.output(self.linear1(X).relu().sum(1, keepdim=True))
+        units = self.linear1(X).relu()
+        return self.output(units * units.amax(1, keepdim=True))
 
 
 def test_units_that_hang_together_are_kept_whole_and_the_report_says_so(quick, planted):
-    clf = quick(module=Summed, alpha=0.12).fit(*planted)
+    clf = quick(module=TimesLargest, alpha=0.12).fit(*planted)
     assert clf.report_.pruned.units == clf.report_.dense.units == {"linear1": 16}
     assert "hang together" in clf.report_.kept_whole["linear1"]
     assert "linear1" in repr(clf.report_)
