@@ -112,9 +112,9 @@ max_epochs : int or "auto", default="auto"
 retrain_epochs : int or "auto", default="auto"
     Passes over the training rows after pruning, in one cycle of the learning
     rate, with the share of dropout that is the share of units left. 0 leaves the
-    pruned network as it is. "auto" as above, and at least 20, or as many as 8,000
-    steps are where rows are many. If the last epoch is clearly worse on held-out rows
-    than the best one, the weights of the best one are used. A network that has
+    pruned network as it is. "auto" as above, and at least 20, or 8,000 steps if
+    that is less. If the last epoch is clearly worse on held-out rows than the best one,
+    the weights of the best one are used. A network that has
     memorised the rows of a table starts from weights that are partly new.
 lr : float, default=2e-3
     Learning rate while sparsifying; retraining peaks at twice that.

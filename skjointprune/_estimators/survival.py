@@ -67,10 +67,10 @@ class JointPruneSurvival(JointPruneEstimator):
 
     Notes
     -----
-    The loss of a row is its term of the negative log partial likelihood, less that of
-    equal outputs: 0 for a row that is censored, and for a network that knows nothing.
-    `feature_importances_` are in that unit. As rows share a likelihood, they add up to
-    the loss where all inputs are those of another row only about.
+    The losses of rows add up to the negative log partial likelihood, less that of equal
+    outputs: to 0 for a network that knows nothing. `feature_importances_` are in that
+    unit. Rows share a likelihood, so importances add up only roughly to the loss where
+    all inputs are those of another row.
 
     References
     ----------

@@ -18,12 +18,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from .._data.targets import Classes, LabelSets
 from .._estimators.base import JointPruneEstimator
 from .._estimators.cross_validation import JointPruneCV
 from .._estimators.fitted import fit_of
 from .._estimators.selector import InputFeatureSelector
 from .._training.fit import Fit
 from .._utils.optional import import_optional
+from .._utils.replaced import replaced
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
 from .._version import __version__
@@ -101,10 +103,9 @@ def export_onnx(estimator, path):
     The input is ``X``, (n_samples, n_features) or (n_samples, channels, height,
     width). A classifier's output is ``probabilities``, as of `predict_proba`; a
     regressor's, and risk scores, are ``predictions``, in the shape of `predict`. All
-    are float32, or
-    float64 where `module_` computes in it: convert float64 tables and uint8 images
-    first, ``X.astype(np.float32)``, without scaling them. Values that are not finite
-    are not refused.
+    are float32, or float64 where `module_` computes in it: convert float64 tables and
+    uint8 images first, ``X.astype(np.float32)``, without scaling them. Values that are
+    not finite are not refused.
 
     The metadata are JSON: `classes`, in the order of the probabilities; `input_shape`
     of a row; `n_features_in`; `feature_names_in`, where there are names; `support`,
@@ -165,8 +166,8 @@ def _find_exportable(estimator: Any) -> JointPruneEstimator:
         remedy = "pass its `best_estimator_`"
     raise TypeError(
         "`estimator` must be a JointPruneClassifier, a JointPruneRegressor, a "
-        "JointPruneSurvival or a "
-        f"JointPruneCV. Got a {type(estimator).__name__}; {remedy}."
+        "JointPruneSurvival or a JointPruneCV. Got a "
+        f"{type(estimator).__name__}; {remedy}."
     )
 
 
@@ -177,7 +178,7 @@ def _converted(fit: Fit) -> Any:
     rows = torch.zeros(2, *fit.inputs.shape, dtype=dtype)
     shapes = ({0: torch.export.Dim("n_samples")},)
     name = type(fit.network).__name__
-    of_classes = hasattr(fit.targets, "labels")
+    of_classes = isinstance(fit.targets, Classes | LabelSets)
     output = "probabilities" if of_classes else "predictions"
     # Tracing patches torch for all threads, so it takes its turn with fits.
     with (
@@ -225,11 +226,8 @@ def _lengths_of_any_number() -> Iterator[None]:
     def length(x: Any, /) -> Any:
         return x.shape[0] if isinstance(x, Tensor) and x.ndim else count(x)
 
-    builtins.len = length
-    try:
+    with replaced(builtins, {"len": length}):
         yield
-    finally:
-        builtins.len = count
 
 
 def _root(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._utils.replaced import replaced
 from .proxies import PROXIES, Proxy, tracer_of
 from .rules.functions import FILLED
 from .rules.registry import registered_functions
@@ -40,11 +41,8 @@ def lengths_of_tensors() -> Iterator[None]:
             return x.tracer.create_proxy("call_function", count, (x,), {})
         return count(x)
 
-    builtins.len = length
-    try:
+    with replaced(builtins, {"len": length}):
         yield
-    finally:
-        builtins.len = count
 
 
 @contextmanager
@@ -68,11 +66,11 @@ def tensors_by_their_kind() -> Iterator[None]:
             x = x.tracer.value(x.node)
         return is_tensor(x)
 
-    builtins.isinstance, torch.is_tensor = known, known_as_tensor  # type: ignore
-    try:
+    with (
+        replaced(builtins, {"isinstance": known}),
+        replaced(torch, {"is_tensor": known_as_tensor}),
+    ):
         yield
-    finally:
-        builtins.isinstance, torch.is_tensor = is_instance, is_tensor
 
 
 def _is_of_torch(scope: dict[str, Any]) -> bool:
@@ -103,15 +101,10 @@ def sizes_one_by_one() -> Iterator[None]:
 
         return of_sizes
 
-    there = {name: getattr(torch, name) for name in (*FILLED, *OF_NUMBERS)}
-    try:
-        for name, make in there.items():
-            wrapper = packed if name in FILLED else _as_a_node
-            setattr(torch, name, wrapper(make))
+    makers = {name: packed(getattr(torch, name)) for name in FILLED}
+    makers |= {name: _as_a_node(getattr(torch, name)) for name in OF_NUMBERS}
+    with replaced(torch, makers):
         yield
-    finally:
-        for name, make in there.items():
-            setattr(torch, name, make)
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from .._graph.compact import compact_
 from .._pruning.points import Point
 from .._pruning.schedules import Sweep
 from .._utils.warn import warn_caller
+from .batches import run_rows
 from .fit import Sparse
-from .losses import gains_of_rows, losses_of_rows, mean_and_error
+from .losses import gains_over_constant, losses_of_rows, mean_and_error
 from .problem import Problem
 from .progress import COMPARE, SEARCH
 from .tasks import Task
@@ -131,7 +132,8 @@ class Judge:
         self.larger: list[Point] = []
         self._n_first = 0  # inputs that outlived all shadows
         self._best: Tensor | None = None
-        self._gains: Tensor | None = None  # of rows, by the chosen one
+        # of the chosen one: outputs for held-out rows, their targets and weights
+        self._read: tuple[Tensor, Tensor, Tensor] | None = None
 
     def look(self, point: Point) -> None:
         """Look at a point, whose network is changed later."""
@@ -151,15 +153,13 @@ class Judge:
         if valid is None:  # only shadows tell
             self.chosen = self.chosen or point
             return
-        losses = losses_of_rows(self.task, point.network.module, valid)
+        outputs, y, weight = run_rows(point.network.module, valid)
+        losses = self.task.losses(outputs, y) * weight
         if self._best is None or losses.mean() < self._best.mean():
             self._best = losses
         worse, error = mean_and_error(losses - self._best)
         if worse <= AS_GOOD * error:
-            self.chosen = point
-            self._gains = gains_of_rows(
-                self.task, point.network.module, self.data.train, valid
-            )
+            self.chosen, self._read = point, (outputs, y, weight)
             self.larger = [p for p in self.larger if len(p.kept) > n_real]
 
     @property
@@ -167,9 +167,10 @@ class Judge:
         """Whether no better than a constant is left, as far as rows can tell."""
         if self.chosen is None:
             return True
-        if self._gains is None or self._n_first >= SURELY_MORE_THAN_CHANCE:
+        if self._read is None or self._n_first >= SURELY_MORE_THAN_CHANCE:
             return False
-        gained, error = mean_and_error(self._gains)
+        gains = gains_over_constant(self.task, self.data.train, *self._read)
+        gained, error = mean_and_error(gains)
         return gained < SURE * error
 
 
