@@ -5,14 +5,16 @@ known. F1 is the harmonic mean of the share of the selected inputs that are true
 the share of the true ones that are selected. Of the methods, some are told how many
 inputs are true:
 
-- ours: `n_features_to_select=k`, no retraining;
+- defaults: `n_features_to_select=k` and nothing else;
+- ours: `n_features_to_select=k`, no retraining, and one setting for all kinds;
 - forest: the k largest impurity importances of a default random forest;
 - mutual_info: the k largest estimates of mutual information with the target;
 - lassonet: its default path until it has at most k, filled up with the last to go;
 
 and some choose the number themselves:
 
-- ours_cv: `JointPruneCV`, `rule="one_se"`;
+- nothing_said: `JointPruneClassifier()` or `JointPruneRegressor()`;
+- ours_cv: `JointPruneCV`, `rule="one_se"`, with the setting;
 - boruta: BorutaPy with its defaults, around the forest of its documentation.
 
 Ours has one setting for all kinds, `OURS`, found on the seeds 10 to 16, which are not
@@ -101,11 +103,28 @@ def k_largest(scores, k):
 # selects.
 
 
+def estimator_for(table):
+    """Return the class of estimator that learns the target."""
+    regression = table.task == "regression"
+    return JointPruneRegressor if regression else JointPruneClassifier
+
+
+def select_with_defaults(table, kind, seed):
+    """Prune to as many inputs as are true, with defaults."""
+    k = int(table.support.sum())
+    fitted = estimator_for(table)(n_features_to_select=k, random_state=seed)
+    return fitted.fit(table.data, table.target).get_support()
+
+
+def select_with_nothing_said(table, kind, seed):
+    """Let a default fit find how many."""
+    fitted = estimator_for(table)(random_state=seed)
+    return fitted.fit(table.data, table.target).get_support()
+
+
 def select_ours(table, kind, seed):
     """Prune to as many inputs as are true."""
-    regression = table.task == "regression"
-    estimator = JointPruneRegressor if regression else JointPruneClassifier
-    fitted = estimator(
+    fitted = estimator_for(table)(
         n_features_to_select=int(table.support.sum()),
         retrain_epochs=0,
         random_state=seed,
@@ -116,10 +135,8 @@ def select_ours(table, kind, seed):
 
 def select_ours_cv(table, kind, seed):
     """Let folds choose how many."""
-    regression = table.task == "regression"
-    estimator = JointPruneRegressor if regression else JointPruneClassifier
     params = setting(table, kind) | CHOSEN_BY_FOLDS
-    cv = JointPruneCV(estimator(random_state=seed, **params), **FOLDS)
+    cv = JointPruneCV(estimator_for(table)(random_state=seed, **params), **FOLDS)
     return cv.fit(table.data, table.target).get_support()
 
 
@@ -166,6 +183,8 @@ def select_lassonet(table, kind, seed):
 
 
 METHODS = {
+    "defaults": select_with_defaults,
+    "nothing_said": select_with_nothing_said,
     "ours": select_ours,
     "ours_cv": select_ours_cv,
     "forest": select_forest,

@@ -91,8 +91,8 @@ input_noise : float or "auto", default="auto"
     Standard deviation of Gaussian noise on the standardised inputs while
     sparsifying. It keeps the network from memorising rows by inputs that say
     nothing: where such inputs are many and rows few, noise finds inputs that are
-    not found without. "auto" is 1 where the default `module` has more standardised
-    columns than rows to train on, else 0.
+    not found without. "auto" is 1 in phases that begin with more standardised
+    columns of the default `module` than rows to train on, else 0.
 distillation : float in [0, 1], default=0.0
     Share of the loss, while retraining, that is the distance from the outputs of
     a dense network: the pretrained one, or else one that is trained first, for

@@ -22,7 +22,6 @@ from .._training.settings import (
     resolve_batch_size,
     resolve_callbacks,
     resolve_epochs,
-    resolve_input_noise,
     resolve_optimizer,
     resolve_retrain_epochs,
 )
@@ -73,6 +72,11 @@ def pose(
     if epochs.retrain:
         held_out = data.valid is not None
         check_monitors(trainer.callbacks, trainer.task.column, held_out=held_out)
+    widens = estimator.module in (None, MLP)
+    wide = inputs.network_shape[0] > len(data.train)
+    screens = (
+        widens and wide and data.train.exchangeable_inputs and estimator.alpha == "auto"
+    )
     return Problem(
         inputs=inputs,
         targets=encoded.targets,
@@ -84,10 +88,11 @@ def pose(
             hidden_layer_sizes=estimator.hidden_layer_sizes,
             params=params_for(estimator, "module__"),
         ),
-        widens=estimator.module in (None, MLP),
+        widens=widens,
         trainer=trainer,
         prices=_make_prices(estimator, inputs),
         n_inputs=n_inputs,
+        screens=screens,
         epochs=epochs,
         seed=seed,
         device=device,
@@ -139,7 +144,11 @@ def _check_weight(sample_weight: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _make_trainer(
-    estimator: Any, task: Task, data: Data, device: torch.device, progress: Progress
+    estimator: Any,
+    task: Task,
+    data: Data,
+    device: torch.device,
+    progress: Progress,
 ) -> Trainer:
     """Resolve the parameters of training."""
     optimizer = resolve_optimizer(estimator.optimizer)
@@ -155,12 +164,10 @@ def _make_trainer(
     check_backend(estimator.compile)
     # Others may look columns up, or have them in other units than deviations.
     takes_noise = estimator.module in (None, MLP) and data.scaling is not None
-    n_columns = data.train[:1][0].shape[1] if takes_noise else 0
+    quiet = estimator.input_noise == "auto" and not takes_noise
     return Trainer(
         task=task,
-        input_noise=resolve_input_noise(
-            estimator.input_noise, len(data.train), n_columns
-        ),
+        input_noise=0.0 if quiet else estimator.input_noise,
         distillation=estimator.distillation,
         lr=estimator.lr,
         batch_size=resolve_batch_size(

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from .._graph.network import Network
@@ -26,6 +27,12 @@ class Point:
     importances: Tensor
     scores: Scores
     gates: InputGates
+
+    def among(self, kept: Tensor, n_inputs: int) -> "Point":
+        """Return a point of inputs that were kept of so many, as one of all of them."""
+        importances = torch.zeros(n_inputs)
+        importances[kept] = self.importances
+        return replace(self, kept=kept[self.kept], importances=importances)
 
     def copy(self) -> "Point":
         """Return a point whose network and gates can be changed without these."""

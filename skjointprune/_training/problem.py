@@ -9,11 +9,12 @@ from typing import Literal
 
 import torch
 from skorch.history import History
-from torch import nn
+from torch import Tensor, nn
 
 from .._data.inputs import Inputs, Traced
 from .._data.prepare import Data, Scaling
 from .._data.targets import Targets
+from .._graph.compact import compact_
 from .._graph.groups import find_groups
 from .._graph.network import Network
 from .._graph.probes import gives_probabilities
@@ -33,6 +34,7 @@ from .fold_scaling import fold_scaling
 from .importances import importances_of
 from .net import PruningNet, finish_
 from .progress import PRETRAIN, RETRAIN, SPARSIFY, TEACH
+from .screen import screen
 from .trainer import USUAL_ALPHA, Trainer
 
 ROWS_FOR_BINS = 10_000
@@ -72,6 +74,8 @@ class Problem:
         What may go, and what it costs to stay.
     n_inputs : int or None
         How many inputs, or groups of them, are to stay; None leaves it to prices.
+    screens : bool
+        Whether most inputs go before anything is trained.
     epochs : Epochs
     seed : int
     device : torch.device
@@ -85,6 +89,7 @@ class Problem:
     trainer: Trainer
     prices: Prices
     n_inputs: int | None
+    screens: bool
     epochs: Epochs
     seed: int
     device: torch.device
@@ -149,6 +154,18 @@ class Problem:
             trainer.teach(teacher, self.data)
         return Start(network, NetworkSize.of(network), history)
 
+    def open(self, start: Start) -> Sparse:
+        """Return the network and a view of the data, without what is screened out."""
+        trainer, network = self.trainer, start.network
+        mask = torch.ones(self.inputs.network_shape[0], dtype=torch.bool)
+        if self.screens:
+            n_inputs = self.n_inputs or 0
+            mask = screen(trainer.task, self.data.train, self.prices, n_inputs)
+            compact_(network, {network.inputs.name: mask})
+        kept = mask.nonzero().flatten()
+        point = Point(network, 0.0, kept, mask.float(), {}, self._gates_of(kept))
+        return self.view_of(Sparse(point, self.data, start.size, start.history))
+
     def sparsify(self, start: Start, alpha: float | Literal["auto"]) -> Sparse:
         """Train the network, and remove groups as they die.
 
@@ -157,6 +174,12 @@ class Problem:
         """
         if alpha == "auto" and not self.widens:
             alpha = USUAL_ALPHA
+        if alpha == "auto" and self.screens:
+            opened = self.open(start)
+            of_units = self._threshold_of_units(opened.point.network, opened.data)
+            rise = Rise(0.0, self.n_inputs, of_units)
+            epochs, prune = self.epochs.sparsify, self.prices.prune
+            return self._sparsify_further(opened, epochs, prune, rise)
         if alpha == "auto":
             of_units = self._threshold_of_units(start.network, self.data)
             rise = Rise(0.0, self.n_inputs, of_units)
@@ -180,31 +203,37 @@ class Problem:
         """
         if self.prices.prune != "joint":
             return sparse
-        network, kept = sparse.point.network, sparse.point.kept
-        gates = InputGates(("channel",), (len(kept),), device=self.device)
-        data = replace(sparse.data, gates=gates)
-        mask = torch.zeros(self.inputs.network_shape[0], dtype=torch.bool)
-        mask[kept] = True
         epochs = math.ceil(self.epochs.sparsify * share)
-        self.trainer.progress.begin(SPARSIFY["weights"], epochs)
+        of_units = self._threshold_of_units(sparse.point.network, sparse.data)
+        rise = Rise(0.0, None, of_units, EVENTS_FOR_UNITS)
+        return self._sparsify_further(sparse, epochs, "weights", rise)
+
+    def _sparsify_further(
+        self, sparse: Sparse, epochs: int, prune: str, rise: Rise
+    ) -> Sparse:
+        """Train a network that lost inputs already, and remove groups as they die."""
+        network, kept = sparse.point.network, sparse.point.kept
+        data = replace(sparse.data, gates=self._gates_of(kept))
+        prices = replace(self.prices_of(sparse), prune=prune)
+        self.trainer.progress.begin(SPARSIFY[prune], epochs)
         point = self.trainer.sparsify(
-            network,
-            data,
-            epochs,
-            replace(self.prices.keep_inputs(mask), prune="weights"),
-            Rise(0.0, None, self._threshold_of_units(network, data), EVENTS_FOR_UNITS),
-            sparse.history,
+            network, data, epochs, prices, rise, sparse.history
         )
-        importances = torch.zeros_like(sparse.point.importances)
-        importances[kept] = point.importances
-        before = sparse.point.scores.get("before pruning")
-        point = replace(
-            point,
-            kept=kept[point.kept],
-            importances=importances,
-            scores=point.scores | {"before pruning": before},
-        )
+        # those of the network before it lost anything, if it was trained then
+        first = "before pruning"
+        before = sparse.point.scores.get(first, point.scores[first])
+        point = point.among(kept, self.inputs.network_shape[0])
+        point = replace(point, scores=point.scores | {first: before})
         return replace(sparse, point=point)
+
+    def _gates_of(self, kept: Tensor) -> InputGates:
+        return InputGates(("channel",), (len(kept),), device=self.device)
+
+    def prices_of(self, sparse: Sparse) -> Prices:
+        """Return the prices of the inputs that a network has left."""
+        mask = torch.zeros(self.inputs.network_shape[0], dtype=torch.bool)
+        mask[sparse.point.kept] = True
+        return self.prices.keep_inputs(mask)
 
     def _threshold_of_units(self, network: Network, data: Data) -> Callable[[], float]:
         return partial(self.trainer.threshold_of_units, network, data)

@@ -42,18 +42,19 @@ def search(problem: Problem) -> Sparse:
     """Sparsify, and find how much may go."""
     rivals = problem.with_shadows()
     start = rivals.start()
-    view = rivals.data.view()
-    judge = Judge(rivals.trainer.task, view, problem.inputs.network_shape[0])
-    shadows = rivals.inputs.network_shape[0] - problem.inputs.network_shape[0]
-    rivals.trainer.progress.begin(SEARCH, rivals.epochs.sparsify, shadows)
+    opened = rivals.open(start)
+    kept = opened.point.kept
+    n_inputs, n_rivals = problem.inputs.network_shape[0], rivals.inputs.network_shape[0]
+    judge = Judge(rivals.trainer.task, opened.data, n_inputs)
+    rivals.trainer.progress.begin(SEARCH, rivals.epochs.sparsify, n_rivals - n_inputs)
     rivals.trainer.sweep(
-        start.network,
-        view,
+        opened.point.network,
+        opened.data,
         rivals.epochs.sparsify,
-        replace(rivals.prices, prune="inputs"),
+        replace(rivals.prices_of(opened), prune="inputs"),
         Sweep(None, N_POINTS, EVENTS_PER_POINT),
         start.history,
-        judge.look,
+        lambda point: judge.look(point.among(kept, n_rivals)),
     )
     size = problem.dense_size()
 

@@ -155,8 +155,7 @@ def resolve_batch_size(
 def resolve_input_noise(input_noise: float | str, n_rows: int, n_columns: int) -> float:
     """Return the noise on inputs; "auto" has some where columns outnumber rows.
 
-    There a network learns each row by heart, by any columns. Columns that cannot have
-    noise do not count.
+    There a network learns each row by heart, by any columns.
     """
     if input_noise == "auto":
         return NOISE_OF_WIDE if n_columns > n_rows else 0.0

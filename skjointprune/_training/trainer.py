@@ -37,6 +37,7 @@ from .measures import make_saliency
 from .net import PruningNet, build_net, train
 from .progress import Progress
 from .scoring import RowScoring
+from .settings import resolve_input_noise
 from .tasks import Task
 
 RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
@@ -53,11 +54,13 @@ NamedCallbacks = list[tuple[str, Callback]]
 class Trainer:
     """How to train: the parameters of an estimator, resolved.
 
-    Each phase adds a row an epoch to the history that it is given.
+    `input_noise` is that while inputs are chosen; "auto" is resolved when a phase
+    begins, by the columns that are left. Each phase adds a row an epoch to the history
+    that it is given.
     """
 
     task: Task
-    input_noise: float
+    input_noise: float | str
     distillation: float
     lr: float
     batch_size: int
@@ -85,7 +88,7 @@ class Trainer:
         """Train a network on rows of which inputs are hidden, in one cycle of `lr`."""
         callbacks = self._callbacks_before_retraining(data)
         callbacks = self._with_cycle(callbacks, data, epochs)
-        changes = [*self._noise(), masks.hide_some]
+        changes = [*self._noise(data), masks.hide_some]
         net = self._build_net(network, data, callbacks, changes=changes)
         self._run(net, network, data, epochs, "sparsify", history)
 
@@ -182,7 +185,7 @@ class Trainer:
             on_event=on_event,
         )
         callbacks = [("prune", pruning), *self._callbacks_before_retraining(data)]
-        net = self._build_net(network, data, callbacks, changes=self._noise())
+        net = self._build_net(network, data, callbacks, changes=self._noise(data))
         self._run(net, network, data, epochs, "sparsify", history)
         return pruning.sparsifier_, scores
 
@@ -272,9 +275,11 @@ class Trainer:
         """Return the number of steps of an epoch."""
         return n_batches(len(data.train), self.batch_size)
 
-    def _noise(self) -> list[Change]:
+    def _noise(self, data: Data) -> list[Change]:
         """Return what adds noise to inputs while they are chosen, if that is asked."""
-        return [partial(add_noise, std=self.input_noise)] if self.input_noise else []
+        n_columns = data.train[:1][0].shape[1]
+        std = resolve_input_noise(self.input_noise, len(data.train), n_columns)
+        return [partial(add_noise, std=std)] if std else []
 
     def _with_cycle(
         self, callbacks: NamedCallbacks, data: Data, epochs: int

@@ -124,15 +124,36 @@ def test_parameters_of_training_out_of_range_are_refused_by_name(
 @pytest.mark.parametrize(
     ("params", "noise"),
     [
-        ({}, 1.0),
+        ({}, "auto"),
         ({"input_noise": 0.5}, 0.5),
         ({"standardize": False}, 0.0),  # in units of its own
         ({"module": lambda: nn.Linear(30, 2)}, 0.0),  # may look columns up
     ],
 )
 @pytest.mark.parametrize("kind", [np.asarray, csr_matrix])
-def test_standardised_columns_that_outnumber_rows_have_noise(params, noise, kind):
+def test_only_standardised_columns_have_noise_where_none_is_said(params, noise, kind):
     X = kind(np.random.default_rng(0).normal(size=(20, 30)))
     clf = JointPruneClassifier(**params)
     problem = pose(clf, X, np.arange(20) % 2, None, 0, torch.device("cpu"))
     assert problem.trainer.input_noise == noise
+
+
+@pytest.mark.parametrize(
+    ("shape", "params", "screens"),
+    [
+        ((20, 30), {}, True),
+        ((20, 30), {"n_features_to_select": 3}, True),
+        ((20, 30), {"standardize": False}, True),
+        ((30, 30), {}, False),
+        ((20, 30), {"alpha": 0.1}, False),
+        ((20, 30), {"module": lambda: nn.Linear(30, 2)}, False),
+    ],
+)
+def test_columns_that_outnumber_rows_are_screened_where_no_alpha_is_said(
+    shape, params, screens
+):
+    X = np.random.default_rng(0).normal(size=shape)
+    clf = JointPruneClassifier(validation_fraction=None, **params)
+    y = np.arange(len(X)) % 2
+    problem = pose(clf, X, y, None, 0, torch.device("cpu"))
+    assert problem.screens == screens

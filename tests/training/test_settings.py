@@ -72,7 +72,6 @@ def test_what_an_epoch_records_may_be_watched(monitor):
     [
         ("auto", 50, 60, 1.0),
         ("auto", 60, 60, 0.0),
-        ("auto", 50, 0, 0.0),
         (0.5, 50, 60, 0.5),
         (0, 50, 60, 0.0),
     ],
