@@ -61,7 +61,7 @@ def check_table(
             X, y, ensure_all_finite="allow-nan", estimator=estimator, **of_both
         )
     limit = LARGEST if estimator.standardize else LARGEST_UNSCALED
-    _refuse_huge(X, getattr(estimator, "feature_names_in_", None), limit)
+    refuse_huge(_largest(X), getattr(estimator, "feature_names_in_", None), limit)
     return columns, X, y
 
 
@@ -86,12 +86,15 @@ def _validate(estimator: Any, X: Any, y: Any, **params) -> tuple[Any, Any]:
     return X, y
 
 
-def _refuse_huge(X: Any, names: Any, limit: float) -> None:
-    """Raise ValueError where a column holds numbers beyond a limit."""
+def _largest(X: Any) -> np.ndarray:
+    """Return the largest number of each column, whatever its sign."""
     if issparse(X):
-        largest = abs(X).max(axis=0).toarray().ravel()
-    else:
-        largest = np.fmax(np.fmax.reduce(X), -np.fmin.reduce(X))
+        return abs(X).max(axis=0).toarray().ravel()
+    return np.fmax(np.fmax.reduce(X), -np.fmin.reduce(X))
+
+
+def refuse_huge(largest: np.ndarray, names: Any, limit: float) -> None:
+    """Raise ValueError where the largest number of a column is beyond a limit."""
     huge = np.flatnonzero(largest.astype(np.float64) > limit)
     if len(huge):
         column = int(huge[0]) if names is None else str(names[huge[0]])

@@ -6,9 +6,12 @@ import numpy as np
 
 from .image_inputs import ImageInputs
 from .inputs import Inputs
+from .open_table import refuse_in_folds
+from .streamed_inputs import StreamedInputs
 from .table_inputs import TableInputs
 
-KINDS: tuple[type[Inputs], ...] = (ImageInputs, TableInputs)  # the first that takes X
+# the first that takes X
+KINDS: tuple[type[Inputs], ...] = (StreamedInputs, ImageInputs, TableInputs)
 
 
 def kind_of(X: Any) -> type[Inputs]:
@@ -18,4 +21,5 @@ def kind_of(X: Any) -> type[Inputs]:
 
 def take(X: Any, rows: np.ndarray) -> Any:
     """Return some rows of X; those of images are not copied."""
+    refuse_in_folds(X, "This")
     return kind_of(X).take(X, rows)

@@ -299,7 +299,7 @@ class Problem:
         """
         module = self.inputs.place(self.make_module(self.inputs), self.device)
         if isinstance(module, MLP):
-            rows, _ = self.data.train[:ROWS_FOR_BINS]
+            rows, _ = self.data.train.sample[:ROWS_FOR_BINS]
             module.set_bins(rows)
         network = find_groups(module, self.inputs.network_shape)
         n_outputs = self.targets.n_outputs

@@ -173,7 +173,7 @@ class Trainer:
                 make_saliency(network, data, self.task, self.n_batches(data), n_steps),
                 prices,
                 optimizer,
-                rows=lambda: data.train[:ROWS_TO_CHECK][0].detach(),
+                rows=lambda: data.train.sample[:ROWS_TO_CHECK][0].detach(),
             ),
             schedule,
             data.parts,

@@ -1,0 +1,95 @@
+"""Which X is read piece by piece: opened before a fit, and read to predict."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .arrow_source import ArrowSource, is_arrow_dataset
+from .readers import slices
+from .sources import ArraySource, Source, rows_of_map
+from .torch_source import TorchSource, is_dataset_of_rows
+
+NUMBERS_IN_MEMORY = 2**22  # a table of no more is read whole
+# joblib maps what is in memory, for its processes
+JOBLIB_FOLDER = "joblib_memmapping_folder"
+
+
+def is_map(X: Any) -> bool:
+    """Tell whether X is a table in a file that the user has mapped to memory."""
+    return (
+        isinstance(X, np.memmap)
+        and X.ndim == 2
+        and X.dtype.kind in "fiub"
+        and JOBLIB_FOLDER not in str(getattr(X, "filename", ""))
+    )
+
+
+def open_table(
+    X: Any, y: Any, sample_weight: Any, *, in_memory: bool = False
+) -> tuple[Any, Any, Any]:
+    """Return a `Source` in place of a table in files, or in a dataset of rows.
+
+    It holds the targets and weights as well, so that None stand for these. A small
+    table is read whole, and any if `in_memory`. All else is returned as it is.
+    """
+    source: Source
+    if is_map(X):
+        if y is None:
+            return X, y, sample_weight
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        source = ArraySource(X, y, weight)
+    elif is_arrow_dataset(X):
+        if y is None:
+            raise ValueError(
+                "With a pyarrow Dataset, y must be the name of a column. Got None; "
+                f"choose from {X.schema.names}."
+            )
+        source = ArrowSource(X, y, sample_weight)
+    elif is_dataset_of_rows(X):
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        source = TorchSource(X, y, weight)
+        if not source.has_targets:
+            raise ValueError(
+                f"The dataset {type(X).__name__} has no targets, and y is None. Let "
+                "its items be tuples (X, y)."
+            )
+    else:
+        return X, y, sample_weight
+    if in_memory or source.n_rows * source.n_columns <= NUMBERS_IN_MEMORY:
+        return source.whole()
+    return source, None, None
+
+
+def rows_to_predict(
+    X: Any, names: np.ndarray | None, support: np.ndarray
+) -> Iterator[Any] | None:
+    """Return tables in memory, which hold the rows of X in order; None if X is one.
+
+    Of a pyarrow Dataset only the retained columns are read, where the fit had names.
+    """
+    if is_map(X) and X.size > NUMBERS_IN_MEMORY:
+        size = max(1, NUMBERS_IN_MEMORY // X.shape[1])
+        return (rows_of_map(X, rows) for rows in slices(len(X), size))
+    if is_arrow_dataset(X):
+        source = ArrowSource(X, None, None)
+        wanted = source.names if names is None else names[support].tolist()
+        lacking = [name for name in wanted if name not in source.names]
+        if lacking:
+            raise ValueError(
+                f"X must have the columns that the fit retained. Got a Dataset without "
+                f"{lacking}; name its columns as in `fit`."
+            )
+        return source.frames(wanted)
+    if is_dataset_of_rows(X):
+        return TorchSource(X, None, None).rows()
+    return None
+
+
+def refuse_in_folds(X: Any, what: str) -> None:
+    """Raise ValueError where rows of X would have to be taken by their positions."""
+    if is_arrow_dataset(X) or is_dataset_of_rows(X):
+        raise ValueError(
+            f"{what} takes rows of X by their positions. Got a {type(X).__name__}; "
+            "read it into memory, or pass a memory-mapped array."
+        )
