@@ -114,10 +114,11 @@ def check_column(given: Any, fields: list[str], what: str, several: bool) -> lis
     names = list(given) if several and isinstance(given, list | tuple) else [given]
     wrong = [n for n in names if not isinstance(n, str) or n not in fields]
     if wrong or not names:
-        shown = wrong[0] if wrong and isinstance(wrong[0], str) else type(given)
+        named = wrong and isinstance(wrong[0], str)
+        shown = repr(wrong[0]) if named else f"a {type(given).__name__}"
         raise ValueError(
             f"With a pyarrow Dataset, `{what}` must be the name of a column. Got "
-            f"{shown!r}; choose from {fields}."
+            f"{shown}; choose from {fields}."
         )
     return names
 

@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 from .categorical_features import resolve_categories
 from .columns import Columns
 from .frames import as_table, columns_by_name, holds_plain_numbers, is_frame
+from .open_table import refuse_streams
 
 SPARSE = ["csr", "csc"]
 LARGEST = 1e150  # its square is a number, too
@@ -146,6 +147,7 @@ def select_columns(estimator: Any, X: Any, names: Any, kept: np.ndarray) -> Any:
 
     A frame may lack columns that are not asked for.
     """
+    refuse_streams(X, "Selecting columns")
     X = as_table(X)
     if names is not None and is_frame(X):
         there = set(X.columns)

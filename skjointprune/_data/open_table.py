@@ -8,6 +8,7 @@ import numpy as np
 from .arrow_source import ArrowSource, is_arrow_dataset
 from .readers import slices
 from .sources import ArraySource, Source, rows_of_map
+from .targets import targets_of
 from .torch_source import TorchSource, is_dataset_of_rows
 
 NUMBERS_IN_MEMORY = 2**22  # a table of no more is read whole
@@ -42,7 +43,7 @@ def open_table(
     elif is_arrow_dataset(X):
         if y is None:
             raise ValueError(
-                "With a pyarrow Dataset, y must be the name of a column. Got None; "
+                "With a pyarrow Dataset, `y` must be the name of a column. Got None; "
                 f"choose from {X.schema.names}."
             )
         source = ArrowSource(X, y, sample_weight)
@@ -86,10 +87,29 @@ def rows_to_predict(
     return None
 
 
-def refuse_in_folds(X: Any, what: str) -> None:
-    """Raise ValueError where rows of X would have to be taken by their positions."""
+def targets_to_score(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Return y and weights, in memory where they are those of a dataset.
+
+    In the order of `rows_to_predict`.
+    """
+    if is_arrow_dataset(X):
+        source = ArrowSource(X, y, sample_weight)
+        names = [*source.targets, *source.weights]
+        frames = [frame.to_numpy() for frame in source.frames(names)]
+        table = np.concatenate(frames)
+        n = len(source.targets)
+        targets = table[:, :n] if source.shape_of_y else table[:, 0]
+        return targets, table[:, n] if source.weights else None
+    if is_dataset_of_rows(X) and y is None:
+        _, y, weight = TorchSource(X, None, None).whole()
+        return y, weight if sample_weight is None else sample_weight
+    return targets_of(X, y), sample_weight
+
+
+def refuse_streams(X: Any, what: str) -> None:
+    """Raise ValueError where a table must be in memory, or in a map, and is not."""
     if is_arrow_dataset(X) or is_dataset_of_rows(X):
         raise ValueError(
-            f"{what} takes rows of X by their positions. Got a {type(X).__name__}; "
-            "read it into memory, or pass a memory-mapped array."
+            f"{what} takes a table in memory, or a memory-mapped array. Got a "
+            f"{type(X).__name__}; read it, or some of its rows, into memory."
         )
