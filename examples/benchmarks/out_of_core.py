@@ -59,7 +59,9 @@ def write(path, n_rows, n_columns):
         noise = rng.standard_normal(n, dtype=np.float32)
         y = a + np.sin(2 * b) + c * d + np.abs(e) + 0.3 * noise
         table = pa.table({f"x{i}": x for i, x in enumerate(X)} | {"y": y})
-        writer = writer or pa.parquet.ParquetWriter(path, table.schema)
+        writer = writer or pa.parquet.ParquetWriter(
+            path, table.schema, use_dictionary=False
+        )
         writer.write_table(table)
     writer.close()
 

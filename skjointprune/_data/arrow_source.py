@@ -9,7 +9,7 @@ from .._utils.optional import import_optional
 from .sources import ROWS_OF_A_BLOCK, Block, LevelCodes, Source, Y
 
 TYPES_OF_CATEGORIES = ("dictionary", "string", "large_string")
-BYTES_AT_ONCE = 2**27  # of pieces that are read in turn
+BYTES_AT_ONCE = 2**26  # of pieces that are read in turn
 MOST_PIECES_AT_ONCE = 16
 
 
@@ -89,8 +89,18 @@ class ArrowSource(Source):
                 yield batch.to_pandas()
 
     def head(self, n: int) -> Any:
-        """Return the first rows, as a frame of pandas."""
-        return self.dataset.head(n, columns=self.names).to_pandas()
+        """Return the first rows, as a frame of pandas.
+
+        The dataset would read ahead for it, which takes as much memory as all else.
+        """
+        pa = import_optional("pyarrow", "A pyarrow Dataset", "pyarrow")
+        found: list[Any] = []
+        for piece in range(len(self.pieces)):
+            for batch in self.batches(piece, self.names):
+                found.append(batch)
+                if sum(batch.num_rows for batch in found) >= n:
+                    return pa.Table.from_batches(found).slice(0, n).to_pandas()
+        return pa.Table.from_batches(found).to_pandas()
 
     def whole(self) -> tuple[Any, Any, Any]:
         """Return frames of pandas."""

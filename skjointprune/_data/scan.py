@@ -31,6 +31,12 @@ class Moments:
     def add(self, X: np.ndarray, weight: np.ndarray) -> None:
         """Add rows, (rows, columns), with their weights, (rows,)."""
         self.n_rows += len(X)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # of huge ones, refused later
+            self._add(X, weight)
+
+    def _add(self, X: np.ndarray, weight: np.ndarray) -> None:
         gaps = np.isnan(X.sum(axis=0))
         known = np.full(X.shape[1], weight.sum())
         if gaps.any():

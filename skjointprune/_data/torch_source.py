@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
+from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from .check_images import as_array
@@ -22,6 +23,12 @@ from .sources import (
 )
 
 Rows = tuple[np.ndarray, Any, Any]  # X (rows, columns), y and weights or None
+
+
+def as_numpy(value: Any) -> np.ndarray:
+    """Return a tensor, an array or a number as an array."""
+    value = as_array(value)
+    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
 def is_dataset_of_rows(X: Any) -> bool:
@@ -117,10 +124,11 @@ class TorchSource(Source):
             for item in islice(items, size)
         ]:
             parts = [
-                np.array(as_array(part[0]))
-                if self.in_batches
-                else np.array([as_array(value) for value in part])
-                for part in zip(*held, strict=True)
+                np.concatenate(arrays) if self.in_batches else np.stack(arrays)
+                for arrays in (
+                    [as_numpy(value) for value in part]
+                    for part in zip(*held, strict=True)
+                )
             ]
             X, *targets = parts
             if X.dtype.kind not in "fiub" or X.shape[1:] != (self.n_columns,):
