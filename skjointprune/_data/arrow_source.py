@@ -29,6 +29,7 @@ class ArrowSource(Source):
     """
 
     def __init__(self, dataset: Any, y: Any, weight: Any):
+        import_optional("pandas", "A pyarrow Dataset", '"skjointprune[arrow]"')
         self.dataset = dataset
         fields = dataset.schema.names
         self.targets = check_column(y, fields, "y", several=True)
@@ -93,7 +94,8 @@ class ArrowSource(Source):
 
         The dataset would read ahead for it, which takes as much memory as all else.
         """
-        pa = import_optional("pyarrow", "A pyarrow Dataset", "pyarrow")
+        import pyarrow as pa
+
         found: list[Any] = []
         for piece in range(len(self.pieces)):
             for batch in self.batches(piece, self.names):
@@ -144,10 +146,10 @@ class _RowGroup:
         self.n_rows, self.n_bytes = group.num_rows, max(group.total_byte_size, 1)
 
     def batches(self, schema: Any, names: list[str]) -> Iterator[Any]:
-        pa = import_optional("pyarrow", "A pyarrow Dataset", "pyarrow")
-        ds = import_optional("pyarrow.dataset", "A pyarrow Dataset", "pyarrow")
-        parquet = import_optional("pyarrow.parquet", "A pyarrow Dataset", "pyarrow")
-        of_folder = ds.get_partition_keys(self.fragment.partition_expression)
+        import pyarrow as pa
+        from pyarrow import dataset, parquet
+
+        of_folder = dataset.get_partition_keys(self.fragment.partition_expression)
         in_file = set(self.fragment.metadata.schema.to_arrow_schema().names)
         read = [name for name in names if name in in_file and name not in of_folder]
         with self.fragment.open() as stream:

@@ -31,9 +31,7 @@ class Moments:
     def add(self, X: np.ndarray, weight: np.ndarray) -> None:
         """Add rows, (rows, columns), with their weights, (rows,)."""
         self.n_rows += len(X)
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # of huge ones, refused later
+        with np.errstate(over="ignore", invalid="ignore"):  # the huge are refused later
             self._add(X, weight)
 
     def _add(self, X: np.ndarray, weight: np.ndarray) -> None:
@@ -95,6 +93,8 @@ class Scan:
         Of the rows to train on.
     valid, sample : Block
         The rows held out, and those of the sample, of positive weight.
+    held_out : ndarray of int
+        The positions of the rows of `valid`.
     y_is_binary : bool
         Whether all of y is 0 or 1.
     """
@@ -120,14 +120,17 @@ class Scan:
         self.counts = {position: np.zeros((2, 0)) for position in self.categories}
         valid: list[Block] = []
         sample: list[Block] = []
+        rows_out: list[np.ndarray] = []
         for position, block in self._blocks():
             counted = block.weight > 0
             apart = chosen_rows(position, len(block.X), held_out)
             in_sample = chosen_rows(position, len(block.X), drawn)
             valid.append(block.take(apart & counted))
+            rows_out.append(position + np.flatnonzero(apart & counted))
             sample.append(block.take(in_sample & counted))
             self._learn(block.take(~apart & counted))
         self.valid, self.sample = join(valid), join(sample)
+        self.held_out = np.concatenate(rows_out)
 
     @property
     def n_rows(self) -> int:

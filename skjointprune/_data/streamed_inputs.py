@@ -92,7 +92,9 @@ class StreamedInputs(TableInputs):
             encoding.table(recode(block, new_codes), device)
             for block in (scan.valid, scan.sample)
         )
-        train = StreamedTable(X, encoding, held_out, scan.n_rows, sample)
+        train = StreamedTable(
+            X, encoding, scan.held_out, scan.valid.y, scan.n_rows, sample
+        )
         inputs = TableInputs(self.shape, self.names, self.groups, columns, self.costs)
         data = Data(
             train,

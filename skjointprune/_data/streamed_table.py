@@ -121,6 +121,9 @@ class StreamedTable(Rows):
     encoding : Encoding
     held_out : ndarray of int
         Positions of the rows of the source that are none of these, ascending.
+    y_held_out : ndarray of shape (held out, outputs)
+        Their targets, as the source gives them: so it shows whether the order of its
+        rows has changed.
     n_rows : int
         How many rows there are.
     sample : Table
@@ -134,10 +137,12 @@ class StreamedTable(Rows):
         source: Source,
         encoding: Encoding,
         held_out: np.ndarray,
+        y_held_out: np.ndarray,
         n_rows: int,
         sample: Table,
     ):
-        self.source, self.encoding, self.held_out = source, encoding, held_out
+        self.source, self.encoding = source, encoding
+        self.held_out, self.y_held_out = held_out, y_held_out
         self.n_rows, self.table = n_rows, sample
         self.y, self.weight = sample.y, sample.weight
         self.kept = np.arange(sample.X.shape[1])
@@ -261,6 +266,14 @@ class StreamedTable(Rows):
         for block in self.source.blocks(piece, columns, codes):
             block = weighted(block, self.encoding.factors)
             apart = chosen_rows(start, len(block.X), self.held_out)
+            first = int(np.searchsorted(self.held_out, start))
+            expected = self.y_held_out[first : first + apart.sum()]
+            if not np.array_equal(block.y[apart], expected):
+                raise ValueError(
+                    "X must hold the same rows in the same order each time it is read. "
+                    "Got other targets for rows that are held out; leave the order as "
+                    "it is, as rows are shuffled here."
+                )
             start += len(block.X)
             block = block.take(~apart & (block.weight > 0))
             X = self.encoding.inputs(block.X, inputs)

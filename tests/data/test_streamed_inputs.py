@@ -286,6 +286,18 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(frame, tmp_path, monke
         read_epoch(data.train)
 
 
+def test_a_dataset_that_shuffles_itself_is_an_error(datasets_of):
+    *_, (dataset, _) = datasets_of(False)
+
+    class Shuffled(IterableDataset):
+        def __iter__(self):
+            return (dataset[i] for i in torch.randperm(len(dataset)).tolist())
+
+    data = data_of(JointPruneRegressor(), Shuffled(), None)
+    with pytest.raises(ValueError, match="in the same order each time"):
+        read_epoch(data.train)
+
+
 def test_a_teacher_is_asked_for_whole_rows_though_inputs_are_gone(dataset):
     train = data_of(JointPruneRegressor(validation_fraction=None), dataset, "y").train
     train.learn_from(lambda X: X.sum(dim=1))
