@@ -227,7 +227,9 @@ class StreamedTable(Rows):
             if n_read > self.n_rows or not cut:
                 break
             yield self._with_shadows(rows.take(slice(cut[-1])), rng, inputs()), cut
-            waiting = [rows.take(slice(cut[-1], None))]
+            # a copy, so that what was given can be forgotten
+            waiting = [rows.take(np.arange(cut[-1], len(rows)))]
+            del rows
             n_given, number = int(ends[after - 1]), after
         if n_read != self.n_rows:
             raise ValueError(
@@ -242,9 +244,10 @@ class StreamedTable(Rows):
         starts = np.cumsum([0, *self.source.lengths])
         codes = self.encoding.codes()
         order = iter(rng.permutation(len(self.source.lengths)).tolist())
+        n_at_once = self.source.pieces_at_once
         reading: deque[Iterator[Window]] = deque()
         while True:
-            while len(reading) < self.source.pieces_at_once:
+            while len(reading) < n_at_once:
                 piece = next(order, None)
                 if piece is None:
                     break

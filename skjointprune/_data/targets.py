@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from .._utils.warn import warn_caller
 from .readers import DATASETS
@@ -218,8 +218,9 @@ def refuse_text(y: Any) -> None:
 
 
 def targets_of(X: Any, y: Any) -> Any:
-    """Return y, or where it is None the labels of a dataset."""
-    return labels_of(X) if y is None and isinstance(X, DATASETS) else y
+    """Return y, or where it is None the labels of a dataset that has a length."""
+    indexed = isinstance(X, DATASETS) and not isinstance(X, IterableDataset)
+    return labels_of(X) if y is None and indexed else y
 
 
 def labels_of(dataset: Dataset) -> np.ndarray:
