@@ -1,5 +1,6 @@
 """`ArrowSource`: the files of a `pyarrow.dataset.Dataset`."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ MOST_PIECES_AT_ONCE = 16
 
 def is_arrow_dataset(X: Any) -> bool:
     """Tell whether X is a dataset of Arrow, which is imported already if so."""
-    return type(X).__module__.startswith("pyarrow._dataset")
+    arrow = sys.modules.get("pyarrow.dataset")
+    return arrow is not None and isinstance(X, arrow.Dataset)
 
 
 class ArrowSource(Source):
