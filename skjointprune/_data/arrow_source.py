@@ -75,7 +75,8 @@ class ArrowSource(Source):
                 y[:, i] = _column(batch.column(len(read) + i), Y, name, codes)
             weight = np.ones(n)
             if self.weights:
-                weight = _numbers(batch.column(batch.num_columns - 1), "sample_weight")
+                last = batch.column(batch.num_columns - 1)
+                weight = _numbers(last, self.weights[0], "name another column")
             yield Block(X, y, weight.astype(np.float64, copy=False))
 
     def _dtype(self, columns: Sequence[int], codes: LevelCodes) -> type:
@@ -218,14 +219,16 @@ def _plain(kind: Any) -> Any:
 def _column(column: Any, position: int, name: str, codes: LevelCodes) -> np.ndarray:
     """Return numbers, or codes of levels; NaN where a value is missing."""
     if position not in codes:
-        return _numbers(column, name)
+        if position == Y:
+            return _numbers(column, name, "use a JointPruneClassifier")
+        return _numbers(column, name, "name it in `categorical_features`")
     if not str(column.type).startswith("dictionary"):
         column = column.dictionary_encode()
     indices = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return codes.encode(position, column.dictionary.to_pylist(), indices)
 
 
-def _numbers(column: Any, name: str) -> np.ndarray:
+def _numbers(column: Any, name: str, remedy: str) -> np.ndarray:
     kind = str(column.type)
     if kind.startswith("dictionary"):
         column = column.dictionary_decode()
@@ -237,6 +240,6 @@ def _numbers(column: Any, name: str) -> np.ndarray:
     elif not kind.startswith(("int", "uint", "float", "double", "halffloat")):
         raise ValueError(
             f"The column {name!r} holds no numbers. Got {kind}; make numbers of it, or "
-            "name it in `categorical_features`."
+            f"{remedy}."
         )
     return column.to_numpy(zero_copy_only=False)

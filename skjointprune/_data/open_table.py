@@ -38,8 +38,7 @@ def open_table(
     if is_map(X):
         if y is None:
             return X, y, sample_weight
-        weight = None if sample_weight is None else np.asarray(sample_weight)
-        source = ArraySource(X, y, weight)
+        source = ArraySource(X, y, _as_weights(sample_weight))
     elif is_arrow_dataset(X):
         if y is None:
             raise ValueError(
@@ -48,8 +47,7 @@ def open_table(
             )
         source = ArrowSource(X, y, sample_weight)
     elif is_dataset_of_rows(X):
-        weight = None if sample_weight is None else np.asarray(sample_weight)
-        source = TorchSource(X, y, weight)
+        source = TorchSource(X, y, _as_weights(sample_weight))
         if not source.has_targets:
             raise ValueError(
                 f"The dataset {type(X).__name__} has no targets, and y is None. Let "
@@ -60,6 +58,11 @@ def open_table(
     if in_memory or source.n_rows * source.n_columns <= NUMBERS_IN_MEMORY:
         return source.whole()
     return source, None, None
+
+
+def _as_weights(sample_weight: Any) -> np.ndarray | None:
+    """Return an array; none where all rows weigh as much."""
+    return None if np.ndim(sample_weight) == 0 else np.asarray(sample_weight)
 
 
 def rows_to_predict(

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from .columns import UNKNOWN
 from .readers import slices
+from .targets import refuse_text
 
 ROWS_OF_A_BLOCK = 2**14
 ROWS_OF_A_PIECE = 2**12  # of an array: few, so that many places meet in a batch
@@ -155,7 +157,8 @@ class ArraySource(Source):
 
     def __init__(self, X: np.ndarray, y: Any, weight: Any):
         check_consistent_length(X, y, weight)
-        self.X, self.y, self.weight = X, np.asarray(y), weight
+        self.y = y.toarray() if issparse(y) else np.asarray(y)
+        self.X, self.weight = X, weight
         self.n_columns = X.shape[1]
         self.shape_of_y = self.y.shape[1:]
         self.pieces = slices(_num_samples(X), ROWS_OF_A_PIECE)
@@ -219,6 +222,8 @@ def encode_columns(
 
 def encode_targets(y: np.ndarray, codes: LevelCodes) -> np.ndarray:
     """Return numbers, or codes of labels, (rows, outputs)."""
-    if Y in codes:
+    if Y not in codes:
+        refuse_text(y)
+    else:
         y = codes.encode(Y, *factorise(y))
     return y.reshape(len(y), -1).astype(np.float64)

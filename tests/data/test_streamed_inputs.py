@@ -352,6 +352,15 @@ def test_columns_of_no_numbers_are_named(frame, tmp_path):
         JointPruneRegressor().fit(dataset, "y")
 
 
+def test_text_is_no_number_to_predict(labelled, tmp_path):
+    with pytest.raises(ValueError, match="make numbers of it, or use a JointPruneCl"):
+        JointPruneRegressor().fit(labelled, "label")
+    np.save(tmp_path / "X.npy", np.zeros((4, 2)))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match="y must hold numbers"):
+        JointPruneRegressor().fit(mapped, np.array(list("abca")))
+
+
 def test_labels_of_too_many_values_are_numbers(dataset):
     with pytest.raises(ValueError, match="continuous"):
         JointPruneClassifier().fit(dataset, "y")
