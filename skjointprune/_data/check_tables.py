@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 from .categorical_features import resolve_categories
 from .columns import Columns
 from .frames import as_table, columns_by_name, holds_plain_numbers, is_frame
+from .open_table import refuse_streams
 
 SPARSE = ["csr", "csc"]
 LARGEST = 1e150  # its square is a number, too
@@ -61,7 +62,7 @@ def check_table(
             X, y, ensure_all_finite="allow-nan", estimator=estimator, **of_both
         )
     limit = LARGEST if estimator.standardize else LARGEST_UNSCALED
-    _refuse_huge(X, getattr(estimator, "feature_names_in_", None), limit)
+    refuse_huge(_largest(X), getattr(estimator, "feature_names_in_", None), limit)
     return columns, X, y
 
 
@@ -86,12 +87,15 @@ def _validate(estimator: Any, X: Any, y: Any, **params) -> tuple[Any, Any]:
     return X, y
 
 
-def _refuse_huge(X: Any, names: Any, limit: float) -> None:
-    """Raise ValueError where a column holds numbers beyond a limit."""
+def _largest(X: Any) -> np.ndarray:
+    """Return the largest number of each column, whatever its sign."""
     if issparse(X):
-        largest = abs(X).max(axis=0).toarray().ravel()
-    else:
-        largest = np.fmax(np.fmax.reduce(X), -np.fmin.reduce(X))
+        return abs(X).max(axis=0).toarray().ravel()
+    return np.fmax(np.fmax.reduce(X), -np.fmin.reduce(X))
+
+
+def refuse_huge(largest: np.ndarray, names: Any, limit: float) -> None:
+    """Raise ValueError where the largest number of a column is beyond a limit."""
     huge = np.flatnonzero(largest.astype(np.float64) > limit)
     if len(huge):
         column = int(huge[0]) if names is None else str(names[huge[0]])
@@ -143,6 +147,7 @@ def select_columns(estimator: Any, X: Any, names: Any, kept: np.ndarray) -> Any:
 
     A frame may lack columns that are not asked for.
     """
+    refuse_streams(X, "Selecting columns")
     X = as_table(X)
     if names is not None and is_frame(X):
         there = set(X.columns)

@@ -51,7 +51,7 @@ class Columns:
         for position in categories:
             values = values_of(column_of(X, position))
             found = dict.fromkeys(value for value in values if value is not None)
-            levels[position] = _ordered(found)
+            levels[position] = ordered(found)
         return cls(X.shape[1], levels)
 
     @property
@@ -145,7 +145,10 @@ class Columns:
         levels, rare = {}, []
         X = X.copy() if self.levels else X
         for position, all_levels in self.levels.items():
-            kept, is_rare, codes = _split_levels(all_levels, known[:, position])
+            seen = known[:, position]
+            seen = seen[~np.isnan(seen)].astype(int)
+            counts = np.bincount(seen, minlength=len(all_levels))
+            kept, is_rare, codes = split_levels(all_levels, counts)
             levels[position] = kept
             if is_rare:
                 rare.append(position)
@@ -202,7 +205,7 @@ class Columns:
         return torch.as_tensor(values).repeat_interleave(widths, dim=0)
 
 
-def _ordered(levels: Iterable[Any]) -> list[Any]:
+def ordered(levels: Iterable[Any]) -> list[Any]:
     """Return levels in their order, or by their text where they have none."""
     levels = list(levels)
     try:
@@ -211,16 +214,15 @@ def _ordered(levels: Iterable[Any]) -> list[Any]:
         return sorted(levels, key=lambda level: (type(level).__name__, str(level)))
 
 
-def _split_levels(
-    levels: list[Any], codes: np.ndarray
+def split_levels(
+    levels: list[Any], counts: np.ndarray
 ) -> tuple[list[Any], bool, np.ndarray]:
     """Return levels with a number of their own, whether others are left, new codes.
 
-    `codes`, (rows,), are those of the rows to train on, NaN where missing. All rare
-    levels get the last new code. Where no row to train on has a rare level, others get
-    the code of unknown levels.
+    `counts`, (levels,), say how many rows to train on have each. All rare levels get
+    the last new code. Where no row to train on has a rare level, others get the code of
+    unknown levels.
     """
-    counts = np.bincount(codes[~np.isnan(codes)].astype(int), minlength=len(levels))
     order = np.argsort(-counts, kind="stable")[:MOST_LEVELS]
     common = sorted(int(i) for i in order if counts[i] >= ROWS_OF_A_LEVEL)
     is_rare = bool(counts.sum() > counts[common].sum())

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from .._graph.network import Network
 from .._pruning.gates import InputGates
-from .prepare import Data, Preparation
+from .prepare import Data, Preparation, check_weight
+from .targets import Targets
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,37 @@ class Inputs(ABC):
         ValueError
             If X or y hold what cannot be learnt from, or a parameter does not fit.
         """
+
+    def make_data(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        seed: int,
+        device: torch.device,
+    ) -> tuple["Inputs", Targets, Data]:
+        """Return data of the rows that count, and what X and y are.
+
+        X and y are as `check` returns them; the estimator encodes y.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two rows count, or y holds what cannot be learnt from.
+        """
+        weight, rows = check_weight(sample_weight, X)
+        encoded = estimator._encode(y[rows], weight[rows])
+        how = Preparation(
+            estimator.validation_fraction,
+            estimator.standardize,
+            encoded.targets.are_numbers,
+            seed,
+            device,
+            encoded.strata,
+        )
+        inputs, data = self.prepare(X, rows, encoded.values, encoded.weight, how)
+        return inputs, encoded.targets, data
 
     @abstractmethod
     def prepare(

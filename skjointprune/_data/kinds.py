@@ -6,9 +6,11 @@ import numpy as np
 
 from .image_inputs import ImageInputs
 from .inputs import Inputs
+from .streamed_inputs import StreamedInputs
 from .table_inputs import TableInputs
 
-KINDS: tuple[type[Inputs], ...] = (ImageInputs, TableInputs)  # the first that takes X
+# the first that takes X
+KINDS: tuple[type[Inputs], ...] = (StreamedInputs, ImageInputs, TableInputs)
 
 
 def kind_of(X: Any) -> type[Inputs]:

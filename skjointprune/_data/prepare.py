@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from .._pruning.gates import InputGates
+from .._utils.sklearn import _check_sample_weight
 from .readers import slices
 from .rows import Rows
 from .tables import NUMBERS_AT_ONCE
@@ -90,6 +91,20 @@ class Split:
     targets: dict[str, tuple[Tensor, Tensor]]
     weight: np.ndarray
     target_scaling: Scaling | None
+
+
+def check_weight(sample_weight: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of rows, and the positions of those that count."""
+    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)  # a sparse one has no len
+    rows = np.zeros((n_rows, 1))
+    weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+    counted = np.flatnonzero(weight > 0)
+    if len(counted) < 2:
+        raise ValueError(
+            "Training needs at least 2 rows of positive weight. Got n_samples="
+            f"{len(counted)}; add rows."
+        )
+    return weight, counted
 
 
 def split_rows(y: np.ndarray, sample_weight: np.ndarray, how: Preparation) -> Split:

@@ -32,7 +32,7 @@ class Rows(Dataset):
     exchangeable_inputs : bool
         Whether an input can be that of another row, and rows cost little to read.
     y, weight : Tensor
-        Targets and weights, on the device.
+        Targets and weights of the `sample`, on the device.
     """
 
     batch_size_to_score: int
@@ -51,6 +51,11 @@ class Rows(Dataset):
         """Whether a row is changed at random each time it is read."""
         return False
 
+    @property
+    def sample(self) -> "Rows":
+        """Rows that are indexed: these, or some where these cannot be."""
+        return self
+
     @abstractmethod
     def batches(
         self, positions: Sequence[Any], *, with_teacher: bool = False
@@ -59,6 +64,17 @@ class Rows(Dataset):
 
         With the outputs of the teacher, (X, (y, weight, outputs)).
         """
+
+    def shuffled(
+        self, positions: Sequence[slice], *, with_teacher: bool = False
+    ) -> Iterator[Any]:
+        """Return batches of as many rows as `positions` have, in an order drawn anew.
+
+        All rows come once, where the positions are those of all.
+        """
+        order = torch.randperm(len(self)).numpy()
+        drawn = [order[rows] for rows in positions]
+        return self.batches(drawn, with_teacher=with_teacher)
 
     @abstractmethod
     def keep_inputs(self, kept: Tensor) -> None:

@@ -22,9 +22,11 @@ from .columns import Columns
 from .feature_costs import check_costs
 from .feature_groups import resolve_groups
 from .inputs import Inputs, Traced, refuse_parameters
+from .open_table import rows_to_predict
 from .prepare import Data, Preparation, Split, scale_parts, scaling_of, split_rows
 from .rows import ROWS_TO_CHECK
 from .sparse_table import SparseTable
+from .streamed_table import StreamedTable
 from .tables import MOST_ROWS_AT_ONCE, Table, rows_at_once
 
 MOST_SHADOWS = 1000  # of groups of columns: more would cost time and hardly tell more
@@ -224,7 +226,7 @@ class TableInputs(Inputs):
             n_shadows=len(copied),
         )
         train, valid = data.train, data.valid
-        assert isinstance(train, Table | SparseTable)
+        assert isinstance(train, Table | SparseTable | StreamedTable)
         train = train.with_shadows(shadowed)
         if isinstance(valid, Table | SparseTable):
             valid = valid.with_shadows(shadowed)
@@ -242,7 +244,7 @@ class TableInputs(Inputs):
 
     def free_inputs(self, network: Network, data: Data, *, may_go: bool) -> Network:
         """Return a network that can lose columns, whatever reads them."""
-        rows, _ = data.train[:ROWS_TO_CHECK]
+        rows, _ = data.train.sample[:ROWS_TO_CHECK]
         check_outputs(network.module, rows)
         if network.inputs.pinned and may_go:
             return let_inputs_go(network, rows)
@@ -266,6 +268,11 @@ class TableInputs(Inputs):
         self, estimator: Any, X: Any, support: np.ndarray, dtype: torch.dtype
     ) -> Iterator[Any]:
         """Check the retained columns as in `fit`; return them, some rows at a time."""
+        tables = rows_to_predict(X, self.names, support)
+        if tables is not None:
+            for table in tables:
+                yield from self.read(estimator, table, support, dtype)
+            return
         X = read_table(estimator, X, self.columns, self.names, support)
         kind = np.float64 if dtype == torch.float64 else np.float32
         if not issparse(X):

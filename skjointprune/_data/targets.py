@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from .._utils.warn import warn_caller
 from .readers import DATASETS
@@ -135,38 +135,71 @@ def encode_classes(y: Any, weight: np.ndarray, class_weight: Any) -> EncodedTarg
     else:
         y = column_or_1d(y, warn=True)
         labels, values = np.unique(y, return_inverse=True)
-        targets = Classes(labels)
-        if len(labels) < 2:
-            raise ValueError(
-                f"y must hold at least 2 classes. Got {len(labels)} class with rows of "
-                "positive weight; add rows of another class."
-            )
-        if len(labels) > MANY_CLASSES and len(labels) * FEW_ROWS_EACH >= len(y):
-            warn_caller(
-                f"y holds {len(labels)} classes in {len(y)} rows, too few of each to "
-                "learn from. If these are numbers to predict, use a "
-                "JointPruneRegressor."
-            )
+        targets = _classes(labels, len(y))
     if class_weight is not None:
         weight = weight * compute_sample_weight(class_weight, y)
+    _check_class_weight(weight, class_weight)
+    return EncodedTargets(targets, values, weight)
+
+
+def encode_labels(
+    labels: list[Any], counts: np.ndarray, class_weight: Any
+) -> tuple[Classes, np.ndarray | None]:
+    """Return classes, and what multiplies the weights of their rows.
+
+    As `encode_classes` finds them, from the labels in order, and how many rows have
+    each.
+    """
+    text = any(isinstance(label, str) for label in labels)
+    known = np.array(labels, dtype=object if text else None)
+    check_classification_targets(known)
+    classes = _classes(known, int(counts.sum()))
+    if class_weight is None:
+        return classes, None
+    if isinstance(class_weight, str):  # "balanced"
+        factors = counts.sum() / (len(labels) * counts)
+    else:
+        factors = np.array([class_weight.get(label, 1) for label in labels], float)
+    _check_class_weight(factors, class_weight)
+    return classes, factors
+
+
+def _classes(labels: np.ndarray, n_rows: int) -> Classes:
+    if len(labels) < 2:
+        raise ValueError(
+            f"y must hold at least 2 classes. Got {len(labels)} class with rows of "
+            "positive weight; add rows of another class."
+        )
+    if len(labels) > MANY_CLASSES and len(labels) * FEW_ROWS_EACH >= n_rows:
+        warn_caller(
+            f"y holds {len(labels)} classes in {n_rows} rows, too few of each to learn "
+            "from. If these are numbers to predict, use a JointPruneRegressor."
+        )
+    return Classes(labels)
+
+
+def _check_class_weight(weight: np.ndarray, class_weight: Any) -> None:
     if (weight < 0).any() or not weight.any():
         raise ValueError(
             "`class_weight` must not be negative, nor 0 for all classes. Got "
             f"{class_weight}; use 0 to leave a class out of the loss."
         )
-    return EncodedTargets(targets, values, weight)
 
 
 def encode_numbers(y: np.ndarray, weight: np.ndarray) -> EncodedTargets:
     """Encode one number a row or several."""
     values = y.astype(np.float64).reshape(len(y), -1)
-    largest = np.abs(values).max()
+    refuse_huge_targets(np.abs(values).max())
+    return EncodedTargets(Numbers(values.shape[1], flat=y.ndim == 1), values, weight)
+
+
+def refuse_huge_targets(largest: float) -> None:
+    """Raise ValueError where the largest target is beyond a limit."""
     if largest > LARGEST:
         raise ValueError(
             f"y holds numbers beyond {LARGEST:g}. Got {largest:g}; if that stands for "
             "a gap, leave its row out, else divide y."
         )
-    return EncodedTargets(Numbers(values.shape[1], flat=y.ndim == 1), values, weight)
 
 
 def refuse_text(y: Any) -> None:
@@ -185,8 +218,9 @@ def refuse_text(y: Any) -> None:
 
 
 def targets_of(X: Any, y: Any) -> Any:
-    """Return y, or where it is None the labels of a dataset."""
-    return labels_of(X) if y is None and isinstance(X, DATASETS) else y
+    """Return y, or where it is None the labels of a dataset that has a length."""
+    indexed = isinstance(X, DATASETS) and not isinstance(X, IterableDataset)
+    return labels_of(X) if y is None and indexed else y
 
 
 def labels_of(dataset: Dataset) -> np.ndarray:

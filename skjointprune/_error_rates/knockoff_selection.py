@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from .._data.feature_groups import resolve_groups
+from .._data.open_table import refuse_streams
 from .._utils.clones import clone_with_seed
 from .._utils.input_names import names_of_columns
 from .._utils.parallel import call_each
@@ -156,6 +157,7 @@ def knockoff_selection(
             "Repeats are combined by e-values, which need `offset`=1. Got `offset`=0 "
             f"and `n_repeats`={n_repeats}; change one of them to 1."
         )
+    refuse_streams(X, "`knockoff_selection`")
     names = names_of_columns(X)
     # copies of columns have no names that the estimator could know them by
     X = check_array(X, dtype=np.float64, ensure_min_samples=2, input_name="X")

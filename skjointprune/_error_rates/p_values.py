@@ -11,6 +11,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from .._data.feature_groups import resolve_groups
+from .._data.open_table import refuse_streams
 from .._utils.clones import clone_with_seed
 from .._utils.input_names import names_of_columns
 from .._utils.parallel import call_each
@@ -126,6 +127,7 @@ def p_values(
             "`p_values` compares losses of single rows, which events and times do not "
             "have. Got y as a structured array; use `knockoff_selection`."
         )
+    refuse_streams(X, "`p_values`")
     names = names_of_columns(X)
     X = check_array(X, dtype=np.float64, ensure_min_samples=4, input_name="X")
     check_consistent_length(X, y)

@@ -96,6 +96,7 @@ class JointPruneEstimator(
         "compile": ["boolean", str],
     }
     _y_numeric: bool  # whether y, once it is read, holds numbers
+    _needs_all_rows = False  # in memory, as a row has a loss beside the others only
 
     def _read_y(self, y: Any) -> Any:
         """Return y as a kind of input checks it beside X."""

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.open_table import targets_to_score
 from .._data.targets import EncodedTargets, encode_classes
 from .._utils.sklearn import StrOptions, _fit_context
 from .base import JointPruneEstimator
@@ -55,6 +56,12 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
     See Also
     --------
     InputFeatureSelector : The same selection, as a transformer.
+
+    Notes
+    -----
+    There is no `partial_fit`: inputs and units go by a schedule, which needs to know
+    how long training will last. `fit` reads tables that are larger than memory from
+    their files.
 
     References
     ----------
@@ -148,15 +155,19 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or images
-            Training rows; or images, (n_samples, channels, height, width), uint8 or
-            floats, as an array (which may be memory-mapped), a tensor or a torch
-            Dataset. Images are read batch by batch, never copied whole.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels), or None
+        X : array-like of shape (n_samples, n_features), dataset or images
+            Training rows. What is larger than memory may be a memory-mapped array, a
+            pyarrow Dataset, or a torch Dataset or IterableDataset of rows or batches.
+            Or images, (n_samples, channels, height, width), uint8 or floats, as an
+            array (which may be memory-mapped), a tensor or a torch Dataset. Images are
+            read batch by batch, never copied whole.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), str or None
             Class labels: integers, strings or booleans; or an indicator matrix of
-            several labels, which may be sparse. None takes those of a Dataset.
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of rows, in training, scaling, saliencies and scores.
+            several labels, which may be sparse. None takes those of a torch Dataset.
+            The name of a column, or a list of names, takes these of a pyarrow Dataset.
+        sample_weight : array-like of shape (n_samples,), str or None, default=None
+            Weights of rows, or the column of a pyarrow Dataset that holds them. They
+            count in training, scaling, saliencies and scores.
 
         Returns
         -------
@@ -179,7 +190,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or images
+        X : array-like of shape (n_samples, n_features), dataset or images
             Rows as in `fit`, with all columns; only the retained ones are read. Or
             images as in `fit`, whole.
 
@@ -203,7 +214,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or dataset
             Rows as in `fit`, with all columns.
 
         Returns
@@ -218,6 +229,31 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         """
         check_is_fitted(self)
         return self._targets.decode(self.predict_proba(X))
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), images or dataset
+            Rows as in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), str or None
+            Labels, or the column of a pyarrow Dataset that holds them. None takes
+            those of a torch Dataset.
+        sample_weight : array-like of shape (n_samples,), str or None, default=None
+            Weights of rows, or the column that holds them.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+        """
+        y, sample_weight = targets_to_score(X, y, sample_weight)
+        return super().score(X, y, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -11,6 +11,7 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.kinds import kind_of
+from .._data.open_table import refuse_streams
 from .._data.targets import targets_of
 from .._report.html import ReportBelowDiagram
 from .._training.progress import Progress
@@ -177,6 +178,7 @@ class JointPruneCV(
             If `alphas` holds a number that is not above 0, and what a path raises.
         """
         alphas = check_alphas(self.alphas)
+        refuse_streams(X, type(self).__name__)
         y = targets_of(X, y)
         if y is None:
             raise ValueError(

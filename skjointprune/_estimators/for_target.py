@@ -21,8 +21,13 @@ def default_estimator(y, **params) -> JointPruneEstimator:
     Raises
     ------
     ValueError
-        If y holds whole numbers that may be either.
+        If y holds whole numbers that may be either, or names a column of a dataset.
     """
+    if isinstance(y, str):
+        raise ValueError(
+            f"What y holds says which estimator to use. Got the name {y!r}; pass "
+            "`estimator`=JointPruneClassifier() or JointPruneRegressor()."
+        )
     kind: type[JointPruneEstimator] = JointPruneClassifier
     if holds_survival(y):
         kind = JointPruneSurvival

@@ -145,9 +145,9 @@ def joint_prune_path(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features), or images
-        Training rows; images as in the estimator's `fit`.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
+    X : array-like of shape (n_samples, n_features), dataset or images
+        Training rows, datasets and images as in the estimator's `fit`.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), str or None
         Class labels, indicators of labels, or targets. None takes those of a Dataset.
     alphas : array-like of shape (n_points,) or None, default=None
         The points, above 0. None finds them while pruning: from point to point the

@@ -5,12 +5,12 @@ from inspect import isclass
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 
 from .._data.inputs import Inputs
 from .._data.kinds import kind_of
-from .._data.prepare import Data, Preparation
+from .._data.open_table import open_table
+from .._data.prepare import Data
 from .._pruning.prices import Prices
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
@@ -27,7 +27,6 @@ from .._training.settings import (
 )
 from .._training.tasks import Task, task_for
 from .._training.trainer import Trainer
-from .._utils.sklearn import _check_sample_weight
 from ..modules._build import check_names
 from ..modules._mlp import MLP
 from ..penalties import PENALTIES, Penalty
@@ -52,21 +51,16 @@ def pose(
     ValueError
         If X or y hold what cannot be learnt from, or a parameter does not fit these.
     """
+    X, y, sample_weight = open_table(
+        X, y, sample_weight, in_memory=estimator._needs_all_rows
+    )
     y = estimator._read_y(y)
     inputs, X, y = kind_of(X).check(estimator, X, y, y_numeric=estimator._y_numeric)
     n_inputs = _resolve_n_inputs(estimator, inputs)
-    weight, rows = _check_weight(sample_weight, _count_rows(X))
-    encoded = estimator._encode(y[rows], weight[rows])
-    how = Preparation(
-        estimator.validation_fraction,
-        estimator.standardize,
-        encoded.targets.are_numbers,
-        seed,
-        device,
-        encoded.strata,
+    inputs, targets, data = inputs.make_data(
+        estimator, X, y, sample_weight, seed, device
     )
-    inputs, data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
-    task = task_for(encoded.targets, getattr(estimator, "loss", None))
+    task = task_for(targets, getattr(estimator, "loss", None))
     trainer = _make_trainer(estimator, task, data, device, progress or Progress(0))
     epochs = _resolve_epochs(estimator, trainer, data)
     if epochs.retrain:
@@ -79,11 +73,11 @@ def pose(
     )
     return Problem(
         inputs=inputs,
-        targets=encoded.targets,
+        targets=targets,
         data=data,
         make_module=partial(
             dense_module,
-            targets=encoded.targets,
+            targets=targets,
             module=estimator.module,
             hidden_layer_sizes=estimator.hidden_layer_sizes,
             params=params_for(estimator, "module__"),
@@ -124,23 +118,6 @@ def _resolve_n_inputs(estimator: Any, inputs: Inputs) -> int | None:
             "`n_features_to_select` at None."
         )
     return n_inputs
-
-
-def _count_rows(X: Any) -> int:
-    return X.shape[0] if hasattr(X, "shape") else len(X)  # a sparse matrix has no len
-
-
-def _check_weight(sample_weight: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of rows, and the positions of those that count."""
-    rows = np.zeros((n_rows, 1))
-    weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
-    counted = np.flatnonzero(weight > 0)
-    if len(counted) < 2:
-        raise ValueError(
-            "Training needs at least 2 rows of positive weight. Got n_samples="
-            f"{len(counted)}; add rows."
-        )
-    return weight, counted
 
 
 def _make_trainer(

@@ -96,6 +96,7 @@ class JointPruneSurvival(JointPruneEstimator):
     """
 
     _y_numeric = True
+    _needs_all_rows = True
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
 
 from .._data.kinds import take
+from .._data.open_table import refuse_streams
 from .._data.targets import targets_of
 from .._utils.clones import clone_with_seed
 from .._utils.input_names import names_of_columns
@@ -130,6 +131,7 @@ def stability_selection(
     (np.True_, True)
     """
     _check_selects(estimator)
+    refuse_streams(X, "`stability_selection`")
     y = targets_of(X, y)
     if y is None:
         raise ValueError(

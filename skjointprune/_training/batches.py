@@ -41,13 +41,10 @@ class Batches:
         return n_batches(len(self.dataset), self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        n = len(self.dataset)
-        positions: list[Any] = list(batches_in_order(n, self.batch_size))
-        if self.shuffle:
-            order = torch.randperm(n).numpy()
-            positions = [order[rows] for rows in positions]
+        positions = batches_in_order(len(self.dataset), self.batch_size)
         if isinstance(self.dataset, Rows):
-            batches = self.dataset.batches(positions, with_teacher=self.taught)
+            read = self.dataset.shuffled if self.shuffle else self.dataset.batches
+            batches = read(positions, with_teacher=self.taught)
         else:  # what skorch makes to predict
             batches = map(self.dataset.__getitem__, positions)
         for X, targets in batches:

@@ -50,7 +50,7 @@ def choose(problem: Problem) -> Sparse:
 
 
 def _make_masks(problem: Problem) -> Masks:
-    X, _ = problem.data.train[:ROWS_FOR_MEANS]
+    X, _ = problem.data.train.sample[:ROWS_FOR_MEANS]
     groups = problem.prices.number_groups(X.shape[1])
     assert problem.n_inputs is not None
     return Masks(X.mean(dim=0), groups, problem.n_inputs)
@@ -58,7 +58,7 @@ def _make_masks(problem: Problem) -> Masks:
 
 def _choose_inputs(problem: Problem, judge: Network, masks: Masks) -> Tensor:
     """Return a mask over inputs, (inputs,), with which the judge has a small loss."""
-    rows, task = problem.data.train, problem.trainer.task
+    rows, task = problem.data.train.sample, problem.trainer.task
     drawn = torch.randperm(len(rows))[:ROWS_TO_JUDGE].numpy()
     parts = [
         rows[drawn[part]]

@@ -77,7 +77,7 @@ def loss_given_up(
     means, errors : Tensor of shape (columns,)
         Means may be negative; errors are NaN where only one row counts.
     """
-    known = data.train
+    known = data.train.sample
     asked = known if data.valid is None or len(data.valid) < 2 else data.valid
     n_columns = int(columns.max()) + 1
     generator = torch.Generator().manual_seed(seed)

@@ -33,6 +33,7 @@ def gains_over_constant(
 
 def mean_loss(task: Task, module: nn.Module, rows: Rows) -> float:
     """Return the mean loss of rows, of the first where there are many."""
+    rows = rows.sample
     n = min(len(rows), ROWS_TO_COMPARE)
     with evaluating(module), torch.no_grad():
         parts = slices(n, rows.batch_size_to_score)

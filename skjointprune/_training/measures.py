@@ -35,10 +35,11 @@ def make_saliency(
         return FisherSaliency(network, **params)
 
     def draw_rows(generator: torch.Generator) -> Iterator[DrawnRows]:
-        drawn = torch.randperm(len(data.train), generator=generator).numpy()
+        known = data.train.sample
+        drawn = torch.randperm(len(known), generator=generator).numpy()
         drawn = drawn[:ROWS_AT_AN_EVENT]
         for part in batches_in_order(len(drawn), data.train.batch_size_to_score):
-            X, (y, weight) = data.train[drawn[part]]
+            X, (y, weight) = known[drawn[part]]
             yield X, partial(weighted_losses, y=y, weight=weight)
 
     def weighted_losses(outputs: Tensor, y: Tensor, weight: Tensor) -> Tensor:

@@ -160,7 +160,7 @@ class Problem:
         mask = torch.ones(self.inputs.network_shape[0], dtype=torch.bool)
         if self.screens:
             n_inputs = self.n_inputs or 0
-            mask = screen(trainer.task, self.data.train, self.prices, n_inputs)
+            mask = screen(trainer.task, self.data.train.sample, self.prices, n_inputs)
             compact_(network, {network.inputs.name: mask})
         kept = mask.nonzero().flatten()
         point = Point(network, 0.0, kept, mask.float(), {}, self._gates_of(kept))
@@ -328,7 +328,7 @@ class Problem:
         """
         module = self.inputs.place(self.make_module(self.inputs), self.device)
         if isinstance(module, MLP):
-            rows, _ = self.data.train[:ROWS_FOR_BINS]
+            rows, _ = self.data.train.sample[:ROWS_FOR_BINS]
             module.set_bins(rows)
         network = find_groups(module, self.inputs.network_shape)
         n_outputs = self.targets.n_outputs

@@ -176,7 +176,7 @@ class Trainer:
                 make_saliency(network, data, self.task, self.n_batches(data), n_steps),
                 prices,
                 optimizer,
-                rows=lambda: data.train[:ROWS_TO_CHECK][0].detach(),
+                rows=lambda: data.train.sample[:ROWS_TO_CHECK][0].detach(),
             ),
             schedule,
             data.parts,
@@ -277,7 +277,7 @@ class Trainer:
 
     def _noise(self, data: Data) -> list[Change]:
         """Return what adds noise to inputs while they are chosen, if that is asked."""
-        n_columns = data.train[:1][0].shape[1]
+        n_columns = data.train.sample[:1][0].shape[1]
         std = resolve_input_noise(self.input_noise, len(data.train), n_columns)
         return [partial(add_noise, std=std)] if std else []
 

@@ -51,7 +51,7 @@ def test_bad_images_are_refused(pictures, cropped):
     with pytest.raises(ValueError, match="has no labels, and y is None"):
         make().fit(Pictures(X))
     with pytest.raises(ValueError, match="A dataset must return images"):
-        make().fit(TensorDataset(torch.zeros(4, 3), torch.zeros(4)))
+        make().fit(TensorDataset(torch.zeros(4, 3, 3), torch.zeros(4)))
     with pytest.raises(ValueError, match="Got dict at 0"):
         make().fit(Entries(X, y))
     with pytest.raises(ValueError, match="the IterableDataset Stream"):

@@ -11,6 +11,7 @@ from torch import nn
 from skjointprune import ImageInput, JointPruneClassifier, JointPruneRegressor
 from skjointprune._data.kinds import KINDS, kind_of
 from skjointprune._data.prepare import Preparation
+from skjointprune._data.streamed_inputs import StreamedInputs
 
 
 @pytest.fixture(params=EXAMPLES.values(), ids=EXAMPLES.keys())
@@ -18,8 +19,10 @@ def example(request):
     return request.param
 
 
-def test_each_kind_has_an_example():
-    assert {example.kind for example in EXAMPLES.values()} == set(KINDS)
+def test_each_kind_of_rows_in_memory_has_an_example():
+    assert {example.kind for example in EXAMPLES.values()} | {StreamedInputs} == set(
+        KINDS
+    )
 
 
 def test_an_example_is_of_its_kind(example):
