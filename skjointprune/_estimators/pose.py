@@ -12,6 +12,8 @@ from .._data.inputs import Inputs
 from .._data.kinds import kind_of
 from .._data.prepare import Data, Preparation
 from .._pruning.prices import Prices
+from .._storage.digest import digest
+from .._training.checkpoint import Checkpoint
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
 from .._training.progress import Progress
@@ -43,10 +45,12 @@ def pose(
     seed: int,
     device: torch.device,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Problem:
     """Return what is to be fitted, once all that was given is checked.
 
-    Training moves the progress on; None is one that says nothing.
+    Training moves the progress on, and keeps its state in the checkpoint; None are such
+    that say, and keep, nothing.
 
     Raises
     ------
@@ -58,6 +62,14 @@ def pose(
     n_inputs = _resolve_n_inputs(estimator, inputs)
     weight, rows = _check_weight(sample_weight, _count_rows(X))
     encoded = estimator._encode(y[rows], weight[rows])
+    checkpoint = checkpoint or Checkpoint()
+    checkpoint.check_data(
+        {
+            "X": partial(inputs.digest, X),
+            "y": partial(digest, y),
+            "sample_weight": partial(digest, weight),
+        }
+    )
     how = Preparation(
         estimator.validation_fraction,
         estimator.standardize,
@@ -68,7 +80,8 @@ def pose(
     )
     inputs, data = inputs.prepare(X, rows, encoded.values, encoded.weight, how)
     task = task_for(encoded.targets, getattr(estimator, "loss", None))
-    trainer = _make_trainer(estimator, task, data, device, progress or Progress(0))
+    progress = progress or Progress(0)
+    trainer = _make_trainer(estimator, task, data, device, progress, checkpoint)
     epochs = _resolve_epochs(estimator, trainer, data)
     if epochs.retrain:
         held_out = data.valid is not None
@@ -139,7 +152,12 @@ def _check_weight(sample_weight: Any, n_rows: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _make_trainer(
-    estimator: Any, task: Task, data: Data, device: torch.device, progress: Progress
+    estimator: Any,
+    task: Task,
+    data: Data,
+    device: torch.device,
+    progress: Progress,
+    checkpoint: Checkpoint,
 ) -> Trainer:
     """Resolve the parameters of training."""
     optimizer = resolve_optimizer(estimator.optimizer)
@@ -170,6 +188,7 @@ def _make_trainer(
         optimizer_params=params,
         device=device,
         progress=progress,
+        checkpoint=checkpoint,
         amp=estimator.amp,
         compile=estimator.compile,
         callbacks=callbacks,

@@ -124,6 +124,7 @@ class JointPruneSurvival(JointPruneEstimator):
         device="auto",
         verbose=0,
         callbacks=None,
+        checkpoint=None,
         images=None,
         amp=False,
         compile=False,
@@ -154,6 +155,7 @@ class JointPruneSurvival(JointPruneEstimator):
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.images = images
         self.amp = amp
         self.compile = compile

@@ -22,9 +22,9 @@ from .._estimators.fitted import adopt, fit_of
 from .._estimators.regressor import JointPruneRegressor
 from .._estimators.selector import InputFeatureSelector
 from .._estimators.survival import JointPruneSurvival
+from .._storage.json_values import from_json, to_json
 from .._version import __version__
 from .fit_state import describe_fit, restore_fit
-from .json_values import from_json, to_json
 from .network_state import is_custom
 
 ESTIMATORS: dict[str, type[BaseEstimator]] = {

@@ -12,6 +12,7 @@ as good as larger ones. Then units go, in a phase of their own.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from skorch.history import History
 from torch import Tensor
@@ -23,6 +24,7 @@ from .._pruning.schedules import Sweep
 from .._utils.warn import warn_caller
 from .batches import run_rows
 from .fit import Sparse
+from .keep_points import PackedOnce
 from .losses import gains_over_constant, losses_of_rows, mean_and_error
 from .problem import Problem
 from .progress import COMPARE, SEARCH
@@ -53,7 +55,7 @@ def search(problem: Problem) -> Sparse:
         replace(rivals.prices, prune="inputs"),
         Sweep(None, N_POINTS, EVENTS_PER_POINT),
         start.history,
-        judge.look,
+        judge,
     )
     size = problem.dense_size()
 
@@ -134,6 +136,7 @@ class Judge:
         self._best: Tensor | None = None
         # of the chosen one: outputs for held-out rows, their targets and weights
         self._read: tuple[Tensor, Tensor, Tensor] | None = None
+        self._packed = PackedOnce()
 
     def look(self, point: Point) -> None:
         """Look at a point, whose network is changed later."""
@@ -161,6 +164,27 @@ class Judge:
         if worse <= AS_GOOD * error:
             self.chosen, self._read = point, (outputs, y, weight)
             self.larger = [p for p in self.larger if len(p.kept) > n_real]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it keeps; a point of several uses is written once."""
+        held = [self.chosen, self.last, *self.larger]
+        points = {id(point): point for point in held if point is not None}
+        number = {key: i for i, key in enumerate(points)}
+        return {
+            "points": self._packed.pack([*points.values()]),
+            "held": [None if p is None else number[id(p)] for p in held],
+            "n_first": self._n_first,
+            "best": self._best,
+            "read": self._read,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], dense: Point) -> None:
+        """Keep what a state holds; its networks were once that of `dense`."""
+        points = [dense.restored(s) for s in state["points"]]
+        held: list[Any] = [None if i is None else points[i] for i in state["held"]]
+        self.chosen, self.last, *self.larger = held
+        self._n_first = state["n_first"]
+        self._best, self._read = state["best"], state["read"]
 
     @property
     def says_nothing(self) -> bool:
