@@ -111,6 +111,7 @@ class Description:
         state: dict[str, Any] = {"class": type(estimator).__name__}
         params = estimator.get_params(deep=False)
         if isinstance(estimator, JointPruneEstimator):
+            params.pop("checkpoint")  # of a fit that is over
             params_of_network = dict(params)
             if is_custom(params["module"]):
                 self.module = params.pop("module")
