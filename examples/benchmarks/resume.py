@@ -12,6 +12,7 @@ fall into writes as well; with TERM, only because of the signal.
 Processes are forked, so this needs Linux or macOS.
 """
 
+import importlib
 import os
 import random
 import select
@@ -201,6 +202,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)  # a process of several cannot be forked
+    importlib.import_module("torch._dynamo")  # here, and not in each process
     random.seed(args.seed)
     print_header()
     by = getattr(signal, f"SIG{args.signal}")

@@ -130,5 +130,5 @@ class Extra(nn.Linear):
 
 def test_a_state_that_is_no_tensor_is_refused():
     network = find_groups(nn.Sequential(Extra(6, 4), nn.Linear(4, 2)), (6,))
-    with pytest.raises(ValueError, match="'0._extra_state' keeps"):
+    with pytest.raises(ValueError, match=r"'0\._extra_state' keeps"):
         state_of(network)
