@@ -72,6 +72,8 @@ class Checkpoint:
         params: Mapping[str, str] | None = None,
     ):
         self.path = None if path is None else os.fspath(path)
+        # where that is now, whatever a link, or the working folder, is changed to
+        self._target = Path(os.path.realpath(self.path or ""))
         self.params = dict(params or {})
         self._data: dict[str, str] = {}
         self._seed = 0
@@ -91,13 +93,12 @@ class Checkpoint:
         if self.path is None:
             return self
         import_safetensors("`checkpoint`")
-        folder, _ = os.path.split(os.path.realpath(self.path))
-        if os.path.isdir(self.path) or not os.path.isdir(folder):
+        if self._target.is_dir() or not self._target.parent.is_dir():
             raise ValueError(
                 f"`checkpoint` must name a file in a folder that is there. Got "
                 f"{self.path!r}; make the folder, or name a file in another one."
             )
-        self._lock = Lock(self.path)
+        self._lock = Lock(self._target)
         if not self._lock.acquire():
             raise ValueError(
                 f"`checkpoint`={self.path!r} is in use by another fit. Give each fit a "
@@ -105,7 +106,7 @@ class Checkpoint:
             )
         try:
             self._partly_written().unlink(missing_ok=True)
-            if os.path.lexists(self.path):
+            if self._target.exists():
                 self._read()
         except BaseException:
             self._lock.release()
@@ -121,7 +122,7 @@ class Checkpoint:
         try:
             if kind is None and not self._interrupted:
                 with self._signals.put_off():
-                    Path(self.path).unlink(missing_ok=True)
+                    self._target.unlink(missing_ok=True)
             elif kind is None or not issubclass(kind, Exception):
                 self._write_last()
         finally:
@@ -224,19 +225,16 @@ class Checkpoint:
         text = json.dumps(model, separators=(",", ":"), allow_nan=False).encode()
         weights = import_safetensors("`checkpoint`").save(tensors)
         data = pack_archive(CHECKPOINT, FORMAT, text, weights)
-        assert self.path is not None
         with self._signals.put_off():
-            replace_file(data, self.path, mark="new")
+            replace_file(data, self._target, mark="new")
             self._written = runs
 
     def _partly_written(self) -> Path:
         """Return the path of the file that a process had not finished as it ended."""
-        target = Path(os.path.realpath(str(self.path)))
-        return target.with_name(f"{target.name}.new.tmp")
+        return self._target.with_name(f"{self._target.name}.new.tmp")
 
     def _read(self) -> None:
-        assert self.path is not None
-        data = Path(self.path).read_bytes()
+        data = self._target.read_bytes()
         if not is_archive(data[-TAIL_LENGTH:], CHECKPOINT):
             raise ValueError(
                 f"`checkpoint`={self.path!r} is no checkpoint, or was cut short or "

@@ -113,6 +113,30 @@ def test_an_interrupt_while_going_on_keeps_what_is_there(
     assert_bit_identical(clf.fit(*planted), whole)
 
 
+def test_a_link_stays_and_the_folder_may_change(
+    quick, planted, path, tmp_path, monkeypatch
+):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    os.symlink(folder / "file", path)
+    monkeypatch.chdir(tmp_path)
+    clf = quick(alpha=0.12, checkpoint="fit")
+    with monkeypatch.context() as patched:
+        stop_after(patched, n_epochs=4)
+        with pytest.raises(Stop):
+            clf.fit(*planted)
+        assert os.listdir(folder) == ["file"]
+
+    def leave():
+        monkeypatch.chdir(folder)
+
+    write_each_epoch(monkeypatch)
+    monkeypatch.setattr(Checkpoint, "check_data", lambda self, digests: leave())
+    clf.fit(*planted)
+    assert os.listdir(folder) == []
+    assert os.path.islink(path)
+
+
 def test_a_fit_in_a_thread_writes_as_well(quick, planted, path, monkeypatch):
     clf = quick(alpha=0.12, checkpoint=path)
     whole = clone(clf).fit(*planted)
