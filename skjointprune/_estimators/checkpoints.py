@@ -26,8 +26,18 @@ def checkpoint_of(
     if images is not None:  # by the names that users know
         given |= {f"images__{n}": v for n, v in images.get_params().items()}
     given |= {"device": device.type, "estimator": type(estimator).__name__} | more
-    params = {n: digest(v) for n, v in given.items() if n not in OF_NO_MATTER}
+    params = {n: _digest_of(n, given[n]) for n in given.keys() - OF_NO_MATTER}
     return Checkpoint(path, params)
+
+
+def _digest_of(name: str, value: Any) -> str:
+    try:
+        return digest(value)
+    except TypeError as error:
+        raise TypeError(
+            f"`{name}` cannot be compared with that of another call ({error}). Change "
+            "it, or leave `checkpoint` at None."
+        ) from error
 
 
 class CloneWithoutCheckpoint:

@@ -59,17 +59,17 @@ def pose(
     """
     y = estimator._read_y(y)
     inputs, X, y = kind_of(X).check(estimator, X, y, y_numeric=estimator._y_numeric)
-    n_inputs = _resolve_n_inputs(estimator, inputs)
-    weight, rows = _check_weight(sample_weight, _count_rows(X))
-    encoded = estimator._encode(y[rows], weight[rows])
     checkpoint = checkpoint or Checkpoint()
     checkpoint.check_data(
         {
             "X": partial(inputs.digest, X),
             "y": partial(digest, y),
-            "sample_weight": partial(digest, weight),
+            "sample_weight": partial(digest, sample_weight),
         }
     )
+    n_inputs = _resolve_n_inputs(estimator, inputs)
+    weight, rows = _check_weight(sample_weight, _count_rows(X))
+    encoded = estimator._encode(y[rows], weight[rows])
     how = Preparation(
         estimator.validation_fraction,
         estimator.standardize,

@@ -1,11 +1,12 @@
 """Digests: whether two values, from two processes, are the same."""
 
+import copyreg
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from inspect import isclass
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,12 @@ def digest(value: Any) -> str:
 
     Of arrays and tensors each byte counts. Of functions and classes the code counts,
     of modules the code and the tensors, and of other objects their class and their
-    attributes, but for those of a name that ends in "_", which a fit sets.
+    attributes, but for those that a fit sets, whose names end in "_".
+
+    Raises
+    ------
+    TypeError
+        If it holds an object whose state cannot be seen.
     """
     return _Digest().of(value).hex()
 
@@ -46,7 +52,9 @@ class _Digest:
 
     def _of(self, value: Any) -> bytes:
         kind = type(value)
-        if isinstance(value, np.ndarray) and value.dtype.kind not in "OU":
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind in "OU":
+                return _hash("objects", [_text(value.shape), self.of(value.tolist())])
             return _hash_array(value)
         if isinstance(value, Tensor):
             return _hash_tensor(value)
@@ -74,6 +82,10 @@ class _Digest:
             return self._of_function(value)
         if isinstance(value, BuiltinFunctionType):
             return _hash("builtin", [_text(_name_of(value))])
+        if isinstance(value, ModuleType):
+            return _hash("package", [_text(value.__name__)])
+        if hasattr(value, "__array__") and not isinstance(value, np.generic):
+            return self.of(np.asarray(value))
         try:
             text = json.dumps(to_json(value), sort_keys=True)
             return _hash("value", [text.encode()])
@@ -84,10 +96,21 @@ class _Digest:
         parts = [_text(_name_of(type(value)))]
         if not type(value).__module__.startswith(("torch.", "sklearn.", "skorch.")):
             parts.append(self._of_class(type(value)))
-        for name, part in sorted(getattr(value, "__dict__", {}).items()):
-            if not name.endswith("_"):
+        if not hasattr(value, "__dict__"):
+            return _hash("object", [*parts, self._of_what_is_pickled(value)])
+        for name, part in sorted(vars(value).items()):
+            if name.startswith("_") or not name.endswith("_"):
                 parts += [_text(name), self.of(part)]
         return _hash("object", parts)
+
+    def _of_what_is_pickled(self, value: Any) -> bytes:
+        """Return the digest of what pickle would keep; nothing is pickled."""
+        known = copyreg.dispatch_table.get(type(value))
+        kept = value.__reduce_ex__(2) if known is None else known(value)
+        if isinstance(kept, str):
+            return _text(kept)
+        parts = [list(p) if isinstance(p, Iterator) else p for p in kept]
+        return _hash("parts", map(self.of, parts))
 
     def _of_module(self, module: nn.Module) -> bytes:
         parts = []

@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -259,7 +260,7 @@ def test_other_data_are_named(interrupted, path):
         ((X, other(y)), "`y`"),
         ((X, np.where(y, "b", "a")), "`y`"),
         ((X, y, weight), "`sample_weight`"),
-        ((X[:-1], y[:-1]), "`X`, `sample_weight`, `y`"),
+        ((X[:-1], y[:-1]), "`X`, `y`"),
     ]:
         with pytest.raises(ValueError, match=f"other data: {named}\\. Give"):
             clone(estimator).set_params(checkpoint=path).fit(*data)
@@ -271,6 +272,14 @@ def test_what_does_not_matter_may_be_other(interrupted, capsys):
     estimator, X, y = interrupted
     estimator.set_params(verbose=1).fit(X.copy(), list(y))
     assert not os.path.exists(estimator.checkpoint)
+
+
+def test_what_cannot_be_compared_is_refused(planted, path):
+    estimator, data = table(planted, checkpoint=path)
+    lock = threading.Lock()
+    estimator.set_params(module=lambda n_features_in: lock)
+    with pytest.raises(TypeError, match="`module` cannot be compared"):
+        estimator.fit(*data)
 
 
 def test_another_call_is_named(interrupted, path):

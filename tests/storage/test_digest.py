@@ -1,8 +1,13 @@
 import functools
+import re
 import subprocess
 import sys
+import threading
+from collections import deque
+from enum import Enum
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.sparse import csr_matrix
@@ -36,6 +41,18 @@ class Cell:
         self.fitted_ = object()
 
 
+class Slots:
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+class Color(Enum):
+    RED = 1
+    BLUE = 2
+
+
 SURVIVAL = [("event", bool), ("time", float)]
 
 
@@ -65,11 +82,28 @@ SURVIVAL = [("event", bool), ("time", float)]
         (GroupL0(), GroupL0(), GroupLasso()),
         (Cell(1), Cell(1), Cell(2)),
         (StandardScaler(), StandardScaler(), StandardScaler(with_mean=False)),
+        (pd.Series([1, 2]), pd.Series([1, 2]), pd.Series([1, 3])),
+        (
+            np.array([(1, 2), "a"], object),
+            np.array([(1, 2), "a"], object),
+            np.array([(1, 3), "a"], object),
+        ),
+        (Slots(1), Slots(1), Slots(2)),
+        (Color.RED, Color.RED, Color.BLUE),
+        (torch.float32, torch.float32, torch.float64),
+        (deque([1]), deque([1]), deque([2])),
+        (re.compile("a"), re.compile("a"), re.compile("b")),
+        (np.random.default_rng(0), np.random.default_rng(0), np.random.default_rng(1)),
     ],
 )
 def test_a_digest_is_that_of_the_same_value_alone(value, same, other):
     assert digest(value) == digest(same)
     assert digest(value) != digest(other)
+
+
+def test_what_cannot_be_seen_is_refused():
+    with pytest.raises(TypeError, match="pickle"):
+        digest([threading.Lock()])
 
 
 def test_what_holds_itself_has_a_digest():
