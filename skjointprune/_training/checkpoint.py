@@ -7,9 +7,11 @@ state: one that had finished is over at once, and the last one goes on.
 """
 
 import json
+import operator
 import os
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -193,7 +195,7 @@ class Checkpoint:
 
     def end(self, run: RunState) -> None:
         """Copy the state of a training that is over."""
-        if self.path is None:
+        if self.path is None or self._runs[-1].model["finished"]:  # by an earlier fit
             return
         self._runs[-1] = run.pack(finished=True)
         self._write_if_due()
@@ -245,8 +247,10 @@ class Checkpoint:
             model, held = json.loads(text), import_safetensors("").load(weights)
             tensors = [held[str(i)] for i in range(len(held))]
             self._saved = model
+            starts = [*(run["start"] for run in model["runs"]), len(tensors)]
             self._runs_saved = [
-                Packed(run["value"], tensors[run["start"] :]) for run in model["runs"]
+                Packed(run["value"], tensors[slice(*ends)])
+                for run, ends in zip(model["runs"], pairwise(starts), strict=True)
             ]
         except Exception as error:  # of any kind: the file may hold anything
             raise ValueError(
@@ -320,8 +324,4 @@ def _versions() -> dict[str, str]:
 
 
 def _are_same(runs: list[Packed], others: list[Packed]) -> bool:
-    return len(runs) == len(others) and all(map(_is, runs, others))
-
-
-def _is(one: Packed, other: Packed) -> bool:
-    return one is other
+    return len(runs) == len(others) and all(map(operator.is_, runs, others))

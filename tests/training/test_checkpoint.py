@@ -113,6 +113,20 @@ def test_an_interrupt_while_going_on_keeps_what_is_there(
     assert_bit_identical(clf.fit(*planted), whole)
 
 
+def test_a_file_does_not_grow_as_a_fit_goes_on(quick, planted, path, monkeypatch):
+    clf = quick(pretrain_epochs=3, alpha=0.12, checkpoint=path)
+    sizes = []
+    for parts in ([20], [2, 2, 10, 6]):
+        for n_epochs in parts:
+            with monkeypatch.context() as patched:
+                stop_after(patched, n_epochs)
+                with pytest.raises(Stop):
+                    clf.fit(*planted)
+        sizes.append(os.path.getsize(path))
+        os.remove(path)
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
+
+
 def test_a_link_stays_and_the_folder_may_change(
     quick, planted, path, tmp_path, monkeypatch
 ):
