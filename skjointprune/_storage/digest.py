@@ -3,10 +3,11 @@
 import copyreg
 import hashlib
 import json
+import random
 from collections.abc import Iterable, Iterator
 from functools import partial
-from inspect import isclass
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from inspect import isclass, isroutine
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from torch import Tensor, nn
 
 from .json_values import to_json
 
+GENERATORS = (
+    random.Random,
+    np.random.Generator,
+    np.random.RandomState,
+    torch.Generator,
+)
 BYTES_AT_ONCE = 2**24  # of an array, which may be a map of a file
 
 
@@ -80,8 +87,10 @@ class _Digest:
             return _hash("method", [self.of(value.__func__), self.of(value.__self__)])
         if isinstance(value, FunctionType):
             return self._of_function(value)
-        if isinstance(value, BuiltinFunctionType):
+        if isroutine(value):  # compiled, as those of numpy
             return _hash("builtin", [_text(_name_of(value))])
+        if isinstance(value, GENERATORS):
+            return self._of_generator(value)
         if isinstance(value, ModuleType):
             return _hash("package", [_text(value.__name__)])
         if hasattr(value, "__array__") and not isinstance(value, np.generic):
@@ -91,6 +100,16 @@ class _Digest:
             return _hash("value", [text.encode()])
         except TypeError:
             return self._of_object(value)
+
+    def _of_generator(self, value: Any) -> bytes:
+        """Return the digest of a generator that all share, and that is kept apart."""
+        shared: list[Any] = [random.random, np.random.rand]
+        if not any(value is function.__self__ for function in shared):
+            raise TypeError(
+                f"a {type(value).__name__} is not the same once it was drawn from: "
+                "draw from torch, numpy.random or random itself"
+            )
+        return _hash("generator", [_text(_name_of(type(value)))])
 
     def _of_object(self, value: Any) -> bytes:
         parts = [_text(_name_of(type(value)))]

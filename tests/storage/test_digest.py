@@ -1,4 +1,5 @@
 import functools
+import random
 import re
 import subprocess
 import sys
@@ -93,12 +94,21 @@ SURVIVAL = [("event", bool), ("time", float)]
         (torch.float32, torch.float32, torch.float64),
         (deque([1]), deque([1]), deque([2])),
         (re.compile("a"), re.compile("a"), re.compile("b")),
-        (np.random.default_rng(0), np.random.default_rng(0), np.random.default_rng(1)),
+        (np.random.rand, np.random.rand, random.random),
     ],
 )
 def test_a_digest_is_that_of_the_same_value_alone(value, same, other):
     assert digest(value) == digest(same)
     assert digest(value) != digest(other)
+
+
+@pytest.mark.parametrize(
+    "make", [np.random.default_rng, random.Random, torch.Generator]
+)
+def test_a_generator_of_its_own_is_refused(make):
+    generator = make()
+    with pytest.raises(TypeError, match="draw from torch, numpy"):
+        digest(functools.partial(print, rng=generator))
 
 
 def test_what_cannot_be_seen_is_refused():
