@@ -1,5 +1,6 @@
 """`JointPruneEstimator`: a fit in three phases, whatever it predicts."""
 
+import os
 from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any
@@ -18,11 +19,12 @@ from .._training.problem import Problem
 from .._training.progress import Progress
 from .._training.search import search
 from .._training.settings import OPTIMIZERS
-from .._utils.seeds import draw_seed, seeded
+from .._utils.seeds import seeded
 from .._utils.sklearn import HasMethods, Interval, RealNotInt, StrOptions
 from .._utils.torch import choose_device
 from ..modules._build import NAMED_MODULES
 from ..penalties import PENALTIES
+from .checkpoints import CloneWithoutCheckpoint, checkpoint_of
 from .fitted import FittedNetwork, adopt
 from .passed_on import PassedOnParams
 from .pose import pose
@@ -30,7 +32,11 @@ from .rollback import all_or_nothing
 
 
 class JointPruneEstimator(
-    FittedNetwork, PassedOnParams, ReportBelowDiagram, BaseEstimator
+    CloneWithoutCheckpoint,
+    FittedNetwork,
+    PassedOnParams,
+    ReportBelowDiagram,
+    BaseEstimator,
 ):
     """The three phases of a fit.
 
@@ -90,6 +96,7 @@ class JointPruneEstimator(
         "device": [str, torch.device],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
+        "checkpoint": [str, os.PathLike, None],
         "images": [ImageInput, None],
         "module": [callable, StrOptions(set(NAMED_MODULES)), None],
         "amp": ["boolean"],
@@ -108,17 +115,22 @@ class JointPruneEstimator(
 
     def _fit(self, X, y, sample_weight):
         device = choose_device(self.device)
-        seed = draw_seed(self.random_state)
         progress = Progress(int(self.verbose))
-        with progress, all_or_nothing(self), seeded(seed, device):
-            problem = pose(self, X, y, sample_weight, seed, device, progress)
-            progress.expect(plan_of_fit(problem, self.alpha), problem.inputs.n_numbers)
-            # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
-            sparse = self._sparsify(problem)
-            # 2. Trace back: what no weight reads any more is not needed.
-            traced = problem.trace_back(sparse)
-            # 3. Compact, and retrain what is left.
-            adopt(self, problem.retrain(sparse, traced))
+        checkpoint = checkpoint_of(self, self.checkpoint, device)
+        with progress, all_or_nothing(self), checkpoint:
+            seed = checkpoint.draw_seed(self.random_state)
+            with seeded(seed, device):
+                problem = pose(
+                    self, X, y, sample_weight, seed, device, progress, checkpoint
+                )
+                plan = plan_of_fit(problem, self.alpha)
+                progress.expect(plan, problem.inputs.n_numbers)
+                # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
+                sparse = self._sparsify(problem)
+                # 2. Trace back: what no weight reads any more is not needed.
+                traced = problem.trace_back(sparse)
+                # 3. Compact, and retrain what is left.
+                adopt(self, problem.retrain(sparse, traced))
         return self
 
     def __sklearn_tags__(self):

@@ -12,6 +12,8 @@ from .._data.kinds import kind_of
 from .._data.open_table import open_table
 from .._data.prepare import Data
 from .._pruning.prices import Prices
+from .._storage.digest import digest
+from .._training.checkpoint import Checkpoint
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
 from .._training.progress import Progress
@@ -41,10 +43,12 @@ def pose(
     seed: int,
     device: torch.device,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Problem:
     """Return what is to be fitted, once all that was given is checked.
 
-    Training moves the progress on; None is one that says nothing.
+    Training moves the progress on, and keeps its state in the checkpoint; None are such
+    that say, and keep, nothing.
 
     Raises
     ------
@@ -56,12 +60,21 @@ def pose(
     )
     y = estimator._read_y(y)
     inputs, X, y = kind_of(X).check(estimator, X, y, y_numeric=estimator._y_numeric)
+    checkpoint = checkpoint or Checkpoint()
+    checkpoint.check_data(
+        {
+            "X": partial(inputs.digest, X),
+            "y": partial(digest, y),
+            "sample_weight": partial(digest, sample_weight),
+        }
+    )
     n_inputs = _resolve_n_inputs(estimator, inputs)
     inputs, targets, data = inputs.make_data(
         estimator, X, y, sample_weight, seed, device
     )
     task = task_for(targets, getattr(estimator, "loss", None))
-    trainer = _make_trainer(estimator, task, data, device, progress or Progress(0))
+    progress = progress or Progress(0)
+    trainer = _make_trainer(estimator, task, data, device, progress, checkpoint)
     epochs = _resolve_epochs(estimator, trainer, data)
     if epochs.retrain:
         held_out = data.valid is not None
@@ -126,6 +139,7 @@ def _make_trainer(
     data: Data,
     device: torch.device,
     progress: Progress,
+    checkpoint: Checkpoint,
 ) -> Trainer:
     """Resolve the parameters of training."""
     optimizer = resolve_optimizer(estimator.optimizer)
@@ -154,6 +168,7 @@ def _make_trainer(
         optimizer_params=params,
         device=device,
         progress=progress,
+        checkpoint=checkpoint,
         amp=estimator.amp,
         compile=estimator.compile,
         callbacks=callbacks,

@@ -125,6 +125,7 @@ class JointPruneSurvival(JointPruneEstimator):
         device="auto",
         verbose=0,
         callbacks=None,
+        checkpoint=None,
         images=None,
         amp=False,
         compile=False,
@@ -155,6 +156,7 @@ class JointPruneSurvival(JointPruneEstimator):
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.images = images
         self.amp = amp
         self.compile = compile

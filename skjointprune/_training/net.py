@@ -1,10 +1,11 @@
 """The net of skorch that every phase trains, and that predicts once it is finished."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
+from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring, PrintLog
 from torch import nn
 
 from .._data.rows import Rows
@@ -128,10 +129,29 @@ def finish_(net: PruningNet, module: nn.Module) -> None:
     net.train_split = None  # it holds rows
 
 
-def train(net: PruningNet, rows: Rows, epochs: int) -> None:
-    """Train an initialised net; unlike skorch's `fit`, let interrupts through."""
+def train(
+    net: PruningNet,
+    rows: Rows,
+    epochs: int,
+    begin: Callable[[], int] | None = None,
+    end: Callable[[], None] | None = None,
+) -> None:
+    """Train an initialised net; unlike skorch's `fit`, let interrupts through.
+
+    `EarlyStopping` ends it, too. `begin` is called once callbacks have begun; it may go
+    on with an earlier training, and returns how many epochs are left. `end` is called
+    when no more are to come, before callbacks end.
+    """
     net.notify("on_train_begin", X=rows, y=None)
+    left = epochs if begin is None else begin()
     try:
-        net.fit_loop(rows, epochs=epochs)
+        try:
+            net.fit_loop(rows, epochs=left)
+        except KeyboardInterrupt:  # which is how skorch's callback stops it
+            stoppers = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
+            if not any(c.misses_ == c.patience for c in stoppers):
+                raise
+        if end is not None:
+            end()
     finally:
         net.notify("on_train_end", X=rows, y=None)

@@ -7,13 +7,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from skorch.callbacks import (
-    Callback,
-    Checkpoint,
-    EarlyStopping,
-    EpochScoring,
-    LRScheduler,
-)
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import Tensor, nn
@@ -23,7 +18,7 @@ from .._data.prepare import Data
 from .._data.rows import ROWS_TO_CHECK, n_batches
 from .._graph.network import Network
 from .._pruning.masks import Masks
-from .._pruning.points import Point, Scores
+from .._pruning.points import KeepsPoints, Point, Scores
 from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Schedule, Sweep
 from .._pruning.sparsifier import Sparsifier
@@ -31,11 +26,13 @@ from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import Change, add_noise, score_rows
 from .callbacks import Advance, HeldOut, OneCycle, Prune
+from .checkpoint import Checkpoint, KeepState
 from .forget import forget_
 from .losses import mean_loss
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
 from .progress import Progress
+from .run_state import RunState
 from .scoring import RowScoring
 from .settings import resolve_input_noise
 from .tasks import Task
@@ -68,6 +65,7 @@ class Trainer:
     optimizer_params: dict[str, Any]
     device: torch.device
     progress: Progress
+    checkpoint: Checkpoint
     amp: bool
     compile: bool | str
     callbacks: NamedCallbacks
@@ -136,18 +134,18 @@ class Trainer:
         prices: Prices,
         schedule: Sweep,
         history: History,
-        on_point: Callable[[Point], None],
+        points: KeepsPoints,
     ) -> None:
         """Train while groups go until all are gone.
 
-        `on_point` is given each point on the way, whose network is changed later.
+        `points` looks at each point on the way, whose network is changed later.
         """
 
         def note(event: int, sparsifier: Sparsifier, scores: Scores) -> None:
             if schedule.point_at(event) is not None:
-                on_point(self._point(sparsifier, schedule.alpha, data, scores))
+                points.look(self._point(sparsifier, schedule.alpha, data, scores))
 
-        self._sparsify(network, data, epochs, prices, schedule, history, note)
+        self._sparsify(network, data, epochs, prices, schedule, history, note, points)
 
     def _sparsify(
         self,
@@ -158,6 +156,7 @@ class Trainer:
         schedule: Schedule,
         history: History,
         note: Callable[[int, Sparsifier, Scores], None] | None = None,
+        points: KeepsPoints | None = None,
     ) -> tuple[Sparsifier, Scores]:
         scores: Scores = {}
 
@@ -183,6 +182,8 @@ class Trainer:
             n_steps=n_steps,
             on_start=on_start,
             on_event=on_event,
+            scores=scores,
+            points=points,
         )
         callbacks = [("prune", pruning), *self._callbacks_before_retraining(data)]
         net = self._build_net(network, data, callbacks, changes=self._noise(data))
@@ -244,12 +245,11 @@ class Trainer:
         except KeyboardInterrupt:
             if share < 1:  # others are to follow
                 raise
-            stoppers = [c for _, c in callbacks if isinstance(c, EarlyStopping)]
-            if not any(c.misses_ == c.patience for c in stoppers):
-                warn_caller(
-                    f"Retraining was interrupted in epoch {len(net.history)}. The "
-                    "estimator is fitted and usable; fit again for a better one."
-                )
+            self.checkpoint.interrupt()
+            warn_caller(
+                f"Retraining was interrupted in epoch {len(net.history)}. The "
+                "estimator is fitted and usable; fit again for a better one."
+            )
         return net
 
     def score(self, network: Network, data: Data) -> float | None:
@@ -317,7 +317,7 @@ class Trainer:
             (name, c)
             for name, c in self._named_callbacks(data)
             if not isinstance(c, EarlyStopping)
-            and not (isinstance(c, Checkpoint) and c.load_best)
+            and not (isinstance(c, SkorchCheckpoint) and c.load_best)
         ]
 
     def _build_net(
@@ -369,13 +369,22 @@ class Trainer:
         phase: str,
         history: History,
     ) -> None:
-        line = ("advance", Advance(self.progress, self.n_batches(data), network))
+        callbacks = list(net.callbacks_)
+        run = RunState(net, network, phase, epochs)
         if self.progress.verbose:
-            net.callbacks_.append(line)
+            advance = Advance(self.progress, self.n_batches(data), network)
+            net.callbacks_.append(("advance", advance))
+        if self.checkpoint.keeps:
+            net.callbacks_.append(("keep_state", KeepState(self.checkpoint, run)))
+
+        def begin() -> int:
+            left = self.checkpoint.begin(run)
+            self.progress.skip(epochs - left)
+            return left
+
         try:
-            train(net, data.train, epochs)
+            train(net, data.train, epochs, begin, partial(self.checkpoint.end, run))
         finally:
-            if line in net.callbacks_:
-                net.callbacks_.remove(line)
+            net.callbacks_ = callbacks
             for row in net.history:
                 history.append(row | {"phase": phase, "epoch": len(history) + 1})
