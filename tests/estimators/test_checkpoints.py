@@ -192,11 +192,13 @@ def test_a_path_that_is_interrupted_ends_as_one_that_is_not(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("by", ["KILL", "TERM"])
-def test_fits_that_are_killed_at_random_moments_end_alike(by):
+@pytest.mark.parametrize(
+    ("by", "kinds"),
+    [("KILL", ["table, `alpha`, taught", "images"]), ("TERM", ["images"])],
+)
+def test_fits_that_are_killed_at_random_moments_end_alike(by, kinds):
     """Also in the middle of an epoch, or of a write."""
     command = [sys.executable, "resume.py", "--quick", "--moments", "1"]
-    kinds = ["table, `alpha`, taught", "images"]
     done = subprocess.run(
         [*command, "--signal", by, "--kind", *kinds],
         cwd=BENCHMARKS,
@@ -207,7 +209,7 @@ def test_fits_that_are_killed_at_random_moments_end_alike(by):
     assert done.returncode == 0, done.stderr
     told = re.search(r"(\d+) of (\d+) ended bit-identical; (\d+) of", done.stdout)
     alike, killed, went_on = map(int, told.groups())
-    assert alike == killed >= 4
+    assert alike == killed >= 2 * len(kinds)
     assert went_on > 0  # others ended before the first write, or after the last
 
 
