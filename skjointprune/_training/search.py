@@ -73,16 +73,20 @@ def search(problem: Problem) -> Sparse:
     point = judge.chosen
     assert point is not None  # or y says nothing
     if problem.data.valid is not None:
-        point = _large_enough(problem, [point, *reversed(judge.larger)], sparse)
+        points = [point, *reversed(judge.larger)]
+        point, losses = _large_enough(problem, points, sparse)
+        if problem.screens and _says_more_unscreened(problem, losses):
+            return search(replace(problem, screens=False))
     return problem.sparsify_units(sparse(point), UNITS_AFTER_SEARCH)
 
 
 def _large_enough(
     problem: Problem, points: list[Point], sparse: Callable[[Point], Sparse]
-) -> Point:
+) -> tuple[Point, Tensor]:
     """Return the smallest of points that is as good as the largest, once retrained.
 
-    While inputs go, a network is far from its best, and tells little of their worth.
+    With it come the losses that tell so. While inputs go, a network is far from its
+    best, and tells little of their worth.
     `points` ascend in size; between the first and the last, one is tried.
     """
     if len(points) > MOST_COMPARED:
@@ -93,8 +97,19 @@ def _large_enough(
         losses = _losses_once_retrained(problem, sparse(point))
         worse, error = mean_and_error(losses - best)
         if worse <= AS_GOOD * error:
-            return point
-    return largest
+            return point, losses
+    return largest, best
+
+
+def _says_more_unscreened(problem: Problem, losses: Tensor) -> bool:
+    """Return whether all inputs together have less loss than those of a screening.
+
+    Many that say little may say much together, as words do.
+    """
+    whole = replace(problem, screens=False)
+    together = _losses_once_retrained(whole, whole.open(whole.start()))
+    worse, error = mean_and_error(losses - together)
+    return worse > AS_GOOD * error
 
 
 def _losses_once_retrained(problem: Problem, sparse: Sparse) -> Tensor:
