@@ -16,6 +16,7 @@ from .._training.fit import Sparse
 from .._training.plan import plan_of_fit
 from .._training.problem import Problem
 from .._training.progress import Progress
+from .._training.ranks import Ranks, open_ranks
 from .._training.search import search
 from .._training.settings import OPTIMIZERS
 from .._utils.seeds import draw_seed, seeded
@@ -107,11 +108,17 @@ class JointPruneEstimator(
         """Return numeric targets and the weights of rows, and how to decode."""
 
     def _fit(self, X, y, sample_weight):
-        device = choose_device(self.device)
-        seed = draw_seed(self.random_state)
-        progress = Progress(int(self.verbose))
-        with progress, all_or_nothing(self), seeded(seed, device):
-            problem = pose(self, X, y, sample_weight, seed, device, progress)
+        with open_ranks() as ranks, all_or_nothing(self):
+            self._fit_on(ranks, X, y, sample_weight)
+        return self
+
+    def _fit_on(self, ranks: Ranks, X, y, sample_weight) -> None:
+        """Fit, where each of some processes does the same."""
+        device = ranks.device(choose_device(self.device))
+        seed = ranks.number_of_first(draw_seed(self.random_state))
+        progress = Progress(0 if ranks.number else int(self.verbose))
+        with progress, seeded(seed, device):
+            problem = pose(self, X, y, sample_weight, seed, device, progress, ranks)
             progress.expect(plan_of_fit(problem, self.alpha), problem.inputs.n_numbers)
             # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
             sparse = self._sparsify(problem)
@@ -119,7 +126,6 @@ class JointPruneEstimator(
             traced = problem.trace_back(sparse)
             # 3. Compact, and retrain what is left.
             adopt(self, problem.retrain(sparse, traced))
-        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,6 +10,7 @@ from torch import nn
 from .._data.rows import Rows
 from .batches import Batches
 from .callbacks import StopOnDivergence
+from .ranks import ALONE, Ranks
 from .tasks import Task
 
 try:
@@ -64,8 +65,16 @@ class PruningNet(NeuralNet):
         if self.module_.training != training:
             super()._set_training(training)
 
-    def infer(self, x, **fit_params):
-        """Return the outputs for a batch."""
+    def train_step_single(self, batch, ranks=ALONE, **fit_params):
+        """Take the gradients of a batch, of which each rank runs a share."""
+        step = super().train_step_single(batch, ranks=ranks, **fit_params)
+        ranks.sum_gradients_(self.module_.parameters())
+        return step
+
+    def infer(self, x, ranks=ALONE, **fit_params):
+        """Return the outputs for a batch, of which each rank runs a share."""
+        if ranks.several:
+            return ranks.run(self.infer, x)
         if not (self.amp and self.module_.training):
             return super().infer(x, **fit_params)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
@@ -128,10 +137,10 @@ def finish_(net: PruningNet, module: nn.Module) -> None:
     net.train_split = None  # it holds rows
 
 
-def train(net: PruningNet, rows: Rows, epochs: int) -> None:
+def train(net: PruningNet, rows: Rows, epochs: int, ranks: Ranks) -> None:
     """Train an initialised net; unlike skorch's `fit`, let interrupts through."""
     net.notify("on_train_begin", X=rows, y=None)
     try:
-        net.fit_loop(rows, epochs=epochs)
+        net.fit_loop(rows, epochs=epochs, ranks=ranks)
     finally:
         net.notify("on_train_end", X=rows, y=None)

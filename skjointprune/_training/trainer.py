@@ -36,6 +36,7 @@ from .losses import mean_loss
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
 from .progress import Progress
+from .ranks import ALONE, Ranks
 from .scoring import RowScoring
 from .settings import resolve_input_noise
 from .tasks import Task
@@ -71,6 +72,7 @@ class Trainer:
     amp: bool
     compile: bool | str
     callbacks: NamedCallbacks
+    ranks: Ranks = ALONE
 
     def train_dense(
         self, network: Network, data: Data, epochs: int, phase: str, history: History
@@ -173,7 +175,14 @@ class Trainer:
             lambda optimizer: Sparsifier(
                 network,
                 data.gates,
-                make_saliency(network, data, self.task, self.n_batches(data), n_steps),
+                make_saliency(
+                    network,
+                    data,
+                    self.task,
+                    self.n_batches(data),
+                    n_steps,
+                    self.ranks,
+                ),
                 prices,
                 optimizer,
                 rows=lambda: data.train.sample[:ROWS_TO_CHECK][0].detach(),
@@ -242,7 +251,7 @@ class Trainer:
         try:
             self._run(net, network, data, epochs, "retrain", history)
         except KeyboardInterrupt:
-            if share < 1:  # others are to follow
+            if share < 1 or self.ranks.several:  # others are to follow, or wait
                 raise
             stoppers = [c for _, c in callbacks if isinstance(c, EarlyStopping)]
             if not any(c.misses_ == c.patience for c in stoppers):
@@ -269,7 +278,7 @@ class Trainer:
         if not self.task.loss_of_noise:
             return USUAL_ALPHA
         loss = mean_loss(self.task, network.module, data.valid or data.train)
-        return UNIT_SHARE * math.sqrt(loss)
+        return self.ranks.number_of_first(UNIT_SHARE * math.sqrt(loss))
 
     def n_batches(self, data: Data) -> int:
         """Return the number of steps of an epoch."""
@@ -373,7 +382,9 @@ class Trainer:
         if self.progress.verbose:
             net.callbacks_.append(line)
         try:
-            train(net, data.train, epochs)
+            self.ranks.share_(network.module)
+            train(net, data.train, epochs, self.ranks)
+            self.ranks.share_(network.module)
         finally:
             if line in net.callbacks_:
                 net.callbacks_.remove(line)
