@@ -115,7 +115,7 @@ class JointPruneEstimator(
     def _fit_on(self, ranks: Ranks, X, y, sample_weight) -> None:
         """Fit, where each of some processes does the same."""
         device = ranks.device(choose_device(self.device))
-        seed = ranks.number_of_first(draw_seed(self.random_state))
+        seed = ranks.value_of_first(draw_seed(self.random_state))
         progress = Progress(0 if ranks.number else int(self.verbose))
         with progress, seeded(seed, device):
             problem = pose(self, X, y, sample_weight, seed, device, progress, ranks)

@@ -30,7 +30,7 @@ from .._pruning.gates import InputGates
 from .._pruning.saliency import Saliency
 from .whole_batch import WholeBatch
 
-Number = TypeVar("Number", int, float)
+Value = TypeVar("Value")
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by launchers
 
 
@@ -107,13 +107,16 @@ class Ranks:
         if not self.several:
             return tensor
         tensor = tensor.detach().clone(memory_format=torch.contiguous_format)
-        self._ask(dist.broadcast, tensor, src=0)
+        self._ask(dist.broadcast, tensor, self._group_for(tensor), src=0)
         return tensor
 
-    def number_of_first(self, number: Number) -> Number:
-        """Return a number as rank 0 has it."""
-        kind = torch.int64 if isinstance(number, int) else torch.float64
-        return type(number)(self.of_first(torch.tensor(number, dtype=kind)).item())
+    def value_of_first(self, value: Value) -> Value:
+        """Return a number, or what else can be pickled, as rank 0 has it."""
+        if not self.several:
+            return value
+        values = [value]
+        self._ask(dist.broadcast_object_list, values, self.group, src=0)
+        return values[0]
 
     def share_(self, module: nn.Module) -> None:
         """Let a module hold the numbers that it has on rank 0.
@@ -138,12 +141,11 @@ class Ranks:
         """Raise ValueError, on all ranks, where values or tensors are not the same."""
         if not self.several:
             return
-        seen = blake2b(repr(values).encode(), digest_size=7)  # fits into an integer
+        seen = blake2b(repr(values).encode())
         for tensor in tensors:
             seen.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        here = torch.tensor(int.from_bytes(seen.digest()))
-        first = self.of_first(here)
-        differ = (here != first).long()
+        here = seen.digest()
+        differ = torch.tensor(int(here != self.value_of_first(here)))
         self.sum_(differ)
         if differ:
             raise ValueError(
@@ -162,7 +164,7 @@ class Ranks:
 
     def sum_(self, tensor: Tensor) -> None:
         """Add up a tensor over ranks, in place."""
-        self._ask(dist.all_reduce, tensor)
+        self._ask(dist.all_reduce, tensor, self._group_for(tensor))
 
     def _draw_alike(self, device: torch.device) -> None:
         """Take the random state of rank 0: shares may have drawn unequally often."""
@@ -171,10 +173,12 @@ class Ranks:
             state = self.of_first(torch.cuda.get_rng_state(device))
             torch.cuda.set_rng_state(state, device)
 
-    def _ask(self, collective: Callable, tensor: Tensor, **kwargs: Any) -> None:
-        group = self.group if tensor.device.type == "cpu" else None
+    def _group_for(self, tensor: Tensor) -> Any:
+        return self.group if tensor.device.type == "cpu" else None
+
+    def _ask(self, collective: Callable, given: Any, group: Any, **kwargs: Any) -> None:
         try:
-            collective(tensor, group=group, **kwargs)
+            collective(given, group=group, **kwargs)
         except RuntimeError as error:
             raise ValueError(
                 f"Rank {self.number} lost another of the {self.size} ranks of the fit "
@@ -186,7 +190,7 @@ class Ranks:
         """End; others who still ask this rank get an error, and do not wait."""
         try:
             if waits:
-                self._ask(dist.all_reduce, torch.zeros(()))
+                self.sum_(torch.zeros(()))
         finally:
             group, self.group = self.group, None  # the last to hold it
             if group is not None:

@@ -13,6 +13,7 @@ from skorch.callbacks import (
     EarlyStopping,
     EpochScoring,
     LRScheduler,
+    TrainEndCheckpoint,
 )
 from skorch.helper import predefined_split
 from skorch.history import History
@@ -45,6 +46,7 @@ RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 # optimisers that change all parameters in one kernel
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+WRITERS = (Checkpoint, TrainEndCheckpoint)
 USUAL_ALPHA = 0.02
 UNIT_SHARE = 0.03  # of the root of a loss, as saliencies are
 
@@ -278,7 +280,7 @@ class Trainer:
         if not self.task.loss_of_noise:
             return USUAL_ALPHA
         loss = mean_loss(self.task, network.module, data.valid or data.train)
-        return self.ranks.number_of_first(UNIT_SHARE * math.sqrt(loss))
+        return self.ranks.value_of_first(UNIT_SHARE * math.sqrt(loss))
 
     def n_batches(self, data: Data) -> int:
         """Return the number of steps of an epoch."""
@@ -308,12 +310,16 @@ class Trainer:
         return [*callbacks, ("one_cycle", cycle)]
 
     def _named_callbacks(self, data: Data) -> NamedCallbacks:
-        """Return the user's callbacks; those that score read rows as ours are."""
+        """Return the user's callbacks; those that score read rows as ours are.
+
+        Of several ranks, the first writes.
+        """
         return [
             (name, RowScoring.like(c, self.task, data.target_scaling))
             if type(c) is EpochScoring
             else (name, c)
             for name, c in self.callbacks
+            if not (self.ranks.number and isinstance(c, WRITERS))
         ]
 
     def _callbacks_before_retraining(self, data: Data) -> NamedCallbacks:
@@ -385,6 +391,7 @@ class Trainer:
             self.ranks.share_(network.module)
             train(net, data.train, epochs, self.ranks)
             self.ranks.share_(network.module)
+            net.history_ = self.ranks.value_of_first(net.history)
         finally:
             if line in net.callbacks_:
                 net.callbacks_.remove(line)
