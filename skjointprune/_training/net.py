@@ -137,7 +137,7 @@ def finish_(net: PruningNet, module: nn.Module) -> None:
     net.train_split = None  # it holds rows
 
 
-def train(net: PruningNet, rows: Rows, epochs: int, ranks: Ranks) -> None:
+def train(net: PruningNet, rows: Rows, epochs: int, ranks: Ranks = ALONE) -> None:
     """Train an initialised net; unlike skorch's `fit`, let interrupts through."""
     net.notify("on_train_begin", X=rows, y=None)
     try:
