@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback, Checkpoint
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import nn
 
 from skjointprune import JointPruneClassifier
@@ -143,6 +143,12 @@ def rows_of_steps(data, params):
     notes = Notes()
     JointPruneClassifier(**(QUICK | params), callbacks=[notes]).fit(*data)
     return notes.rows_
+
+
+def fit_till_no_better(data, params):
+    """Fit until the loss on held-out rows is no better."""
+    stop = EarlyStopping(patience=2, threshold=0.2)
+    return fit(JointPruneClassifier, data, params | {"callbacks": [stop]})
 
 
 def fit_own_rows(data, params):

@@ -108,7 +108,7 @@ class JointPruneEstimator(
         """Return numeric targets and the weights of rows, and how to decode."""
 
     def _fit(self, X, y, sample_weight):
-        with open_ranks() as ranks, all_or_nothing(self):
+        with all_or_nothing(self), open_ranks() as ranks:
             self._fit_on(ranks, X, y, sample_weight)
         return self
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback, LRScheduler
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import Tensor
 
 from .._data.rows import Rows
@@ -84,6 +85,12 @@ class StopOnDivergence(Callback):
                 f"{net.history[-1, 'epoch']}. Lower `lr` (now {net.lr:g}), or look "
                 "for extreme values in X, and for NaN in what `module` gives."
             )
+
+
+def stopped_early(net: NeuralNet) -> bool:
+    """Return whether an interrupt is that of skorch's `EarlyStopping`."""
+    stoppers = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
+    return any(c.misses_ == c.patience for c in stoppers)
 
 
 class Prune(Callback):

@@ -12,7 +12,6 @@ from .._data.rows import batches_in_order
 from .._graph.network import Network
 from .._pruning.input_costs import CostSaliency, DrawnRows
 from .._pruning.saliency import FisherSaliency, Saliency
-from .ranks import Ranks, SharedSaliency
 from .tasks import Task
 
 LEAST_MEMORY = 100  # steps over which squared gradients are averaged
@@ -20,31 +19,20 @@ ROWS_AT_AN_EVENT = 1024  # on which the costs of inputs are measured
 
 
 def make_saliency(
-    network: Network,
-    data: Data,
-    task: Task,
-    n_batches: int,
-    n_steps: int,
-    ranks: Ranks,
+    network: Network, data: Data, task: Task, n_batches: int, n_steps: int
 ) -> Saliency:
     """Return what measures the channels of a network in a phase of `n_steps` steps.
 
     Costs of inputs are measured on rows to train on: where these are few, those that
     are held out are too few to tell inputs apart.
     """
-
-    def shared(saliency: Saliency) -> Saliency:
-        if not ranks.several:
-            return saliency
-        return SharedSaliency(saliency, data.gates, ranks)
-
     params: dict[str, Any] = {
         "gates": data.gates,
         "batch_size": len(data.train) / n_batches,
         "memory": max(task.memory * n_steps, LEAST_MEMORY),
     }
     if not data.train.exchangeable_inputs:
-        return shared(FisherSaliency(network, **params))
+        return FisherSaliency(network, **params)
 
     def draw_rows(generator: torch.Generator) -> Iterator[DrawnRows]:
         known = data.train.sample
@@ -57,4 +45,4 @@ def make_saliency(
     def weighted_losses(outputs: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         return task.losses(outputs, y) * weight
 
-    return shared(CostSaliency(network, draw_rows, **params))
+    return CostSaliency(network, draw_rows, **params)

@@ -9,7 +9,7 @@ from torch import nn
 
 from .._data.rows import Rows
 from .batches import Batches
-from .callbacks import StopOnDivergence
+from .callbacks import StopOnDivergence, stopped_early
 from .ranks import ALONE, Ranks
 from .tasks import Task
 
@@ -138,9 +138,22 @@ def finish_(net: PruningNet, module: nn.Module) -> None:
 
 
 def train(net: PruningNet, rows: Rows, epochs: int, ranks: Ranks = ALONE) -> None:
-    """Train an initialised net; unlike skorch's `fit`, let interrupts through."""
+    """Train an initialised net; unlike skorch's `fit`, let interrupts through.
+
+    All ranks begin, and end, with the numbers of the first, and end with its history.
+    """
+    ranks.share_(net.module_)
+    interrupt = None
     net.notify("on_train_begin", X=rows, y=None)
     try:
         net.fit_loop(rows, epochs=epochs, ranks=ranks)
+    except KeyboardInterrupt as error:
+        if not stopped_early(net):  # which all ranks do in the same epoch
+            raise
+        interrupt = error
     finally:
         net.notify("on_train_end", X=rows, y=None)
+    ranks.share_(net.module_)
+    net.history = ranks.value_of_first(net.history)
+    if interrupt is not None:
+        raise interrupt

@@ -59,7 +59,8 @@ class Ranks:
         """Return the GPU of this rank, where a GPU is asked for."""
         if not self.several or asked.type != "cuda":
             return asked
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", asked.index or 0)))
+        number = int(os.environ.get("LOCAL_RANK", self.number))
+        return torch.device("cuda", number % torch.cuda.device_count())
 
     def share(self, n_rows: int) -> slice:
         """Return the positions of the rows of a batch that this rank runs."""
@@ -87,7 +88,7 @@ class Ranks:
         return torch.cat([whole[: share.start], outputs, whole[share.stop :]])
 
     def sum_gradients_(self, tensors: Iterable[Tensor]) -> None:
-        """Add up the gradients of tensors over ranks, one has none if no rank has."""
+        """Add up the gradients of tensors over ranks; one has none if no rank has."""
         if not self.several:
             return
         learnt = sorted((t for t in tensors if t.requires_grad), key=_kind)
@@ -117,6 +118,10 @@ class Ranks:
         values = [value]
         self._ask(dist.broadcast_object_list, values, self.group, src=0)
         return values[0]
+
+    def share_saliency(self, saliency: Saliency, gates: InputGates) -> Saliency:
+        """Return a saliency that all have alike, of a network behind gates."""
+        return SharedSaliency(saliency, gates, self) if self.several else saliency
 
     def share_(self, module: nn.Module) -> None:
         """Let a module hold the numbers that it has on rank 0.

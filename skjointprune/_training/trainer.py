@@ -31,7 +31,7 @@ from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import Change, add_noise, score_rows
-from .callbacks import Advance, HeldOut, OneCycle, Prune
+from .callbacks import Advance, HeldOut, OneCycle, Prune, stopped_early
 from .forget import forget_
 from .losses import mean_loss
 from .measures import make_saliency
@@ -177,13 +177,11 @@ class Trainer:
             lambda optimizer: Sparsifier(
                 network,
                 data.gates,
-                make_saliency(
-                    network,
-                    data,
-                    self.task,
-                    self.n_batches(data),
-                    n_steps,
-                    self.ranks,
+                self.ranks.share_saliency(
+                    make_saliency(
+                        network, data, self.task, self.n_batches(data), n_steps
+                    ),
+                    data.gates,
                 ),
                 prices,
                 optimizer,
@@ -253,10 +251,11 @@ class Trainer:
         try:
             self._run(net, network, data, epochs, "retrain", history)
         except KeyboardInterrupt:
-            if share < 1 or self.ranks.several:  # others are to follow, or wait
+            stopped = stopped_early(net)
+            alone = not self.ranks.several or stopped
+            if share < 1 or not alone:  # others are to follow, or wait
                 raise
-            stoppers = [c for _, c in callbacks if isinstance(c, EarlyStopping)]
-            if not any(c.misses_ == c.patience for c in stoppers):
+            if not stopped:
                 warn_caller(
                     f"Retraining was interrupted in epoch {len(net.history)}. The "
                     "estimator is fitted and usable; fit again for a better one."
@@ -388,10 +387,7 @@ class Trainer:
         if self.progress.verbose:
             net.callbacks_.append(line)
         try:
-            self.ranks.share_(network.module)
             train(net, data.train, epochs, self.ranks)
-            self.ranks.share_(network.module)
-            net.history_ = self.ranks.value_of_first(net.history)
         finally:
             if line in net.callbacks_:
                 net.callbacks_.remove(line)

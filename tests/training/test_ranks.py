@@ -18,6 +18,7 @@ from _ranks import (
     fit_and_write,
     fit_in_a_thread,
     fit_own_rows,
+    fit_till_no_better,
     rows_of_steps,
 )
 from torch import nn
@@ -123,6 +124,14 @@ def test_only_the_first_rank_writes(pair, planted, tmp_path):
     first, second = pair.run(fit_and_write, planted, params, str(tmp_path))
     assert_equal(first, second)
     assert [path.name for path in tmp_path.iterdir()] == ["of_rank_0"]
+
+
+def test_ranks_stop_early_together(pair, planted):
+    params = {"alpha": 0.05, "retrain_epochs": 20}
+    first, second = pair.run(fit_till_no_better, planted, params)
+    assert_equal(first, second)
+    assert_close(fit_till_no_better(planted, params), first)
+    assert len(first["losses"]) < QUICK["max_epochs"] + 20
 
 
 @pytest.mark.parametrize("rank", [0, 1])
