@@ -19,6 +19,7 @@ from _ranks import (
     fit_in_a_thread,
     fit_own_rows,
     fit_till_no_better,
+    number_of_rank,
     rows_of_steps,
 )
 from torch import nn
@@ -41,6 +42,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     pair = Pair(tmp_path_factory.mktemp("ranks"))
+    assert pair.run(number_of_rank) == [0, 1]
     yield pair
     pair.end()
 
