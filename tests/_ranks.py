@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,6 +23,9 @@ QUICK = {
     # a bias before batch normalisation are, and so shows it; not with a larger eps.
     "optimizer__eps": 1e-3,
 }
+
+# gloo looks for an address by the name of the host, which not every host can find
+LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 
 
 class Pair:
@@ -55,7 +59,7 @@ class Pair:
 
 
 def _serve(pipe, number, store):
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    os.environ.update(LOOPBACK)
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{store}", rank=number, world_size=2

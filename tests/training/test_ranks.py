@@ -10,6 +10,7 @@ import torch
 from _helpers import RELEVANT
 from _pictures import SmallConvNet
 from _ranks import (
+    LOOPBACK,
     QUICK,
     DrawsByItself,
     Fails,
@@ -226,7 +227,7 @@ def test_a_script_that_torchrun_starts_trains_on_its_ranks(tmp_path, planted):
     subprocess.run(
         [*launcher, *at, str(script), str(tmp_path), repr(params)],
         check=True,
-        env=os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        env=os.environ | LOOPBACK | {"OMP_NUM_THREADS": "1"},
         timeout=120,
     )
     first, second = (np.load(tmp_path / f"proba{i}.npy") for i in range(2))
