@@ -14,6 +14,7 @@ from .._graph.compact import compact_
 from .._graph.network import INPUTS, Network
 from .._pruning.crop import crop_that_runs
 from .._pruning.gates import DEFAULT_KINDS, InputGates
+from .._storage.digest import digest
 from .._utils.input_names import input_names
 from .._utils.warn import warn_caller
 from .boxes import frame_of, read_cropped, smallest_box
@@ -31,6 +32,8 @@ from .inputs import Inputs, Traced, refuse_parameters
 from .prepare import Data, Preparation, Scaling, split_rows
 from .readers import DATASETS, read_images
 from .targets import targets_of
+
+MOST_DIGESTED = 256  # images of a dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,18 @@ class ImageInputs(Inputs):
         if estimator.prune in ("weights", "none"):
             kinds = ("channel",)  # no gates: their gradients cost time
         return cls(shape, kinds, options), X, y
+
+    def digest(self, X: Any) -> str:
+        """Return a digest of an array, or of some images of a dataset.
+
+        To read all of a dataset would take as long as an epoch.
+        """
+        if not isinstance(X, DATASETS):
+            return super().digest(X)
+        n = len(X)  # type: ignore[arg-type]
+        some = np.unique(np.linspace(0, n - 1, min(n, MOST_DIGESTED)).astype(int))
+        with torch.random.fork_rng(devices=[]):
+            return digest([n, read_images(X, some)])
 
     def prepare(
         self,

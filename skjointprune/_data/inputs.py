@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .._graph.network import Network
 from .._pruning.gates import InputGates
+from .._storage.digest import digest
 from .prepare import Data, Preparation, check_weight
 from .targets import Targets
 
@@ -87,6 +88,10 @@ class Inputs(ABC):
     @abstractmethod
     def take(X: Any, rows: np.ndarray) -> Any:
         """Return some rows of X, which is not checked."""
+
+    def digest(self, X: Any) -> str:
+        """Return a digest of X, as `check` returned it: another one is of another X."""
+        return digest([self.shape, self.names, X])
 
     # --- before a fit
 

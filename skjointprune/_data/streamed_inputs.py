@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import validate_data
 
+from .._storage.digest import digest
 from .categorical_features import resolve_categories
 from .check_tables import LARGEST, LARGEST_UNSCALED, refuse_huge
 from .columns import Columns
@@ -56,6 +57,14 @@ class StreamedInputs(TableInputs):
         costs = check_costs(estimator.feature_costs, X.n_columns, names)
         columns = Columns(X.n_columns, {i: [] for i in found})
         return cls(shape, names, groups, columns, costs), X, y
+
+    def digest(self, X: Source) -> str:
+        """Return a digest of the first rows, and of how many there are in each piece.
+
+        The fit itself sees whether rows that are held out have changed.
+        """
+        head = np.asarray(X.head(ROWS_TO_LOOK_AT))
+        return digest([self.shape, self.names, X.lengths, head])
 
     def make_data(
         self,

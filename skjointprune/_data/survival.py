@@ -30,7 +30,11 @@ class Survival(Targets):
     n_outputs: ClassVar[int] = 1  # type: ignore[misc]
     flat: ClassVar[bool] = True  # type: ignore[misc]
     # An event says less than a number or a class: too little for sharp functions.
-    network_defaults: ClassVar[dict[str, Any]] = {"embedding": None, "dropout": 0.4}
+    network_defaults: ClassVar[dict[str, Any]] = {
+        "embedding": None,
+        "norm": None,
+        "dropout": 0.4,
+    }
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Return risk scores, (rows,)."""

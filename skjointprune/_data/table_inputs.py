@@ -14,6 +14,7 @@ from .._graph.groups import let_inputs_go
 from .._graph.network import Network
 from .._graph.probes import check_outputs
 from .._pruning.gates import InputGates
+from .._storage.digest import digest
 from .._utils.sklearn import _check_feature_names_in, _safe_indexing
 from ..modules._mlp import MLP, check_sizes, mlp_defaults
 from .check_images import refuse_what_is_nearly_images
@@ -77,6 +78,10 @@ class TableInputs(Inputs):
         groups = resolve_groups(estimator.feature_groups, X, names)
         costs = check_costs(estimator.feature_costs, columns.n, names)
         return cls(shape, names, groups, columns, costs), X, y
+
+    def digest(self, X: Any) -> str:
+        """Return a digest of a table, its names and the levels of its categories."""
+        return digest([super().digest(X), self.columns.levels])
 
     def prepare(
         self,

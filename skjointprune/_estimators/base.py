@@ -1,5 +1,6 @@
 """`JointPruneEstimator`: a fit in three phases, whatever it predicts."""
 
+import os
 from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any
@@ -19,11 +20,12 @@ from .._training.progress import Progress
 from .._training.ranks import Ranks, open_ranks
 from .._training.search import search
 from .._training.settings import OPTIMIZERS
-from .._utils.seeds import draw_seed, seeded
+from .._utils.seeds import seeded
 from .._utils.sklearn import HasMethods, Interval, RealNotInt, StrOptions
 from .._utils.torch import choose_device
 from ..modules._build import NAMED_MODULES
 from ..penalties import PENALTIES
+from .checkpoints import CloneWithoutCheckpoint, checkpoint_of
 from .fitted import FittedNetwork, adopt
 from .passed_on import PassedOnParams
 from .pose import pose
@@ -31,7 +33,11 @@ from .rollback import all_or_nothing
 
 
 class JointPruneEstimator(
-    FittedNetwork, PassedOnParams, ReportBelowDiagram, BaseEstimator
+    CloneWithoutCheckpoint,
+    FittedNetwork,
+    PassedOnParams,
+    ReportBelowDiagram,
+    BaseEstimator,
 ):
     """The three phases of a fit.
 
@@ -91,6 +97,7 @@ class JointPruneEstimator(
         "device": [str, torch.device],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
+        "checkpoint": [str, os.PathLike, None],
         "images": [ImageInput, None],
         "module": [callable, StrOptions(set(NAMED_MODULES)), None],
         "amp": ["boolean"],
@@ -114,18 +121,24 @@ class JointPruneEstimator(
 
     def _fit_on(self, ranks: Ranks, X, y, sample_weight) -> None:
         """Fit, where each of some processes does the same."""
+        ranks.refuse_params(compile=self.compile, checkpoint=self.checkpoint)
         device = ranks.device(choose_device(self.device))
-        seed = ranks.value_of_first(draw_seed(self.random_state))
         progress = Progress(0 if ranks.number else int(self.verbose))
-        with progress, seeded(seed, device):
-            problem = pose(self, X, y, sample_weight, seed, device, progress, ranks)
-            progress.expect(plan_of_fit(problem, self.alpha), problem.inputs.n_numbers)
-            # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
-            sparse = self._sparsify(problem)
-            # 2. Trace back: what no weight reads any more is not needed.
-            traced = problem.trace_back(sparse)
-            # 3. Compact, and retrain what is left.
-            adopt(self, problem.retrain(sparse, traced))
+        checkpoint = checkpoint_of(self, self.checkpoint, device)
+        with progress, checkpoint:
+            seed = ranks.value_of_first(checkpoint.draw_seed(self.random_state))
+            with seeded(seed, device):
+                problem = pose(
+                    self, X, y, sample_weight, seed, device, progress, checkpoint, ranks
+                )
+                plan = plan_of_fit(problem, self.alpha)
+                progress.expect(plan, problem.inputs.n_numbers)
+                # 1. Sparsify. Groups are removed as they die, so training gets cheaper.
+                sparse = self._sparsify(problem)
+                # 2. Trace back: what no weight reads any more is not needed.
+                traced = problem.trace_back(sparse)
+                # 3. Compact, and retrain what is left.
+                adopt(self, problem.retrain(sparse, traced))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

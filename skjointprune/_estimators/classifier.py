@@ -112,6 +112,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         device="auto",
         verbose=0,
         callbacks=None,
+        checkpoint=None,
         images=None,
         amp=False,
         compile=False,
@@ -143,6 +144,7 @@ class JointPruneClassifier(ClassifierMixin, JointPruneEstimator):
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.images = images
         self.amp = amp
         self.compile = compile

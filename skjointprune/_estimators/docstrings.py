@@ -134,6 +134,12 @@ callbacks : list of skorch callbacks or None, default=None
     Run in all phases, but for `EarlyStopping` and a `Checkpoint` that loads the
     best, which are for retraining only. A batch's y is a tuple (targets, weights),
     which scikit-learn's metrics do not take: for `EpochScoring`, give a function.
+checkpoint : str, path-like or None, default=None
+    A file from which the same `fit` goes on after an interruption, to the same result
+    to the bit. It is written about once a minute, at the end of an epoch, and when a
+    signal ends the process; a fit that is finished removes it. Other data, other
+    parameters or a damaged file raise ValueError. Needs safetensors. A clone has none,
+    as the fits of a search, or of folds, would share one file.
 images : ImageInput or None, default=None
     How images are read, augmented and pruned, as `images__patch_size`; None is
     `ImageInput()`. For tables, leave it at None.

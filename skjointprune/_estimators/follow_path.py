@@ -9,11 +9,12 @@ from sklearn.base import clone
 
 from .._graph.network import Network
 from .._pruning.schedules import Sweep
+from .._training.checkpoint import Checkpoint
 from .._training.fit import Fit, Sparse
 from .._training.plan import plan_of_path
 from .._training.problem import Problem
 from .._training.progress import Progress
-from .._utils.seeds import draw_seed, seeded
+from .._utils.seeds import seeded
 from .._utils.torch import choose_device
 from .base import JointPruneEstimator
 from .fitted import adopt
@@ -58,12 +59,13 @@ def follow_path(
     alphas: Any,
     n_alphas: int,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
     retrained: list[float] | None = None,
 ) -> PathRun:
     """Sparsify all the way, and copy the network at each point.
 
     The progress expects that points are then retrained for some shares of the epochs;
-    None is each point, for a point's share.
+    None is each point, for a point's share. A checkpoint is open around all of this.
 
     Raises
     ------
@@ -82,13 +84,16 @@ def follow_path(
             "'joint', 'inputs' or 'weights'."
         )
     device = choose_device(estimator.device)
-    seed = draw_seed(estimator.random_state)
+    checkpoint = checkpoint or Checkpoint()
+    seed = checkpoint.draw_seed(estimator.random_state)
     schedule = Sweep(checked, n_alphas)
     if retrained is None:
         retrained = schedule.n_points * [RETRAIN_SHARE]
     progress = progress or Progress(0)
     with seeded(seed, device):
-        problem = pose(estimator, X, y, sample_weight, seed, device, progress)
+        problem = pose(
+            estimator, X, y, sample_weight, seed, device, progress, checkpoint
+        )
         epochs = SPARSIFY_SHARE * problem.epochs.sparsify
         plan = plan_of_path(problem, epochs, retrained)
         progress.expect(plan, problem.inputs.n_numbers)

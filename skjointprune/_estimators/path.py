@@ -1,5 +1,6 @@
 """The trade-off of accuracy and size, from one warm-started run."""
 
+import os
 from dataclasses import dataclass, field
 from numbers import Integral
 
@@ -11,7 +12,9 @@ from .._report.report import NetworkSize
 from .._training.progress import Progress
 from .._utils.optional import import_optional
 from .._utils.sklearn import Interval, validate_params
+from .._utils.torch import choose_device
 from .base import JointPruneEstimator
+from .checkpoints import checkpoint_of
 from .follow_path import RETRAIN_SHARE, follow_path
 from .for_target import ESTIMATORS, default_estimator
 
@@ -122,6 +125,7 @@ class PruningPath:
         "alphas": ["array-like", None],
         "n_alphas": [Interval(Integral, 1, None, closed="left")],
         "return_estimators": ["boolean"],
+        "checkpoint": [str, os.PathLike, None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -134,6 +138,7 @@ def joint_prune_path(
     estimator=None,
     sample_weight=None,
     return_estimators=False,
+    checkpoint=None,
 ):
     """Prune from the dense network to almost none, and score networks on the way.
 
@@ -162,6 +167,9 @@ def joint_prune_path(
         Weights of rows.
     return_estimators : bool, default=False
         Whether to return a fitted estimator for each point.
+    checkpoint : str, path-like or None, default=None
+        A file from which the same call goes on after an interruption, as of an
+        estimator.
 
     Returns
     -------
@@ -172,8 +180,8 @@ def joint_prune_path(
     ------
     ValueError
         If `alphas` holds a number that is not above 0, the estimator asks for an
-        exact number of inputs, prunes nothing or trains for too few steps; and what a
-        fit raises.
+        exact number of inputs, prunes nothing, trains for too few steps or has a
+        `checkpoint` of its own; and what a fit raises.
 
     See Also
     --------
@@ -192,8 +200,18 @@ def joint_prune_path(
     y = targets_of(X, y)
     if estimator is None:
         estimator = default_estimator(y)
-    with Progress(int(estimator.verbose)) as progress:
-        run = follow_path(estimator, X, y, sample_weight, alphas, n_alphas, progress)
+    if getattr(estimator, "checkpoint", None) is not None:
+        raise ValueError(
+            f"A path is one run of many networks. Got `checkpoint`="
+            f"{estimator.checkpoint!r} of the estimator; pass it to joint_prune_path."
+        )
+    device = choose_device(estimator.device)
+    points = {"call": "joint_prune_path", "alphas": alphas, "n_alphas": n_alphas}
+    kept = checkpoint_of(estimator, checkpoint, device, **points)
+    with Progress(int(estimator.verbose)) as progress, kept:
+        run = follow_path(
+            estimator, X, y, sample_weight, alphas, n_alphas, progress, kept
+        )
         fits = [run.fit_at(number, RETRAIN_SHARE) for number in range(len(run.points))]
     scores = [fit.report.scores["after retraining"] for fit in fits]
     estimators = []

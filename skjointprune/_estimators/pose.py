@@ -12,6 +12,8 @@ from .._data.kinds import kind_of
 from .._data.open_table import open_table
 from .._data.prepare import Data
 from .._pruning.prices import Prices
+from .._storage.digest import digest
+from .._training.checkpoint import Checkpoint
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
 from .._training.progress import Progress
@@ -44,12 +46,13 @@ def pose(
     seed: int,
     device: torch.device,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
 ) -> Problem:
     """Return what is to be fitted, once all that was given is checked.
 
-    Training moves the progress on; None is one that says nothing. Steps of training are
-    divided among ranks.
+    Training moves the progress on, and keeps its state in the checkpoint; None are such
+    that say, and keep, nothing. Its steps are divided among ranks.
 
     Raises
     ------
@@ -62,13 +65,21 @@ def pose(
     )
     y = estimator._read_y(y)
     inputs, X, y = kind_of(X).check(estimator, X, y, y_numeric=estimator._y_numeric)
+    checkpoint = checkpoint or Checkpoint()
+    checkpoint.check_data(
+        {
+            "X": partial(inputs.digest, X),
+            "y": partial(digest, y),
+            "sample_weight": partial(digest, sample_weight),
+        }
+    )
     n_inputs = _resolve_n_inputs(estimator, inputs)
     inputs, targets, data = inputs.make_data(
         estimator, X, y, sample_weight, seed, device
     )
     task = task_for(targets, getattr(estimator, "loss", None))
     progress = progress or Progress(0)
-    trainer = _make_trainer(estimator, task, data, device, progress, ranks)
+    trainer = _make_trainer(estimator, task, data, device, progress, checkpoint, ranks)
     epochs = _resolve_epochs(estimator, trainer, data)
     _check_ranks(estimator, trainer, data, (inputs.network_shape, n_inputs, epochs))
     if epochs.retrain:
@@ -134,6 +145,7 @@ def _make_trainer(
     data: Data,
     device: torch.device,
     progress: Progress,
+    checkpoint: Checkpoint,
     ranks: Ranks,
 ) -> Trainer:
     """Resolve the parameters of training."""
@@ -163,6 +175,7 @@ def _make_trainer(
         optimizer_params=params,
         device=device,
         progress=progress,
+        checkpoint=checkpoint,
         amp=estimator.amp,
         compile=estimator.compile,
         callbacks=callbacks,
@@ -171,15 +184,10 @@ def _make_trainer(
 
 
 def _check_ranks(estimator: Any, trainer: Trainer, data: Data, resolved: tuple) -> None:
-    """Refuse what cannot be divided among ranks, or differs from rank to rank."""
+    """Refuse batches that are too small for so many ranks, and data of their own."""
     ranks, rows = trainer.ranks, data.train.sample
     if not ranks.several:
         return
-    if estimator.compile:
-        raise ValueError(
-            f"`compile` must be False in a fit on several ranks. Got "
-            f"{estimator.compile!r}; leave it out, or start one process."
-        )
     ranks.refuse_small_batches(len(data.train) // trainer.n_batches(data))
     parameters = [
         (name, value if isinstance(value, str | int | float | None) else type(value))

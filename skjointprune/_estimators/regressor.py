@@ -113,6 +113,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         device="auto",
         verbose=0,
         callbacks=None,
+        checkpoint=None,
         images=None,
         amp=False,
         compile=False,
@@ -144,6 +145,7 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.images = images
         self.amp = amp
         self.compile = compile

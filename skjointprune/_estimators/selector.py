@@ -299,6 +299,9 @@ class InputFeatureSelector(
         """Make the estimator to fit, with the parameters that override its own."""
         if self.estimator is not None:
             estimator = clone(self.estimator)
+            path = getattr(self.estimator, "checkpoint", None)
+            if path is not None:  # a clone has none, and this is the only one
+                estimator.set_params(checkpoint=path)
         else:
             estimator = default_estimator(y, prune="inputs", retrain_epochs=0)
         overrides = self._overrides()

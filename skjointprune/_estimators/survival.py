@@ -14,6 +14,8 @@ from .docstrings import documented
 
 @documented(
     parameters="""
+hidden_layer_sizes : sequence of int, default=(64,)
+    Units of each hidden layer before pruning. Used by the default `module` only.
 batch_size : int or "auto", default="auto"
     Rows of a step. An event is set against the rows of its batch that are at risk:
     larger batches tell more of a step, small ones add noise. "auto" is a quarter of the
@@ -33,7 +35,7 @@ module : str, class, callable, nn.Module or None, default=None
     that returns one number, the log of a hazard ratio. A class or factory is given
     `n_features_in` (channels of images), `n_outputs` and `input_shape` if it takes
     them; an instance is copied. None is `skjointprune.modules.MLP`, for tables, with
-    batch normalisation, dropout of 0.4 and no embeddings, unless `module__…` says
+    dropout of 0.4, and no normalisation and no embeddings, unless `module__…` says
     otherwise. Layers without a rule are kept whole: see
     `report_.kept_whole`.
 """,
@@ -100,7 +102,7 @@ class JointPruneSurvival(JointPruneEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes=(256, 128),
+        hidden_layer_sizes=(64,),
         *,
         alpha="auto",
         n_features_to_select=None,
@@ -125,6 +127,7 @@ class JointPruneSurvival(JointPruneEstimator):
         device="auto",
         verbose=0,
         callbacks=None,
+        checkpoint=None,
         images=None,
         amp=False,
         compile=False,
@@ -155,6 +158,7 @@ class JointPruneSurvival(JointPruneEstimator):
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.images = images
         self.amp = amp
         self.compile = compile

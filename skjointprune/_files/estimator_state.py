@@ -22,9 +22,9 @@ from .._estimators.fitted import adopt, fit_of
 from .._estimators.regressor import JointPruneRegressor
 from .._estimators.selector import InputFeatureSelector
 from .._estimators.survival import JointPruneSurvival
+from .._storage.json_values import from_json, to_json
 from .._version import __version__
 from .fit_state import describe_fit, restore_fit
-from .json_values import from_json, to_json
 from .network_state import is_custom
 
 ESTIMATORS: dict[str, type[BaseEstimator]] = {
@@ -111,6 +111,7 @@ class Description:
         state: dict[str, Any] = {"class": type(estimator).__name__}
         params = estimator.get_params(deep=False)
         if isinstance(estimator, JointPruneEstimator):
+            params.pop("checkpoint")  # of a fit that is over
             params_of_network = dict(params)
             if is_custom(params["module"]):
                 self.module = params.pop("module")

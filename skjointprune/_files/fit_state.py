@@ -17,12 +17,12 @@ from .._data.survival import Survival
 from .._data.table_inputs import TableInputs
 from .._data.targets import Classes, LabelSets, Numbers, Targets
 from .._report.report import NetworkSize, PruningReport
+from .._storage.json_values import from_json, to_json
 from .._training.fit import Fit
 from .._training.net import build_net, finish_
 from .._training.settings import OPTIMIZERS
 from .._training.tasks import task_for
 from .._utils.torch import choose_device
-from .json_values import from_json, to_json
 from .network_state import describe_network, rebuild_network
 
 TARGETS = {kind.__name__: kind for kind in (Classes, LabelSets, Numbers, Survival)}

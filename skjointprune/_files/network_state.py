@@ -25,11 +25,11 @@ from .._layers.scatter_inputs import ScatterInputs
 from .._layers.sizes import PREFIX, let_sizes_follow_
 from .._layers.stand_ins import with_prunable_norms
 from .._layers.wrap import wrap
+from .._storage.json_values import is_known
 from .._training.fit import Fit
 from .._training.network import dense_module, module_for
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
-from .json_values import is_known
 
 GOLDEN = 0.6180339887498949  # its multiples modulo 1 are spread evenly
 SIZES = "hidden_layer_sizes"

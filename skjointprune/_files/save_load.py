@@ -1,31 +1,27 @@
-"""`save` and `load`: a fitted estimator in one file that holds no code.
+"""`save` and `load`: a fitted estimator in one file that holds no code."""
 
-The file is a zip of two members that are not compressed: the weights in the format of
-safetensors, all else in JSON. It ends in a comment with the SHA-256 of all that stands
-before, so one comparison tells whether any byte of it changed.
-"""
-
-import hashlib
-import io
 import json
 import os
-import re
-import uuid
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from .._utils.optional import import_optional
+from .._storage.archive import (
+    ESTIMATOR,
+    TAIL_LENGTH,
+    import_safetensors,
+    is_archive,
+    pack_archive,
+    replace_file,
+    unpack_archive,
+    version_of,
+)
 from .._utils.warn import warn_caller
 from .estimator_state import Description, dumps, restore
 from .format_1 import upgrade
 
 FORMAT = 2  # raised when older versions of this package cannot read a file
-TAIL = re.compile(rb"skjointprune format (\d{4}) sha256 ([0-9a-f]{64})")
-TAIL_LENGTH, DIGEST_LENGTH = 96, 64
-MODEL, WEIGHTS = "model.json", "weights.safetensors"
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
@@ -101,7 +97,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
             f"{error} Parameters must be as they were in `fit`; fit again if they were "
             "changed."
         ) from error
-    _write(data, path)
+    replace_file(data, path)
     if described.left_out:
         names = ", ".join(f"`{name}`" for name in sorted(set(described.left_out)))
         warn_caller(
@@ -166,7 +162,7 @@ def load(path: str | os.PathLike[str], *, module: Any = None) -> BaseEstimator:
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL_LENGTH))
-        if TAIL.fullmatch(file.read()) is None:  # not worth reading whole
+        if not is_archive(file.read(), ESTIMATOR):  # not worth reading whole
             raise ValueError(
                 f"{str(path)!r} is not a file that `save` wrote, or it was cut short "
                 "or changed. Save the estimator again, or copy the file again."
@@ -180,62 +176,17 @@ def load(path: str | os.PathLike[str], *, module: Any = None) -> BaseEstimator:
 
 
 def _safetensors() -> Any:
-    return import_optional(
-        "safetensors.torch", "Saving and loading", '"skjointprune[save]"'
-    )
+    return import_safetensors("Saving and loading")
 
 
 def _pack(model: bytes, weights: bytes) -> bytes:
     """Return the bytes of a file."""
-    mark = b"skjointprune format %04d sha256 " % FORMAT
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in ((MODEL, model), (WEIGHTS, weights)):
-            member = zipfile.ZipInfo(name)  # of 1980, so that bytes repeat
-            member.create_system = 3
-            member.external_attr = 0o644 << 16
-            archive.writestr(member, content)
-        archive.comment = mark + b"0" * DIGEST_LENGTH
-    hashed = memoryview(buffer.getvalue())[:-DIGEST_LENGTH]
-    return b"".join((hashed, hashlib.sha256(hashed).hexdigest().encode()))
-
-
-def _format_of(data: bytes) -> int:
-    tail = TAIL.fullmatch(data[-TAIL_LENGTH:])
-    assert tail is not None  # as `_unpack` has found
-    return int(tail[1])
+    return pack_archive(ESTIMATOR, FORMAT, model, weights)
 
 
 def _unpack(data: bytes) -> tuple[bytes, bytes]:
-    """Return model and weights, if the digest is right.
-
-    Raises
-    ------
-    ValueError
-        If it is not, or there is anything else in the file.
-    """
-    tail = TAIL.fullmatch(data[-TAIL_LENGTH:])
-    hashed = memoryview(data)[:-DIGEST_LENGTH]
-    if tail is None or hashlib.sha256(hashed).hexdigest() != tail[2].decode():
-        raise ValueError(
-            "it was cut short or changed, as its digest does not fit. Copy it again."
-        )
-    if int(tail[1]) > FORMAT:
-        raise ValueError(
-            f"it has format {int(tail[1])}, and this version of skjointprune reads up "
-            f"to {FORMAT}. Upgrade skjointprune."
-        )
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = archive.infolist()
-        if [m.filename for m in members] != [MODEL, WEIGHTS] or any(
-            m.compress_type != zipfile.ZIP_STORED or m.file_size > len(data)
-            for m in members
-        ):
-            raise ValueError(
-                f"it must hold {MODEL} and {WEIGHTS}, not compressed, and nothing "
-                "else. Save the estimator again."
-            )
-        return archive.read(MODEL), archive.read(WEIGHTS)
+    """Return model and weights, if nothing in the file was changed."""
+    return unpack_archive(data, ESTIMATOR, FORMAT)
 
 
 def _read(data: bytes, module: Any) -> BaseEstimator:
@@ -244,7 +195,7 @@ def _read(data: bytes, module: Any) -> BaseEstimator:
     try:
         text, weights = _unpack(data)
         model, tensors = json.loads(text), _safetensors().load(weights)
-        if _format_of(data) == 1:
+        if version_of(data) == 1:
             model, tensors = upgrade(model, tensors)
         return restore(model, tensors, module)
     except ValueError:
@@ -255,19 +206,3 @@ def _read(data: bytes, module: Any) -> BaseEstimator:
             f"what it holds makes no estimator ({type(error).__name__}: {error}). It "
             f"was written by {by}; use these versions, or save the estimator again."
         ) from error
-
-
-def _write(data: bytes, path: str | os.PathLike[str]) -> None:
-    """Replace a file at once, so that a write that fails leaves the old one."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(f"`path` must name a file. Got the folder {target}.")
-    new = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(new, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, target)
-    finally:
-        new.unlink(missing_ok=True)

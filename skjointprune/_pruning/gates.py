@@ -1,6 +1,7 @@
 """Gates before the inputs of a network, and which of its inputs may go."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,6 +108,18 @@ class InputGates:
         with torch.no_grad():
             value[value > 0] = keep.to(value)
         next(c for c in self.channels if c.name == name).size = int(keep.sum())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return which gates are open, and whether their gradients are due."""
+        values = {kind: value.detach() for kind, value in self.values.items()}
+        return {"values": values, "records_gradient": self.records_gradient}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Open and close gates as those of a state."""
+        for name, kind in self._kinds.items():
+            open_ones = state["values"][kind].to(self.device) > 0
+            self.close(name, open_ones[self._values(name).detach() > 0])
+        self.records_gradient = state["records_gradient"]
 
     def spread(self, name: str, of_open: Tensor) -> Tensor:
         """Return numbers of open gates for each number of a row, 0 if closed."""

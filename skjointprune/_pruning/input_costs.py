@@ -1,6 +1,7 @@
 """Costs of inputs: what a network loses where an input is that of another row."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,6 +87,22 @@ class CostSaliency(FisherSaliency):
         super().keep(name, mask)
         if name == self.network.inputs.name:
             self._mean = self._mean[mask.cpu()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the means, and the state of the generator."""
+        return super().state_dict() | {
+            "mean": self._mean,
+            "share_known": self._share_known,
+            "is_current": self._is_current,
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take on the means of one of the same network, and draw as it would."""
+        super().load_state_dict(state)
+        self._mean, self._share_known = state["mean"], state["share_known"]
+        self._is_current = state["is_current"]
+        self.generator.set_state(state["generator"])
 
     def _expected_gradients(self) -> Tensor:
         """Return what each input gives up on the way from another row, (inputs,)."""

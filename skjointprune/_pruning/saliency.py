@@ -5,7 +5,7 @@ tells which saliency is left. `Saliency` is what the sparsifier asks; `FisherSal
 answers from the gradients of training.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -44,6 +44,12 @@ class Saliency(Protocol):
 
     def scale(self, name: str, factors: Tensor) -> None:
         """Take note that the weights which read channels were scaled, (channels,)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it has learnt, as a tree of tensors and numbers."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Know what one of the same network knew."""
 
 
 class FisherSaliency:
@@ -126,6 +132,20 @@ class FisherSaliency:
     def scale(self, name: str, factors: Tensor) -> None:
         """Scale the saliency of channels as their weights were, (channels,)."""
         self.squares[name] *= factors**2
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the running means, and of how many steps they are."""
+        return {
+            "squares": self.squares,
+            "share_of_zero": self._share_of_zero,
+            "n_steps": self.n_steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take on the running means of one of the same network."""
+        self.squares = state["squares"]
+        self._share_of_zero = state["share_of_zero"]
+        self.n_steps = state["n_steps"]
 
     def _watch_gates(self, step: int) -> None:
         """Take the gradients of gates, if this step has any, for all since the last."""

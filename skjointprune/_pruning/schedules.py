@@ -10,10 +10,14 @@ from .sparsifier import Sparsifier
 
 
 class Schedule(Protocol):
-    """Events at even intervals from `start` to `stop`, shares of a phase's steps."""
+    """Events at even intervals from `start` to `stop`, shares of a phase's steps.
+
+    `alpha` is the threshold at the end, or that of the last event.
+    """
 
     start: ClassVar[float]
     stop: ClassVar[float]
+    alpha: float
 
     @property
     def n_events(self) -> int:

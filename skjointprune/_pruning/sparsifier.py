@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,6 +112,30 @@ class Sparsifier:
                 self.gates.close(name, mask)
         compact_(self.network, self._without_gates(keep), self.optimizer)
         return kept.nonzero().flatten()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has gone and what was learnt, but for the network itself."""
+        return {
+            "support": self.support,
+            "targets": [c.name for c in self.targets],
+            "starved": self.starved,
+            "gates": self.gates.state_dict(),
+            "saliency": self.saliency.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as one that began with the same network, and pruned it since.
+
+        The network takes on its state by itself.
+        """
+        kept = torch.zeros(self._n_dense, dtype=torch.bool)
+        kept[state["support"]] = True
+        self.support = state["support"]
+        self.prices = self.prices.keep_inputs(kept)
+        self.targets = [c for c in self.targets if c.name in state["targets"]]
+        self.starved = state["starved"]
+        self.gates.load_state_dict(state["gates"])
+        self.saliency.load_state_dict(state["saliency"])
 
     def alpha_for(self, share: float) -> float:
         """Return the `alpha` that removes a share of all inputs and units there were.

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, LRScheduler
 from torch import Tensor
 
 from .._data.rows import Rows
 from .._graph.network import Network
+from .._pruning.points import KeepsPoints, Point, Scores
 from .._pruning.schedules import Schedule
 from .._pruning.sparsifier import Sparsifier
 from .losses import mean_and_error
@@ -36,6 +36,14 @@ class HeldOut(Callback):
         """Forget an earlier training."""
         self.best_: tuple[Tensor, dict[str, Any]] | None = None
         self.last_: Tensor | None = None
+
+    def state_dict(self):
+        """Return the best weights so far, and the losses of these and of the last."""
+        return {"best": self.best_, "last": self.last_}
+
+    def load_state_dict(self, state):
+        """Know what one of the same training knew."""
+        self.best_, self.last_ = state["best"], state["last"]
 
     def on_epoch_begin(self, net, **kwargs):
         """Forget the outputs of the last epoch."""
@@ -87,12 +95,6 @@ class StopOnDivergence(Callback):
             )
 
 
-def stopped_early(net: NeuralNet) -> bool:
-    """Return whether an interrupt is that of skorch's `EarlyStopping`."""
-    stoppers = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
-    return any(c.misses_ == c.patience for c in stoppers)
-
-
 class Prune(Callback):
     """Prune at even intervals between two moments of training.
 
@@ -110,6 +112,10 @@ class Prune(Callback):
         Called before anything is pruned.
     on_event : callable
         Called after each event, with its number.
+    scores : dict or None
+        What `on_start` and `on_event` note.
+    points : object with `state_dict` and `load_state_dict`, or None
+        What `on_event` keeps of networks on the way.
     """
 
     def __init__(
@@ -120,12 +126,16 @@ class Prune(Callback):
         n_steps: int,
         on_start: Callable[[], None],
         on_event: Callable[[int], None],
+        scores: Scores | None = None,
+        points: KeepsPoints | None = None,
     ):
         self.make_sparsifier = make_sparsifier
         self.schedule = schedule
         self.parts = parts
         self.n_steps = n_steps
         self.on_start, self.on_event = on_start, on_event
+        self.scores = {} if scores is None else scores
+        self.points = points
 
     def on_train_begin(self, net, **kwargs):
         """Bind to the optimiser and spread the events over the steps."""
@@ -136,6 +146,40 @@ class Prune(Callback):
         # Where there are fewer steps than events, the last event of a step counts.
         self.event_at_ = {int(step): event for event, step in enumerate(steps)}
         self.step_ = 0
+        self.kept_: list[Tensor] = []  # at each event at which inputs went
+
+    def state_dict(self):
+        """Return how far it is, and what it has done, but to the network itself."""
+        return {
+            "step": self.step_,
+            "kept": self.kept_,
+            "scores": self.scores,
+            "sparsifier": self.sparsifier_.state_dict(),
+            "alpha": self.schedule.alpha,
+            "points": None if self.points is None else self.points.state_dict(),
+        }
+
+    def load_state_dict(self, state):
+        """Go on where another was, as long as the network is as it was at first."""
+        if self.points is not None:
+            sparsifier = self.sparsifier_
+            dense = Point(
+                sparsifier.network,
+                0.0,
+                sparsifier.support,
+                sparsifier.importances(),
+                {},
+                sparsifier.gates,
+            )
+            self.points.load_state_dict(state["points"], dense.copy())
+        self.step_, self.kept_ = state["step"], state["kept"]
+        self.scores.update(state["scores"])
+        self.sparsifier_.load_state_dict(state["sparsifier"])
+        self.schedule.alpha = state["alpha"]
+        # One by one, as they went: how rows lie in memory decides how sums are rounded.
+        for kept in self.kept_:
+            for rows in self.parts:
+                rows.keep_inputs(kept)
 
     def on_grad_computed(self, net, named_parameters, training=False, **kwargs):
         """Let the sparsifier see the gradients before the optimiser's step."""
@@ -155,6 +199,7 @@ class Prune(Callback):
         kept = self.schedule.prune(self.sparsifier_, event)
         for rows in self.parts:
             rows.keep_inputs(kept)
+        self.kept_.append(kept)
         self.on_event(event)
 
 

@@ -1,15 +1,16 @@
 """The net of skorch that every phase trains, and that predicts once it is finished."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
+from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring, PrintLog
 from torch import nn
 
 from .._data.rows import Rows
 from .batches import Batches
-from .callbacks import StopOnDivergence, stopped_early
+from .callbacks import StopOnDivergence
 from .ranks import ALONE, Ranks
 from .tasks import Task
 
@@ -137,23 +138,34 @@ def finish_(net: PruningNet, module: nn.Module) -> None:
     net.train_split = None  # it holds rows
 
 
-def train(net: PruningNet, rows: Rows, epochs: int, ranks: Ranks = ALONE) -> None:
+def train(
+    net: PruningNet,
+    rows: Rows,
+    epochs: int,
+    begin: Callable[[], int] | None = None,
+    end: Callable[[], None] | None = None,
+    ranks: Ranks = ALONE,
+) -> None:
     """Train an initialised net; unlike skorch's `fit`, let interrupts through.
 
-    All ranks begin, and end, with the numbers of the first, and end with its history.
+    `EarlyStopping` ends it, too. `begin` is called once callbacks have begun; it may go
+    on with an earlier training, and returns how many epochs are left. `end` is called
+    when no more are to come, before callbacks end. All ranks begin, and end, with the
+    numbers of the first, and end with its history.
     """
     ranks.share_(net.module_)
-    interrupt = None
     net.notify("on_train_begin", X=rows, y=None)
+    left = epochs if begin is None else begin()
     try:
-        net.fit_loop(rows, epochs=epochs, ranks=ranks)
-    except KeyboardInterrupt as error:
-        if not stopped_early(net):  # which all ranks do in the same epoch
-            raise
-        interrupt = error
+        try:
+            net.fit_loop(rows, epochs=left, ranks=ranks)
+        except KeyboardInterrupt:  # which is how skorch's callback stops it
+            stoppers = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
+            if not any(c.misses_ == c.patience for c in stoppers):
+                raise
+        if end is not None:
+            end()
     finally:
         net.notify("on_train_end", X=rows, y=None)
     ranks.share_(net.module_)
     net.history = ranks.value_of_first(net.history)
-    if interrupt is not None:
-        raise interrupt

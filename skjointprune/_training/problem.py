@@ -32,6 +32,7 @@ from .batches import run_parts
 from .fit import Fit, Sparse, Start
 from .fold_scaling import fold_scaling
 from .importances import importances_of
+from .keep_points import AllPoints
 from .net import PruningNet, finish_
 from .progress import PRETRAIN, RETRAIN, SPARSIFY, TEACH
 from .screen import screen
@@ -243,7 +244,7 @@ class Problem:
 
         The data stay whole, so each point is followed on a view of its own.
         """
-        points: list[Point] = []
+        points = AllPoints()
         self.trainer.progress.begin(SPARSIFY[self.prices.prune], epochs)
         self.trainer.sweep(
             start.network,
@@ -252,9 +253,9 @@ class Problem:
             self.prices,
             schedule,
             start.history,
-            lambda point: points.append(point.copy()),
+            points,
         )
-        return [Sparse(p, self.data, start.size, start.history) for p in points]
+        return [Sparse(p, self.data, start.size, start.history) for p in points.points]
 
     def view_of(self, sparse: Sparse) -> Sparse:
         """Return a copy of a point of a sweep, on data of its inputs."""

@@ -122,6 +122,10 @@ class Progress:
         self._of = self._n_inputs + shadows
         self._what = "inputs and shadows" if shadows else "inputs"
 
+    def skip(self, epochs: float) -> None:
+        """Leave out epochs of a phase that were trained before an interruption."""
+        self._epochs -= epochs
+
     def advance(self, epochs: float, inputs_left: Callable[[], int]) -> None:
         """Say where the fit is, after a part of an epoch, if it is time to."""
         self._done = min(self._done + epochs, self._epochs)

@@ -159,6 +159,15 @@ class Ranks:
                 "all rows."
             )
 
+    def refuse_params(self, **given: Any) -> None:
+        """Raise ValueError where a parameter asks for what one process does only."""
+        for name, value in given.items():
+            if self.several and value:
+                raise ValueError(
+                    f"`{name}` is not for a fit on several ranks. Got {value!r}; leave "
+                    "it out, or start one process."
+                )
+
     def refuse_small_batches(self, smallest: int) -> None:
         """Raise ValueError where a batch has too few rows for so many ranks."""
         if smallest < self.size:
@@ -270,6 +279,14 @@ class SharedSaliency:
     def measure_groups(self, channels: Channels, groups: Tensor) -> Tensor:
         """Return the saliency of groups of channels that go together, (groups,)."""
         return self.ranks.of_first(self.saliency.measure_groups(channels, groups))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was noted so far."""
+        return self.saliency.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what another one had noted."""
+        self.saliency.load_state_dict(state)
 
     def keep(self, name: str, mask: Tensor) -> None:
         """Forget the channels that a mask, (channels,), leaves out."""

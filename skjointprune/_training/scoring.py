@@ -51,6 +51,14 @@ class RowScoring(EpochScoring):
         params = {name: getattr(callback, name) for name in PARAMETERS}
         return cls(task, scaling, **params)
 
+    def state_dict(self):
+        """Return the best score so far; an epoch that has ended needs no more."""
+        return {"best": self.best_score_}
+
+    def load_state_dict(self, state):
+        """Know the best score of an earlier part of the training."""
+        self.best_score_ = state["best"]
+
     def on_batch_end(self, net, batch, y_pred, training, **kwargs):
         """Keep outputs and targets of a batch."""
         if training == self.on_train:

@@ -12,17 +12,18 @@ as good as larger ones. Then units go, in a phase of their own.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from skorch.history import History
 from torch import Tensor
 
-from .._data.prepare import Data
 from .._graph.compact import compact_
 from .._pruning.points import Point
 from .._pruning.schedules import Sweep
 from .._utils.warn import warn_caller
 from .batches import run_rows
 from .fit import Sparse
+from .keep_points import PackedOnce
 from .losses import gains_over_constant, losses_of_rows, mean_and_error
 from .problem import Problem
 from .progress import COMPARE, SEARCH
@@ -43,9 +44,8 @@ def search(problem: Problem) -> Sparse:
     rivals = problem.with_shadows()
     start = rivals.start()
     opened = rivals.open(start)
-    kept = opened.point.kept
     n_inputs, n_rivals = problem.inputs.network_shape[0], rivals.inputs.network_shape[0]
-    judge = Judge(rivals.trainer.task, opened.data, n_inputs)
+    judge = Judge(rivals.trainer.task, opened, n_inputs, n_rivals)
     rivals.trainer.progress.begin(SEARCH, rivals.epochs.sparsify, n_rivals - n_inputs)
     rivals.trainer.sweep(
         opened.point.network,
@@ -54,7 +54,7 @@ def search(problem: Problem) -> Sparse:
         replace(rivals.prices_of(opened), prune="inputs"),
         Sweep(None, N_POINTS, EVENTS_PER_POINT),
         start.history,
-        lambda point: judge.look(point.among(kept, n_rivals)),
+        judge,
     )
     size = problem.dense_size()
 
@@ -111,10 +111,10 @@ class Judge:
     Parameters
     ----------
     task : Task
-    data : Data
-        Loses inputs as the network does.
-    n_inputs : int
-        How many inputs there are; those after them are shadows.
+    opened : Sparse
+        What the run begins with. Its data lose inputs as the network does.
+    n_inputs, n_rivals : int
+        How many inputs there are, without shadows, which come after them, and with.
 
     Attributes
     ----------
@@ -126,8 +126,9 @@ class Judge:
         The last point without shadows.
     """
 
-    def __init__(self, task: Task, data: Data, n_inputs: int):
-        self.task, self.data, self.n_inputs = task, data, n_inputs
+    def __init__(self, task: Task, opened: Sparse, n_inputs: int, n_rivals: int):
+        self.task, self.data = task, opened.data
+        self.kept, self.n_inputs, self.n_rivals = opened.point.kept, n_inputs, n_rivals
         self.chosen: Point | None = None
         self.last: Point | None = None
         self.larger: list[Point] = []
@@ -135,9 +136,11 @@ class Judge:
         self._best: Tensor | None = None
         # of the chosen one: outputs for held-out rows, their targets and weights
         self._read: tuple[Tensor, Tensor, Tensor] | None = None
+        self._packed = PackedOnce()
 
     def look(self, point: Point) -> None:
         """Look at a point, whose network is changed later."""
+        point = point.among(self.kept, self.n_rivals)
         n_real = int((point.kept < self.n_inputs).sum())
         without_shadows = n_real == len(point.kept)
         halved = not self.larger or n_real <= len(self.larger[-1].kept) / 2
@@ -162,6 +165,27 @@ class Judge:
         if worse <= AS_GOOD * error:
             self.chosen, self._read = point, (outputs, y, weight)
             self.larger = [p for p in self.larger if len(p.kept) > n_real]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it keeps; a point of several uses is written once."""
+        held = [self.chosen, self.last, *self.larger]
+        points = {id(point): point for point in held if point is not None}
+        number = {key: i for i, key in enumerate(points)}
+        return {
+            "points": self._packed.pack([*points.values()]),
+            "held": [None if p is None else number[id(p)] for p in held],
+            "n_first": self._n_first,
+            "best": self._best,
+            "read": self._read,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], dense: Point) -> None:
+        """Keep what a state holds; its networks were once that of `dense`."""
+        points = [dense.restored(s) for s in state["points"]]
+        held: list[Any] = [None if i is None else points[i] for i in state["held"]]
+        self.chosen, self.last, *self.larger = held
+        self._n_first = state["n_first"]
+        self._best, self._read = state["best"], state["read"]
 
     @property
     def says_nothing(self) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from skorch.callbacks import (
     Callback,
-    Checkpoint,
     EarlyStopping,
     EpochScoring,
     LRScheduler,
     TrainEndCheckpoint,
 )
+from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import Tensor, nn
@@ -24,20 +24,22 @@ from .._data.prepare import Data
 from .._data.rows import ROWS_TO_CHECK, n_batches
 from .._graph.network import Network
 from .._pruning.masks import Masks
-from .._pruning.points import Point, Scores
+from .._pruning.points import KeepsPoints, Point, Scores
 from .._pruning.prices import Prices
 from .._pruning.schedules import Rise, Schedule, Sweep
 from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import Change, add_noise, score_rows
-from .callbacks import Advance, HeldOut, OneCycle, Prune, stopped_early
+from .callbacks import Advance, HeldOut, OneCycle, Prune
+from .checkpoint import Checkpoint, KeepState
 from .forget import forget_
 from .losses import mean_loss
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
 from .progress import Progress
 from .ranks import ALONE, Ranks
+from .run_state import RunState
 from .scoring import RowScoring
 from .settings import resolve_input_noise
 from .tasks import Task
@@ -46,7 +48,7 @@ RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 # optimisers that change all parameters in one kernel
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-WRITERS = (Checkpoint, TrainEndCheckpoint)
+WRITERS = (SkorchCheckpoint, TrainEndCheckpoint)
 USUAL_ALPHA = 0.02
 UNIT_SHARE = 0.03  # of the root of a loss, as saliencies are
 
@@ -71,6 +73,7 @@ class Trainer:
     optimizer_params: dict[str, Any]
     device: torch.device
     progress: Progress
+    checkpoint: Checkpoint
     amp: bool
     compile: bool | str
     callbacks: NamedCallbacks
@@ -140,18 +143,18 @@ class Trainer:
         prices: Prices,
         schedule: Sweep,
         history: History,
-        on_point: Callable[[Point], None],
+        points: KeepsPoints,
     ) -> None:
         """Train while groups go until all are gone.
 
-        `on_point` is given each point on the way, whose network is changed later.
+        `points` looks at each point on the way, whose network is changed later.
         """
 
         def note(event: int, sparsifier: Sparsifier, scores: Scores) -> None:
             if schedule.point_at(event) is not None:
-                on_point(self._point(sparsifier, schedule.alpha, data, scores))
+                points.look(self._point(sparsifier, schedule.alpha, data, scores))
 
-        self._sparsify(network, data, epochs, prices, schedule, history, note)
+        self._sparsify(network, data, epochs, prices, schedule, history, note, points)
 
     def _sparsify(
         self,
@@ -162,6 +165,7 @@ class Trainer:
         schedule: Schedule,
         history: History,
         note: Callable[[int, Sparsifier, Scores], None] | None = None,
+        points: KeepsPoints | None = None,
     ) -> tuple[Sparsifier, Scores]:
         scores: Scores = {}
 
@@ -192,6 +196,8 @@ class Trainer:
             n_steps=n_steps,
             on_start=on_start,
             on_event=on_event,
+            scores=scores,
+            points=points,
         )
         callbacks = [("prune", pruning), *self._callbacks_before_retraining(data)]
         net = self._build_net(network, data, callbacks, changes=self._noise(data))
@@ -251,15 +257,13 @@ class Trainer:
         try:
             self._run(net, network, data, epochs, "retrain", history)
         except KeyboardInterrupt:
-            stopped = stopped_early(net)
-            alone = not self.ranks.several or stopped
-            if share < 1 or not alone:  # others are to follow, or wait
+            if share < 1 or self.ranks.several:  # others are to follow, or wait
                 raise
-            if not stopped:
-                warn_caller(
-                    f"Retraining was interrupted in epoch {len(net.history)}. The "
-                    "estimator is fitted and usable; fit again for a better one."
-                )
+            self.checkpoint.interrupt()
+            warn_caller(
+                f"Retraining was interrupted in epoch {len(net.history)}. The "
+                "estimator is fitted and usable; fit again for a better one."
+            )
         return net
 
     def score(self, network: Network, data: Data) -> float | None:
@@ -331,7 +335,7 @@ class Trainer:
             (name, c)
             for name, c in self._named_callbacks(data)
             if not isinstance(c, EarlyStopping)
-            and not (isinstance(c, Checkpoint) and c.load_best)
+            and not (isinstance(c, SkorchCheckpoint) and c.load_best)
         ]
 
     def _build_net(
@@ -383,13 +387,23 @@ class Trainer:
         phase: str,
         history: History,
     ) -> None:
-        line = ("advance", Advance(self.progress, self.n_batches(data), network))
+        callbacks = list(net.callbacks_)
+        run = RunState(net, network, phase, epochs)
         if self.progress.verbose:
-            net.callbacks_.append(line)
+            advance = Advance(self.progress, self.n_batches(data), network)
+            net.callbacks_.append(("advance", advance))
+        if self.checkpoint.keeps:
+            net.callbacks_.append(("keep_state", KeepState(self.checkpoint, run)))
+
+        def begin() -> int:
+            left = self.checkpoint.begin(run)
+            self.progress.skip(epochs - left)
+            return left
+
         try:
-            train(net, data.train, epochs, self.ranks)
+            end = partial(self.checkpoint.end, run)
+            train(net, data.train, epochs, begin, end, self.ranks)
         finally:
-            if line in net.callbacks_:
-                net.callbacks_.remove(line)
+            net.callbacks_ = callbacks
             for row in net.history:
                 history.append(row | {"phase": phase, "epoch": len(history) + 1})

@@ -11,7 +11,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from skjointprune import JointPruneClassifier, load, save
-from skjointprune._files.save_load import MODEL, WEIGHTS, _pack, _read, _unpack
+from skjointprune._files.save_load import _pack, _read, _unpack
+from skjointprune._storage.archive import MODEL, WEIGHTS
 
 SMALL = {"alpha": 0.02, "max_epochs": 2, "retrain_epochs": 1, "random_state": 0}
 

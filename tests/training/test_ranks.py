@@ -166,9 +166,11 @@ def test_ranks_with_rows_of_their_own_are_refused(pair, planted):
             raise error
 
 
-def test_compiling_is_refused(pair, planted):
-    for error in pair.run(fit, JointPruneClassifier, planted, {"compile": True}):
-        with pytest.raises(ValueError, match="`compile` must be False in a fit on sev"):
+@pytest.mark.parametrize("params", [{"compile": True}, {"checkpoint": "file"}])
+def test_what_one_process_does_only_is_refused(params, pair, planted):
+    (name,) = params
+    for error in pair.run(fit, JointPruneClassifier, planted, params):
+        with pytest.raises(ValueError, match=f"`{name}` is not for a fit on several"):
             raise error
 
 

@@ -12,7 +12,7 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import nn
 from torch._dynamo import register_backend
 
-from skjointprune import JointPruneClassifier, JointPruneCV
+from skjointprune import JointPruneClassifier, JointPruneCV, joint_prune_path
 from skjointprune._estimators.pose import pose
 from skjointprune._training import progress
 from skjointprune._utils.torch import evaluating
@@ -314,6 +314,18 @@ def test_early_stopping_ends_retraining_only(quick, planted):
     assert 1 <= phases.count("retrain") < 20
     assert clf.n_iter_ == len(phases)
     assert clf.score(*planted) > 0.9
+
+
+def test_early_stopping_ends_the_short_retrainings_of_a_search_and_a_path(
+    quick, planted
+):
+    stop = EarlyStopping(monitor="train_loss", patience=1, threshold=0.99)
+    clf = quick(alpha="auto", max_epochs=20, retrain_epochs=20, callbacks=[stop])
+    phases = clf.fit(*planted).history_[:, "phase"]
+    assert 1 <= phases.count("retrain") < 20
+    path = joint_prune_path(*planted, n_alphas=3, estimator=clf, return_estimators=True)
+    phases = [e.history_[:, "phase"] for e in path.estimators]
+    assert all(1 <= p.count("retrain") <= 3 for p in phases)
 
 
 class Ends(Callback):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from skjointprune._files.json_values import from_json, to_json
+from skjointprune._storage.json_values import from_json, to_json
 from skjointprune.modules import MLP
 
 VALUES = [
