@@ -17,6 +17,7 @@ from .._training.fit import Sparse
 from .._training.plan import plan_of_fit
 from .._training.problem import Problem
 from .._training.progress import Progress
+from .._training.ranks import Ranks, open_ranks
 from .._training.search import search
 from .._training.settings import OPTIMIZERS
 from .._utils.seeds import seeded
@@ -114,14 +115,21 @@ class JointPruneEstimator(
         """Return numeric targets and the weights of rows, and how to decode."""
 
     def _fit(self, X, y, sample_weight):
-        device = choose_device(self.device)
-        progress = Progress(int(self.verbose))
+        with all_or_nothing(self), open_ranks() as ranks:
+            self._fit_on(ranks, X, y, sample_weight)
+        return self
+
+    def _fit_on(self, ranks: Ranks, X, y, sample_weight) -> None:
+        """Fit, where each of some processes does the same."""
+        ranks.refuse_params(compile=self.compile, checkpoint=self.checkpoint)
+        device = ranks.device(choose_device(self.device))
+        progress = Progress(0 if ranks.number else int(self.verbose))
         checkpoint = checkpoint_of(self, self.checkpoint, device)
-        with progress, all_or_nothing(self), checkpoint:
-            seed = checkpoint.draw_seed(self.random_state)
+        with progress, checkpoint:
+            seed = ranks.value_of_first(checkpoint.draw_seed(self.random_state))
             with seeded(seed, device):
                 problem = pose(
-                    self, X, y, sample_weight, seed, device, progress, checkpoint
+                    self, X, y, sample_weight, seed, device, progress, checkpoint, ranks
                 )
                 plan = plan_of_fit(problem, self.alpha)
                 progress.expect(plan, problem.inputs.n_numbers)
@@ -131,7 +139,6 @@ class JointPruneEstimator(
                 traced = problem.trace_back(sparse)
                 # 3. Compact, and retrain what is left.
                 adopt(self, problem.retrain(sparse, traced))
-        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -17,6 +17,7 @@ from .._training.checkpoint import Checkpoint
 from .._training.network import dense_module
 from .._training.problem import Epochs, Problem
 from .._training.progress import Progress
+from .._training.ranks import ALONE, Ranks
 from .._training.settings import (
     check_backend,
     check_monitors,
@@ -34,6 +35,8 @@ from ..modules._mlp import MLP
 from ..penalties import PENALTIES, Penalty
 from .passed_on import params_for
 
+ROWS_TO_COMPARE = 1024  # with those of other ranks
+
 
 def pose(
     estimator: Any,
@@ -44,16 +47,18 @@ def pose(
     device: torch.device,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
 ) -> Problem:
     """Return what is to be fitted, once all that was given is checked.
 
     Training moves the progress on, and keeps its state in the checkpoint; None are such
-    that say, and keep, nothing.
+    that say, and keep, nothing. Its steps are divided among ranks.
 
     Raises
     ------
     ValueError
-        If X or y hold what cannot be learnt from, or a parameter does not fit these.
+        If X or y hold what cannot be learnt from, a parameter does not fit these, or
+        ranks were given other data or parameters.
     """
     X, y, sample_weight = open_table(
         X, y, sample_weight, in_memory=estimator._needs_all_rows
@@ -74,8 +79,9 @@ def pose(
     )
     task = task_for(targets, getattr(estimator, "loss", None))
     progress = progress or Progress(0)
-    trainer = _make_trainer(estimator, task, data, device, progress, checkpoint)
+    trainer = _make_trainer(estimator, task, data, device, progress, checkpoint, ranks)
     epochs = _resolve_epochs(estimator, trainer, data)
+    _check_ranks(estimator, trainer, data, (inputs.network_shape, n_inputs, epochs))
     if epochs.retrain:
         held_out = data.valid is not None
         check_monitors(trainer.callbacks, trainer.task.column, held_out=held_out)
@@ -140,6 +146,7 @@ def _make_trainer(
     device: torch.device,
     progress: Progress,
     checkpoint: Checkpoint,
+    ranks: Ranks,
 ) -> Trainer:
     """Resolve the parameters of training."""
     optimizer = resolve_optimizer(estimator.optimizer)
@@ -172,7 +179,26 @@ def _make_trainer(
         amp=estimator.amp,
         compile=estimator.compile,
         callbacks=callbacks,
+        ranks=ranks,
     )
+
+
+def _check_ranks(estimator: Any, trainer: Trainer, data: Data, resolved: tuple) -> None:
+    """Refuse batches that are too small for so many ranks, and data of their own."""
+    ranks, rows = trainer.ranks, data.train.sample
+    if not ranks.several:
+        return
+    ranks.refuse_small_batches(len(data.train) // trainer.n_batches(data))
+    parameters = [
+        (name, value if isinstance(value, str | int | float | None) else type(value))
+        for name, value in sorted(estimator.get_params(deep=False).items())
+        if name not in ("device", "verbose")
+    ]
+    tensors = [rows.y, rows.weight]
+    if rows.exchangeable_inputs:
+        tensors.append(rows[:ROWS_TO_COMPARE][0])
+    values = (len(data.train), trainer.batch_size, resolved, parameters)
+    ranks.refuse_differences("The ranks were given other data", values, tensors)
 
 
 def _resolve_epochs(estimator: Any, trainer: Trainer, data: Data) -> Epochs:

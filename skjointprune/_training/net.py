@@ -11,6 +11,7 @@ from torch import nn
 from .._data.rows import Rows
 from .batches import Batches
 from .callbacks import StopOnDivergence
+from .ranks import ALONE, Ranks
 from .tasks import Task
 
 try:
@@ -65,8 +66,16 @@ class PruningNet(NeuralNet):
         if self.module_.training != training:
             super()._set_training(training)
 
-    def infer(self, x, **fit_params):
-        """Return the outputs for a batch."""
+    def train_step_single(self, batch, ranks=ALONE, **fit_params):
+        """Take the gradients of a batch, of which each rank runs a share."""
+        step = super().train_step_single(batch, ranks=ranks, **fit_params)
+        ranks.sum_gradients_(self.module_.parameters())
+        return step
+
+    def infer(self, x, ranks=ALONE, **fit_params):
+        """Return the outputs for a batch, of which each rank runs a share."""
+        if ranks.several:
+            return ranks.run(self.infer, x)
         if not (self.amp and self.module_.training):
             return super().infer(x, **fit_params)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
@@ -135,18 +144,21 @@ def train(
     epochs: int,
     begin: Callable[[], int] | None = None,
     end: Callable[[], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train an initialised net; unlike skorch's `fit`, let interrupts through.
 
     `EarlyStopping` ends it, too. `begin` is called once callbacks have begun; it may go
     on with an earlier training, and returns how many epochs are left. `end` is called
-    when no more are to come, before callbacks end.
+    when no more are to come, before callbacks end. All ranks begin, and end, with the
+    numbers of the first, and end with its history.
     """
+    ranks.share_(net.module_)
     net.notify("on_train_begin", X=rows, y=None)
     left = epochs if begin is None else begin()
     try:
         try:
-            net.fit_loop(rows, epochs=left)
+            net.fit_loop(rows, epochs=left, ranks=ranks)
         except KeyboardInterrupt:  # which is how skorch's callback stops it
             stoppers = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
             if not any(c.misses_ == c.patience for c in stoppers):
@@ -155,3 +167,5 @@ def train(
             end()
     finally:
         net.notify("on_train_end", X=rows, y=None)
+    ranks.share_(net.module_)
+    net.history = ranks.value_of_first(net.history)

@@ -7,7 +7,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+    TrainEndCheckpoint,
+)
 from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from skorch.helper import predefined_split
 from skorch.history import History
@@ -32,6 +38,7 @@ from .losses import mean_loss
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
 from .progress import Progress
+from .ranks import ALONE, Ranks
 from .run_state import RunState
 from .scoring import RowScoring
 from .settings import resolve_input_noise
@@ -41,6 +48,7 @@ RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 # optimisers that change all parameters in one kernel
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+WRITERS = (SkorchCheckpoint, TrainEndCheckpoint)
 USUAL_ALPHA = 0.02
 UNIT_SHARE = 0.03  # of the root of a loss, as saliencies are
 
@@ -69,6 +77,7 @@ class Trainer:
     amp: bool
     compile: bool | str
     callbacks: NamedCallbacks
+    ranks: Ranks = ALONE
 
     def train_dense(
         self, network: Network, data: Data, epochs: int, phase: str, history: History
@@ -172,7 +181,12 @@ class Trainer:
             lambda optimizer: Sparsifier(
                 network,
                 data.gates,
-                make_saliency(network, data, self.task, self.n_batches(data), n_steps),
+                self.ranks.share_saliency(
+                    make_saliency(
+                        network, data, self.task, self.n_batches(data), n_steps
+                    ),
+                    data.gates,
+                ),
                 prices,
                 optimizer,
                 rows=lambda: data.train.sample[:ROWS_TO_CHECK][0].detach(),
@@ -243,7 +257,7 @@ class Trainer:
         try:
             self._run(net, network, data, epochs, "retrain", history)
         except KeyboardInterrupt:
-            if share < 1:  # others are to follow
+            if share < 1 or self.ranks.several:  # others are to follow, or wait
                 raise
             self.checkpoint.interrupt()
             warn_caller(
@@ -269,7 +283,7 @@ class Trainer:
         if not self.task.loss_of_noise:
             return USUAL_ALPHA
         loss = mean_loss(self.task, network.module, data.valid or data.train)
-        return UNIT_SHARE * math.sqrt(loss)
+        return self.ranks.value_of_first(UNIT_SHARE * math.sqrt(loss))
 
     def n_batches(self, data: Data) -> int:
         """Return the number of steps of an epoch."""
@@ -299,12 +313,16 @@ class Trainer:
         return [*callbacks, ("one_cycle", cycle)]
 
     def _named_callbacks(self, data: Data) -> NamedCallbacks:
-        """Return the user's callbacks; those that score read rows as ours are."""
+        """Return the user's callbacks; those that score read rows as ours are.
+
+        Of several ranks, the first writes.
+        """
         return [
             (name, RowScoring.like(c, self.task, data.target_scaling))
             if type(c) is EpochScoring
             else (name, c)
             for name, c in self.callbacks
+            if not (self.ranks.number and isinstance(c, WRITERS))
         ]
 
     def _callbacks_before_retraining(self, data: Data) -> NamedCallbacks:
@@ -383,7 +401,8 @@ class Trainer:
             return left
 
         try:
-            train(net, data.train, epochs, begin, partial(self.checkpoint.end, run))
+            end = partial(self.checkpoint.end, run)
+            train(net, data.train, epochs, begin, end, self.ranks)
         finally:
             net.callbacks_ = callbacks
             for row in net.history:
