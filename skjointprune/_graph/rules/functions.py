@@ -68,7 +68,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     "sum": compute.add_up,
     **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
     **dict.fromkeys(("max", "median", "min"), compute.extreme),
-    **dict.fromkeys(("layer_norm", "rms_norm"), compute.normalised),
+    **dict.fromkeys(("layer_norm", "rms_norm"), compute.layer_norm),
     **dict.fromkeys(("cat", "concat", "concatenate"), shape.concatenate),
     **dict.fromkeys(("view", "reshape"), shape.view),
     **dict.fromkeys(
