@@ -163,6 +163,33 @@ def _of_mean(
     return Asked(f"{MEAN}_{x.ndim}", tuple(x.shape), put)
 
 
+def _of_softmax(x: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> Asked | None:
+    """Return how many numbers there are along each dimension: the sum counts them all.
+
+    Of those that are gone, which are zeros, too.
+    """
+    if not isinstance(dim, int):
+        return None
+
+    def put(new: tuple[Any, ...]) -> Call:
+        n_gone = new[dim] - x.shape[dim]
+        instead = partial(_softmax_beside_zeros, n_zeros=n_gone) if n_gone else None
+        return Call((x, dim, *args), kwargs, instead)
+
+    return Asked(f"{MEAN}_softmax_{x.ndim}", tuple(x.shape), put)
+
+
+def _softmax_beside_zeros(
+    x: Tensor, dim: int, *args: Any, n_zeros: int, **kwargs: Any
+) -> Tensor:
+    """Return the softmax of x among so many zeros more."""
+    given = (*args, *kwargs.values())
+    dtype = next((a for a in given if isinstance(a, torch.dtype)), None)
+    zeros = torch.zeros_like(x.narrow(dim, 0, 1)) + math.log(n_zeros)  # as one number
+    beside = torch.cat([x, zeros], dim).softmax(dim, dtype)
+    return beside.narrow(dim, 0, x.shape[dim])
+
+
 READERS: dict[str, Callable[..., Asked | None]] = {
     "view": _of_view,
     "reshape": _of_view,
@@ -174,6 +201,7 @@ READERS: dict[str, Callable[..., Asked | None]] = {
     "layer_norm": _of_layer_norm(layer_norm),
     "rms_norm": _of_layer_norm(rms_norm),
     "mean": _of_mean,
+    "softmax": _of_softmax,
 }
 
 

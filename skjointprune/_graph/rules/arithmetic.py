@@ -158,6 +158,21 @@ def extreme(context: RuleContext, x: Tensor, dim=None, keepdim: bool = False) ->
     return Extremes(x, x)
 
 
+def softmax(
+    context: RuleContext, x: Tensor, dim: int | None = None, *args, **kwargs
+) -> Tensor:
+    """Let channels go that a softmax is over, as zeros that still count.
+
+    If they differ along one dimension alone. What is not zero of them shows later.
+    """
+    along = [d for d in range(x.ndim) if context.labels.vary(x, d)]
+    if dim is None or context.asked is None or along != [dim % x.ndim]:
+        return couple_along(context, x, dim)
+    count_in_mean(context, x, *along)
+    context.labels.summed.append(context.channels(x, *along))
+    return x
+
+
 def couple_along(
     context: RuleContext, x: Tensor, dim: int | None = None, *args, **kwargs
 ) -> Any:

@@ -50,6 +50,24 @@ class ActingNorm(nn.GroupNorm):
         return self.act(x)
 
 
+def gated(m, x):
+    """Choose units by a softmax, as GANDALF does (Joseph and Raj, arXiv 2207.08548)."""
+    gates = m.gates(torch.cat([m.p.softmax(-1) * x, x], -1)).sigmoid()
+    z, r = gates[:, : m.n], gates[:, m.n :]
+    return m.b((1 - z) * x + z * m.states(torch.cat([r * x, x], -1)).tanh())
+
+
+def gated_units(n):
+    """Return layers of gated units, of which each is one of those before."""
+    return {
+        "p": parameter(n),
+        "n": lambda: n,
+        "gates": linear(2 * n, 2 * n),
+        "states": linear(2 * n, n),
+        "b": linear(n, 2),
+    }
+
+
 # What is pruned, and how many groups there are.
 PRUNED = {
     "add": (two(lambda x, y: x + y), A8),
@@ -77,6 +95,11 @@ PRUNED = {
             {"a": conv(4, 8, 1), "b": linear(6, 2)},
         ),
         I8,
+    ),
+    "gated units of columns": ((ROW, gated, gated_units(6)), {"inputs": 6}),
+    "gated units": (
+        (ROW, lambda m, x: gated(m, m.a(x)), {"a": linear(6, 8), **gated_units(8)}),
+        A8,
     ),
     "mean of squares": (
         row(lambda m, x: x * (x.square().mean(-1, keepdim=True) + 1).rsqrt()),
@@ -224,6 +247,15 @@ PRUNED = {
     ),
     "tensor of one number": (row(lambda m, x: m.p.exp() * x, p=parameter(1)), A8),
     "glu over maps": (image(lambda m, x: F.glu(x, 1), 4), HALF),
+    "softmax of gates": (two(lambda x, y: x.softmax(-1) * y), A8),
+    "softmax of gates, in a type": (
+        two(lambda x, y: F.softmax(x, 1, dtype=torch.float64).to(y.dtype) * y),
+        A8,
+    ),
+    "softmax of a parameter": (
+        row(lambda m, x: x * m.p.softmax(0), p=parameter(8)),
+        A8,
+    ),
     "softmax over positions": (sequence(lambda m, x: x.softmax(1).mean(1)), A8),
     "matmul": (
         sequence(lambda m, x: (x @ x.mT).mean(1), 5),
@@ -273,7 +305,11 @@ KEPT = {
         ),
     ),
     "mean of all": (row(lambda m, x: x * x.mean()), whole(TOGETHER)),
-    "softmax": (row(lambda m, x: x.softmax(-1)), whole("'softmax' couples them")),
+    "softmax": (row(lambda m, x: x.softmax(-1)), whole(ADDS)),
+    "log_softmax": (
+        row(lambda m, x: x.log_softmax(-1)),
+        whole("'log_softmax' couples them"),
+    ),
     "layer_norm, no scale": (
         row(lambda m, x: F.layer_norm(x, (8,))),
         whole(ADDS),
