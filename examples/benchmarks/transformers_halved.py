@@ -137,7 +137,7 @@ BERT = {"pretrain_epochs": 3, "max_epochs": 6, "retrain_epochs": 6}
 BERT |= {"standardize": False}
 TASKS = {
     "ViT": Task("mnist", as_images, make_vit, 3, COMMON | VIT, 0.011, rows=10_000),
-    "BERT": Task("BASEHOCK", as_words, make_bert, 2, COMMON | BERT, 0.0008),
+    "BERT": Task("BASEHOCK", as_words, make_bert, 2, COMMON | BERT, 0.00065),
 }
 QUICK = {"pretrain_epochs": 0, "max_epochs": 1, "retrain_epochs": 1}
 
@@ -225,7 +225,7 @@ def main():
     add_data_option(parser)
     parser.add_argument("--only", choices=TASKS, nargs="+", default=[*TASKS])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=200, help="of a latency")
+    parser.add_argument("--repeats", type=int, default=100, help="of a latency")
     parser.add_argument("--alpha", type=float, help="in place of the search")
     parser.add_argument("--quick", action="store_true", help="does it run?")
     args = parser.parse_args()
@@ -235,7 +235,7 @@ def main():
 
 
 def compare(name, task, args):
-    """Print the table of one network."""
+    """Print the table of one network, after each seed."""
     rows, repeats = task.rows, args.repeats
     if args.quick:
         rows, repeats = 64, 2
@@ -249,20 +249,22 @@ def compare(name, task, args):
         "narrow": {"width": task.narrow, "prune": "none"},
     }
     runs = {kind: [] for kind in asked}
+    X = torch.from_numpy(split.X_test[: max(BATCHES)]).float()
+    ms = {n: [] for n in BATCHES}  # of each seed, (seeds, networks)
     for seed in range(args.seeds):
         for kind, settings in asked.items():
             runs[kind].append(fit_once(task, split, seed, **settings))
             print(f"{kind}, seed {seed}: {runs[kind][-1][1:]}", flush=True)
-    X = torch.from_numpy(split.X_test[: max(BATCHES)]).float()
-    modules = [
-        run.module for of_kind in zip(*runs.values(), strict=True) for run in of_kind
-    ]
-    ms = {
-        size: latencies(modules, X[:size], repeats).reshape(args.seeds, -1).mean(axis=0)
-        for size in BATCHES
-    }
+        modules = [of_kind[-1].module for of_kind in runs.values()]
+        for n in BATCHES:
+            ms[n].append(latencies(modules, X[:n], repeats))
+        print_table(rows_of(runs, ms))
+
+
+def rows_of(runs, ms):
+    """Return a row for each kind of network, means over the seeds so far."""
     dense = np.mean([run.macs for run in runs["dense"]])
-    table = []
+    rows = []
     for i, (kind, of_kind) in enumerate(runs.items()):
         _, accuracies, macs, parameters, seconds = zip(*of_kind, strict=True)
         row = {
@@ -272,9 +274,9 @@ def compare(name, task, args):
             "of dense": f"{np.mean(macs) / dense:.1%}",
             "parameters": f"{np.mean(parameters):,.0f}",
         }
-        row |= {f"ms, batch of {n}": f"{ms[n][i]:.2f}" for n in BATCHES}
-        table.append(row | {"seconds of a fit": f"{np.mean(seconds):.0f}"})
-    print_table(table)
+        row |= {f"ms, batch of {n}": f"{np.mean(ms[n], axis=0)[i]:.2f}" for n in ms}
+        rows.append(row | {"seconds of a fit": f"{np.mean(seconds):.0f}"})
+    return rows
 
 
 if __name__ == "__main__":
