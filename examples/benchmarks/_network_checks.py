@@ -137,18 +137,20 @@ def count(module):
 def share_that_may_go(network):
     """Return which share of the units between inputs and outputs may go.
 
-    Layers without a rule have as many as their weights have rows.
+    Layers without a rule have as many as their weights have rows. Units that go with
+    an input, as each of a column, count, too.
     """
     parameters = dict(network.module.named_parameters())
+    weights = {name: p for name, p in parameters.items() if p.ndim > 1}
     without_rule = sum(
         len(p)
-        for name, p in parameters.items()
-        if p.ndim > 1
-        and any(f"{name}.".startswith(f"{layer}.") for layer in network.without_rule)
+        for name, p in weights.items()
+        if any(f"{name}.".startswith(f"{layer}.") for layer in network.without_rule)
     )
     units = [
         (c.size * max(c.units_each, default=1), c.pinned is None)
-        for c in network.hidden
+        for c in network.channels
+        if c is not network.inputs or any(a.tensor in weights for a in c.produced_by)
     ]
     total = without_rule + sum(n for n, _ in units)
     return round(sum(n for n, free in units if free) / total, 4) if total else 0.0

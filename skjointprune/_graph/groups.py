@@ -107,7 +107,7 @@ def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool:
     return False
 
 
-SUMS = "to a sum of products"
+SUMS = "to a sum of products, or to a mean"
 
 
 def _pin_what_adds_to_sums_(network: Network, labels: Labels, inputs: Tensor) -> None:

@@ -133,12 +133,16 @@ class Tracer(fx.Tracer):
         """Make a node, with the sizes that its layer puts in, if it is such a layer."""
         scopes = [name for name, _ in self.module_stack.values()]
         owner = self.module.get_submodule(scopes[-1]) if scopes else self.module
-        if isinstance(owner, WithSizes) and args and isinstance(args[0], fx.Proxy):
+        follows = isinstance(owner, WithSizes)
+        if follows and not args and "input" in kwargs:
+            args, kwargs = (kwargs["input"],), {**kwargs}
+            del kwargs["input"]
+        if follows and args and isinstance(args[0], fx.Proxy):
             name = target if kind == "call_method" else getattr(target, "__name__", "")
             args = (args[0], *self._unpacked(args[1:]))
             given = (self.value(args[0].node), *args[1:])
-            put, kwargs = put_sizes(vars(owner), name, given, kwargs)
-            args = (args[0], *put[1:])
+            call = put_sizes(vars(owner), name, given, kwargs)
+            args, kwargs = (args[0], *call.args[1:]), call.kwargs
         return super().create_proxy(kind, target, args, kwargs, *more, **options)
 
     def _unpacked(self, sizes: tuple) -> tuple:

@@ -5,6 +5,7 @@ outputs when some are removed. These layers have the same parameters, and know h
 channels there were: without zeroed channels they give the same outputs.
 """
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -57,8 +58,7 @@ class Norm(nn.Module):
     def _scaled(self, X: Tensor, dim: int) -> Tensor:
         """Scale and shift the channels along a dimension."""
         shape = [self.width if d == dim % X.ndim else 1 for d in range(X.ndim)]
-        X = X if self.weight is None else X * self.weight.view(shape)
-        return X if self.bias is None else X + self.bias.view(shape)
+        return _scaled(X, self.weight, self.bias, shape)
 
     def extra_repr(self) -> str:
         """Describe the layer as its class is called."""
@@ -73,8 +73,8 @@ class LayerNorm(Norm):
         """Return X, (…, width), normalised, scaled and shifted."""
         if self.width == self.over:
             return F.layer_norm(X, (self.width,), self.weight, self.bias, self.eps)
-        out = _standardised(_wide(X), (-1,), self.width / self.over, self.eps)
-        return _as_torch(self._scaled(out, -1), X)
+        share = self.width / self.over
+        return layer_norm(X, (self.width,), self.weight, self.bias, self.eps, share)
 
 
 class LayerNorm2d(LayerNorm):
@@ -101,9 +101,8 @@ class GroupNorm(Norm):
         """Return X, (n, width, …), normalised, scaled and shifted."""
         if self.width == self.over:
             return F.group_norm(X, 1, self.weight, self.bias, self.eps)
-        dims = tuple(range(1, X.ndim))
-        out = _standardised(_wide(X), dims, self.width / self.over, self.eps)
-        return _as_torch(self._scaled(out, 1), X)
+        share = self.width / self.over
+        return group_norm(X, 1, self.weight, self.bias, self.eps, share)
 
 
 class RMSNorm(Norm):
@@ -113,10 +112,8 @@ class RMSNorm(Norm):
         """Return X, (…, width), normalised and scaled."""
         if self.width == self.over:
             return F.rms_norm(X, (self.width,), self.weight, self.eps)
-        wide = _wide(X)
-        eps = torch.finfo(wide.dtype).eps if self.eps is None else self.eps
-        square = wide.square().sum(-1, keepdim=True) / self.over
-        return _as_torch(self._scaled(wide * _inverse_root(square, eps), -1), X)
+        share = self.width / self.over
+        return rms_norm(X, (self.width,), self.weight, self.eps, share)
 
 
 class RMSNorm2d(RMSNorm):
@@ -171,6 +168,57 @@ NORMS: tuple[type[Norm], ...] = (
     ResponseNorm,
     ResponseNorm2d,
 )
+
+
+def layer_norm(
+    X: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    share: float = 1.0,
+) -> Tensor:
+    """Return what torch's function does where a share of the channels is left."""
+    dims = tuple(range(-len(normalized_shape), 0))
+    out = _standardised(_wide(X), dims, share, eps)
+    return _as_torch(_scaled(out, weight, bias, normalized_shape), X)
+
+
+def group_norm(
+    X: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    share: float = 1.0,
+) -> Tensor:
+    """Return what torch's function does of one group, of which a share is left."""
+    out = _standardised(_wide(X), tuple(range(1, X.ndim)), share, eps)
+    return _as_torch(_scaled(out, weight, bias, (-1, *[1] * (X.ndim - 2))), X)
+
+
+def rms_norm(
+    X: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+    share: float = 1.0,
+) -> Tensor:
+    """Return what torch's function does where a share of the channels is left."""
+    wide = _wide(X)
+    eps = torch.finfo(wide.dtype).eps if eps is None else eps
+    dims = tuple(range(-len(normalized_shape), 0))
+    square = share * wide.square().mean(dims, keepdim=True)
+    out = wide * _inverse_root(square, eps)
+    return _as_torch(_scaled(out, weight, None, normalized_shape), X)
+
+
+def _scaled(
+    X: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]
+) -> Tensor:
+    """Scale and shift X by parameters of a shape."""
+    X = X if weight is None else X * weight.view(*shape)
+    return X if bias is None else X + bias.view(*shape)
 
 
 def _standardised(X: Tensor, dims: tuple[int, ...], share: float, eps: float) -> Tensor:

@@ -5,13 +5,15 @@ there are along a dimension. When some have gone, the layer puts in how many are
 """
 
 import math
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from .norms import group_norm, layer_norm, rms_norm
 
 PREFIX = "size_of_"  # of the attributes that hold the sizes
 # of one that holds the size of one row, before channels went, if rows are part of it
@@ -20,16 +22,24 @@ MEAN = "mean"  # of which a size is that of before, whatever goes
 AS_IT_IS = 0  # in place of a size: that of this dimension, which a view leaves alone
 
 
+class Call(NamedTuple):
+    """A call with other sizes; `function` is what is called instead, None for none."""
+
+    args: tuple
+    kwargs: dict[str, Any]
+    function: Callable | None = None
+
+
 class Asked(NamedTuple):
     """The sizes that a call asks for.
 
     `call` tells calls of one layer apart by the numbers of dimensions or of parts.
-    `put` returns the arguments of the call with other sizes.
+    `put` returns the call with other sizes.
     """
 
     call: str
     sizes: tuple[Any, ...]
-    put: Callable[[tuple[Any, ...]], tuple[tuple, dict[str, Any]]]
+    put: Callable[[tuple[Any, ...]], Call]
 
     def name(self, i: int) -> str:
         """Return the name of the attribute that holds the size at a position."""
@@ -41,6 +51,9 @@ def asked_sizes(function: str, args: tuple, kwargs: dict[str, Any]) -> Asked | N
 
     `args` begin with a tensor, of numbers or of labels.
     """
+    if not args and "input" in kwargs:
+        kwargs = dict(kwargs)
+        args = (kwargs.pop("input"),)
     if function not in READERS or not args or not isinstance(args[0], Tensor):
         return None
     return READERS[function](*args, **kwargs)
@@ -56,14 +69,14 @@ def _of_view(x: Tensor, *shape: Any, **kwargs: Any) -> Asked | None:
     if not sizes or any(isinstance(n, torch.dtype) for n in sizes):
         return None
     call = f"view_{x.ndim}_{len(sizes)}"
-    return Asked(call, sizes, lambda new: ((x, new), {}))
+    return Asked(call, sizes, lambda new: Call((x, new), {}))
 
 
 def _of_unflatten(x: Tensor, dim: Any, sizes: Any) -> Asked | None:
     if isinstance(dim, str):
         return None
     call = f"unflatten_{x.ndim}_{len(sizes)}"
-    return Asked(call, tuple(sizes), lambda new: ((x, dim, new), {}))
+    return Asked(call, tuple(sizes), lambda new: Call((x, dim, new), {}))
 
 
 def _of_expand(x: Tensor, *shape: Any, **kwargs: Any) -> Asked | None:
@@ -84,13 +97,51 @@ def _of_split(
     sizes = tuple(asked) if several else (asked,)
     call = f"split_{x.ndim}_{len(sizes) if several else 'equally'}"
     return Asked(
-        call, sizes, lambda new: ((x, list(new) if several else new[0], dim), {})
+        call, sizes, lambda new: Call((x, list(new) if several else new[0], dim), {})
     )
 
 
 def _of_group_norm(x: Tensor, num_groups: Any, *args: Any, **kwargs: Any) -> Asked:
+    if num_groups == 1:
+        name = f"{MEAN}_group_norm_{x.ndim}"
+        given = (1, *args)
+        return _of_norm(name, group_norm, x, range(1, x.ndim), given, kwargs)
     call = f"group_norm_{x.ndim}"
-    return Asked(call, (num_groups,), lambda new: ((x, *new, *args), kwargs))
+    return Asked(call, (num_groups,), lambda new: Call((x, *new, *args), kwargs))
+
+
+def _of_layer_norm(function: Callable) -> Callable[..., Asked]:
+    """Return what reads calls of `layer_norm` or of `rms_norm`."""
+
+    def read(x: Tensor, normalized_shape: Any, *args: Any, **kwargs: Any) -> Asked:
+        n_dims = len(normalized_shape)
+        name = f"{MEAN}_{function.__name__}_{x.ndim}_{n_dims}"
+        dims = range(x.ndim - n_dims, x.ndim)
+        given = (tuple(x.shape[x.ndim - n_dims :]), *args)
+        return _of_norm(name, function, x, dims, given, kwargs)
+
+    return read
+
+
+def _of_norm(
+    name: str,
+    function: Callable,
+    x: Tensor,
+    dims: Sequence[int],
+    given: tuple,
+    kwargs: dict[str, Any],
+) -> Asked:
+    """Return how many numbers there are along each dimension, as of a mean.
+
+    `function` normalises over dimensions of which a share is left.
+    """
+
+    def put(new: tuple[Any, ...]) -> Call:
+        share = math.prod(x.shape[d] / new[d] for d in dims)
+        instead = None if share == 1 else partial(function, share=share)
+        return Call((x, *given), kwargs, instead)
+
+    return Asked(name, tuple(x.shape), put)
 
 
 def _of_mean(
@@ -105,11 +156,38 @@ def _of_mean(
         return None
     of = [dims] if isinstance(dims, int) else list(dims)
 
-    def put(new: tuple[Any, ...]) -> tuple[tuple, dict[str, Any]]:
+    def put(new: tuple[Any, ...]) -> Call:
         share = math.prod(x.shape[d] / new[d] for d in of)
-        return (x * share, dims, *args), kwargs
+        return Call((x * share, dims, *args), kwargs)
 
     return Asked(f"{MEAN}_{x.ndim}", tuple(x.shape), put)
+
+
+def _of_softmax(x: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> Asked | None:
+    """Return how many numbers there are along each dimension: the sum counts them all.
+
+    Of those that are gone, which are zeros, too.
+    """
+    if not isinstance(dim, int):
+        return None
+
+    def put(new: tuple[Any, ...]) -> Call:
+        n_gone = new[dim] - x.shape[dim]
+        instead = partial(_softmax_beside_zeros, n_zeros=n_gone) if n_gone else None
+        return Call((x, dim, *args), kwargs, instead)
+
+    return Asked(f"{MEAN}_softmax_{x.ndim}", tuple(x.shape), put)
+
+
+def _softmax_beside_zeros(
+    x: Tensor, dim: int, *args: Any, n_zeros: int, **kwargs: Any
+) -> Tensor:
+    """Return the softmax of x among so many zeros more."""
+    given = (*args, *kwargs.values())
+    dtype = next((a for a in given if isinstance(a, torch.dtype)), None)
+    zeros = torch.zeros_like(x.narrow(dim, 0, 1)) + math.log(n_zeros)  # as one number
+    beside = torch.cat([x, zeros], dim).softmax(dim, dtype)
+    return beside.narrow(dim, 0, x.shape[dim])
 
 
 READERS: dict[str, Callable[..., Asked | None]] = {
@@ -120,7 +198,10 @@ READERS: dict[str, Callable[..., Asked | None]] = {
     "split": _of_split,
     "split_with_sizes": _of_split,
     "group_norm": _of_group_norm,
+    "layer_norm": _of_layer_norm(layer_norm),
+    "rms_norm": _of_layer_norm(rms_norm),
     "mean": _of_mean,
+    "softmax": _of_softmax,
 }
 
 
@@ -152,20 +233,21 @@ class _PutSizes(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
         name = getattr(func, "__name__", "")
         if name in READERS:
-            args, kwargs = put_sizes(self.held, name, args, kwargs or {})
+            call = put_sizes(self.held, name, args, kwargs or {})
+            return (call.function or func)(*call.args, **call.kwargs)
         return func(*args, **(kwargs or {}))
 
 
 def put_sizes(
     held: dict[str, Any], function: str, args: tuple, kwargs: dict[str, Any]
-) -> tuple[tuple, dict[str, Any]]:
-    """Return the arguments of a call with the sizes that a layer's attributes hold."""
+) -> Call:
+    """Return a call with the sizes that a layer's attributes hold."""
     asked = asked_sizes(function, args, kwargs)
     if asked is None:
-        return args, kwargs
+        return Call(args, kwargs)
     names = [asked.name(i) for i in range(len(asked.sizes))]
     if not any(name in held for name in names):
-        return args, kwargs
+        return Call(args, kwargs)
     sizes = [
         n
         if name not in held or (isinstance(n, int) and n < 0)  # torch finds out

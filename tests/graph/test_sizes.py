@@ -134,6 +134,26 @@ def test_a_compact_network_that_computes_shapes_has_groups_again():
         network = find_groups(small.module, small.input_shape)
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda m, x: F.layer_norm(x, (8,), m.p),
+        lambda m, x: F.layer_norm(input=x, normalized_shape=(8,), weight=m.p),
+        lambda m, x: F.rms_norm(x, (8,), m.p),
+        lambda m, x: F.group_norm(x, 1, m.p),
+    ],
+)
+def test_a_compact_network_that_calls_norms_of_a_written_size_has_groups_again(norm):
+    layers = {"a": nn.Linear(4, 8), "b": nn.Linear(8, 2)}
+    layers["p"] = nn.Parameter(torch.rand(8) + 1)
+    network = find_groups(Net(lambda m, x: m.b(norm(m, m.a(x))), **layers), (4,))
+    for _ in range(2):
+        assert network.kept_whole == {}
+        small, difference = cut(network, random_masks(network, 0.6))
+        assert difference < 1e-5
+        network = find_groups(small.module, small.input_shape)
+
+
 def test_queries_that_no_weight_reads_can_go():
     network = find_groups(transformer("OneHead"), IMAGE)
     queries = next(c for c in network.channels if c.name == "attn.q")
@@ -178,7 +198,7 @@ def test_units_that_are_zero_in_a_sum_of_products_can_go():
 
 def test_units_that_add_to_a_sum_where_they_are_zeroed_are_kept_whole():
     kept = find_groups(products(torch.sigmoid), (3, 4)).kept_whole
-    assert kept == {"q": "zeroed, they still add to a sum of products"}
+    assert kept == {"q": "zeroed, they still add to a sum of products, or to a mean"}
     assert_cuts_are_exact(lambda: products(torch.sigmoid), (3, 4))
 
 

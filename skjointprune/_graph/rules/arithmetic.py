@@ -158,6 +158,21 @@ def extreme(context: RuleContext, x: Tensor, dim=None, keepdim: bool = False) ->
     return Extremes(x, x)
 
 
+def softmax(
+    context: RuleContext, x: Tensor, dim: int | None = None, *args, **kwargs
+) -> Tensor:
+    """Let channels go that a softmax is over, as zeros that still count.
+
+    If they differ along one dimension alone. What is not zero of them shows later.
+    """
+    along = [d for d in range(x.ndim) if context.labels.vary(x, d)]
+    if dim is None or context.asked is None or along != [dim % x.ndim]:
+        return couple_along(context, x, dim)
+    count_in_mean(context, x, *along)
+    context.labels.summed.append(context.channels(x, *along))
+    return x
+
+
 def couple_along(
     context: RuleContext, x: Tensor, dim: int | None = None, *args, **kwargs
 ) -> Any:
@@ -166,12 +181,35 @@ def couple_along(
     return x
 
 
-def normalised(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
-    for held in (*args, *kwargs.values()):  # scale and shift, if they are given
-        if isinstance(held, Tensor):
-            context.tie(x, held)
-            context.pin(held, f"{context.node!r} couples them")
-    context.pin(x, f"{context.node!r} couples them")
+def layer_norm(
+    context: RuleContext, x: Tensor, normalized_shape: Sequence, *args, **kwargs
+) -> Tensor:
+    for n in normalized_shape:
+        if isinstance(n, Counted):
+            context.labels.expect(n, x, f"their number is a size at {context.node!r}")
+    given = [own for own in (*args, *kwargs.values()) if isinstance(own, Tensor)]
+    return _normalised(context, x, range(-len(normalized_shape), 0), given)
+
+
+def _normalised(
+    context: RuleContext, x: Tensor, dims: Iterable[int], given: list[Tensor]
+) -> Tensor:
+    """Let channels go that are normalised together, as zeros that still count.
+
+    If they differ along one dimension alone. `given` are a scale and a shift.
+    """
+    along = [d for d in range(x.ndim) if context.labels.vary(x, d)]
+    coupled = [d for d in along if d - x.ndim in dims]
+    pin_what_meets_constants(context, [x, *given])
+    for own in given:
+        context.tie(x, own)
+    if coupled and (len(along) > 1 or context.asked is None):
+        context.pin([x, *given], f"{context.node!r} couples them")
+    elif coupled:
+        count_in_mean(context, x, *coupled)
+        context.labels.summed.append(context.channels(x, *coupled))
+    else:
+        context.pin(given, f"{context.node!r} has a number for each of no channel")
     return x
 
 
@@ -193,7 +231,13 @@ def group_norm(
 ) -> Any:
     """Let a group go whole: it is normalised by itself."""
     if num_groups == 1:
-        return normalised(context, x, *args, **kwargs)
+        one_each = [1] * (x.ndim - 2)
+        given = [
+            own.view(-1, *one_each)
+            for own in (*args, *kwargs.values())
+            if isinstance(own, Tensor)
+        ]
+        return _normalised(context, x, range(1 - x.ndim, 0), given)
     groups = context.channels(x).view(num_groups, -1)
     context.tie(groups[:, 1:], groups[:, :1])
     ask_size(context, 0, num_groups, groups, 0)

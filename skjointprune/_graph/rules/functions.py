@@ -68,7 +68,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     "sum": compute.add_up,
     **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
     **dict.fromkeys(("max", "median", "min"), compute.extreme),
-    **dict.fromkeys(("layer_norm", "rms_norm"), compute.normalised),
+    **dict.fromkeys(("layer_norm", "rms_norm"), compute.layer_norm),
     **dict.fromkeys(("cat", "concat", "concatenate"), shape.concatenate),
     **dict.fromkeys(("view", "reshape"), shape.view),
     **dict.fromkeys(
@@ -81,7 +81,8 @@ FUNCTION_RULES: dict[str, Callable] = {
     },
     **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
     "group_norm": compute.group_norm,
-    **dict.fromkeys(("softmax", "log_softmax", "softmin"), compute.couple_along),
+    "softmax": compute.softmax,
+    **dict.fromkeys(("log_softmax", "softmin"), compute.couple_along),
     **dict.fromkeys(("cumprod", "cumsum"), compute.couple_along),
     **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),
     **dict.fromkeys(("matmul", "bmm", "mm"), contraction.matmul),

@@ -76,6 +76,19 @@ def count_sizes(
             context.count(f"{name}.out_{what}", out)
 
 
+def _bilinear(layer: nn.Bilinear, name: str, x: Any, context: RuleContext) -> Any:
+    if not isinstance(x, tuple) or len(x) != 2:
+        return NotImplemented
+    for i, given in enumerate(x, 1):
+        v = context.read(f"{name}.weight", i, given, of=-1)
+        context.count(f"{name}.in{i}_features", v)
+    out = context.produce(f"{name}.weight", 0)
+    if layer.bias is not None:
+        context.produce(f"{name}.bias", 0, out)
+    context.count(f"{name}.out_features", out)
+    return context.spread(out, -1)
+
+
 def _conv(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
     transposed = isinstance(layer, _ConvTransposeNd)
     ins = 0 if transposed else 1  # the dimension of the weight that reads
@@ -251,6 +264,7 @@ def _scatter_inputs(
 
 LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.Linear: _linear,
+    nn.Bilinear: _bilinear,
     nn.PReLU: _prelu,
     nn.Flatten: _flatten,
     nn.Unflatten: _unflatten,

@@ -30,6 +30,8 @@ from torch.nn import functional as F
 from skjointprune._graph.groups import find_groups, let_inputs_go
 from skjointprune._graph.network import IN_GROUPS
 
+ADDS = "zeroed, they still add to a sum of products, or to a mean"
+
 
 def excited(m, x):
     s = m.up(torch.relu(m.down(x.mean((2, 3))))).sigmoid()
@@ -46,6 +48,24 @@ class ActingNorm(nn.GroupNorm):
     def forward(self, x):
         x = F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
         return self.act(x)
+
+
+def gated(m, x):
+    """Choose units by a softmax, as GANDALF does (Joseph and Raj, arXiv 2207.08548)."""
+    gates = m.gates(torch.cat([m.p.softmax(-1) * x, x], -1)).sigmoid()
+    z, r = gates[:, : m.n], gates[:, m.n :]
+    return m.b((1 - z) * x + z * m.states(torch.cat([r * x, x], -1)).tanh())
+
+
+def gated_units(n):
+    """Return layers of gated units, of which each is one of those before."""
+    return {
+        "p": parameter(n),
+        "n": lambda: n,
+        "gates": linear(2 * n, 2 * n),
+        "states": linear(2 * n, n),
+        "b": linear(n, 2),
+    }
 
 
 # What is pruned, and how many groups there are.
@@ -75,6 +95,11 @@ PRUNED = {
             {"a": conv(4, 8, 1), "b": linear(6, 2)},
         ),
         I8,
+    ),
+    "gated units of columns": ((ROW, gated, gated_units(6)), {"inputs": 6}),
+    "gated units": (
+        (ROW, lambda m, x: gated(m, m.a(x)), {"a": linear(6, 8), **gated_units(8)}),
+        A8,
     ),
     "mean of squares": (
         row(lambda m, x: x * (x.square().mean(-1, keepdim=True) + 1).rsqrt()),
@@ -137,6 +162,62 @@ PRUNED = {
     ),
     "group_norm, no scale": (image(lambda m, x: F.group_norm(x, 4)), HALF),
     "group_norm of a subclass": (image_through(lambda: ActingNorm(4, 8)), HALF),
+    "group_norm of one group, with a scale": (
+        image(
+            lambda m, x: F.group_norm(x, 1, m.p, m.q), p=parameter(8), q=parameter(8)
+        ),
+        I8,
+    ),
+    "layer_norm": (
+        row(
+            lambda m, x: F.layer_norm(x, (8,), m.p, m.q),
+            p=parameter(8),
+            q=parameter(8),
+        ),
+        A8,
+    ),
+    "layer_norm, named": (
+        row(
+            lambda m, x: F.layer_norm(
+                input=x, weight=m.p, normalized_shape=x.shape[1:], eps=0.1
+            ),
+            p=parameter(8),
+        ),
+        A8,
+    ),
+    "layer_norm at each position": (
+        sequence(
+            lambda m, x: F.layer_norm(x, m.p.shape, m.p, eps=0.1).mean(1),
+            p=parameter(8),
+        ),
+        A8,
+    ),
+    "layer_norm twice": (
+        row(
+            lambda m, x: F.layer_norm(F.layer_norm(x, (8,), m.p).relu(), (8,), m.q),
+            p=parameter(8),
+            q=parameter(8),
+        ),
+        A8,
+    ),
+    "layer_norm of channels and positions": (
+        sequence(lambda m, x: F.layer_norm(x, (5, 8), m.p).mean(1), p=parameter(5, 8)),
+        A8,
+    ),
+    "layer_norm, scaled later": (
+        row(lambda m, x: F.layer_norm(x, (8,)) * m.p, p=parameter(8)),
+        A8,
+    ),
+    "layer_norm of what is flattened": (
+        flat(lambda m, x: F.layer_norm(x.flatten(1), (48,), m.p), 48, p=parameter(48)),
+        I3,
+    ),
+    "layer_norm over positions": (
+        image(lambda m, x: F.layer_norm(x, (6, 6))),
+        I8,
+    ),
+    "rms_norm": (row(lambda m, x: F.rms_norm(x, (8,), m.p), p=parameter(8)), A8),
+    "rms_norm, no scale": (row(lambda m, x: F.rms_norm(x, x.shape[-1:])), A8),
     "instance_norm": (
         image(
             lambda m, x: F.instance_norm(x, weight=m.p, bias=m.q),
@@ -166,6 +247,15 @@ PRUNED = {
     ),
     "tensor of one number": (row(lambda m, x: m.p.exp() * x, p=parameter(1)), A8),
     "glu over maps": (image(lambda m, x: F.glu(x, 1), 4), HALF),
+    "softmax of gates": (two(lambda x, y: x.softmax(-1) * y), A8),
+    "softmax of gates, in a type": (
+        two(lambda x, y: F.softmax(x, 1, dtype=torch.float64).to(y.dtype) * y),
+        A8,
+    ),
+    "softmax of a parameter": (
+        row(lambda m, x: x * m.p.softmax(0), p=parameter(8)),
+        A8,
+    ),
     "softmax over positions": (sequence(lambda m, x: x.softmax(1).mean(1)), A8),
     "matmul": (
         sequence(lambda m, x: (x @ x.mT).mean(1), 5),
@@ -177,7 +267,7 @@ PRUNED = {
 KEPT = {
     "group_norm of one group": (
         image(lambda m, x: F.group_norm(x, 1)),
-        whole("'group_norm' couples them", 4),
+        whole(ADDS, 4),
     ),
     "group_norm of numbers of the code": (
         image(lambda m, x: F.group_norm(x, 4, torch.stack([m.p] * 8)), p=parameter()),
@@ -202,7 +292,7 @@ KEPT = {
     ),
     "mean of what zeros do not leave as zeros": (
         row(lambda m, x: x * x.sigmoid().mean(1, keepdim=True)),
-        whole("zeroed, they still add to a sum of products"),
+        whole(ADDS),
     ),
     "means of different numbers of channels": (
         row(
@@ -215,10 +305,37 @@ KEPT = {
         ),
     ),
     "mean of all": (row(lambda m, x: x * x.mean()), whole(TOGETHER)),
-    "softmax": (row(lambda m, x: x.softmax(-1)), whole("'softmax' couples them")),
-    "layer_norm": (
-        row(lambda m, x: F.layer_norm(x, (8,), m.p), p=parameter(8)),
-        whole("'layer_norm' couples them"),
+    "softmax": (row(lambda m, x: x.softmax(-1)), whole(ADDS)),
+    "log_softmax": (
+        row(lambda m, x: x.log_softmax(-1)),
+        whole("'log_softmax' couples them"),
+    ),
+    "layer_norm, no scale": (
+        row(lambda m, x: F.layer_norm(x, (8,))),
+        whole(ADDS),
+    ),
+    "layer_norm with a scale of no parameter": (
+        row(lambda m, x: F.layer_norm(x, (8,), m.p.exp()), p=parameter(8)),
+        whole(ADDS),
+    ),
+    "layer_norm of what zeros do not leave as zeros": (
+        row(lambda m, x: F.layer_norm(x.sigmoid(), (8,), m.p), p=parameter(8)),
+        whole(ADDS),
+    ),
+    "layer_norm with numbers of the code": (
+        row(
+            lambda m, x: F.layer_norm(x, (8,), torch.stack([m.p] * 8), m.q),
+            p=parameter(),
+            q=parameter(8),
+        ),
+        whole("'layer_norm' has a number for each, which does not go"),
+    ),
+    "layer_norm as long as other channels": (
+        two(lambda x, y: 2 * F.layer_norm(x, y.shape[1:])),
+        whole(
+            "their number is a size at 'layer_norm'",
+            c="their number is a size at 'layer_norm'",
+        ),
     ),
     "einsum": (
         row(lambda m, x: torch.einsum("bi,bj->bij", x, x).flatten(1), 64),

@@ -2,6 +2,7 @@ import pytest
 import torch
 from _cases import (
     A8,
+    CONSTANT,
     HALF,
     I3,
     I8,
@@ -57,6 +58,13 @@ def hooked(layer):
     """Shift what a layer returns, unseen by torch.fx."""
     layer.register_forward_hook(lambda layer, args, out: out.roll(2, 1))
     return layer
+
+
+def bilinear(first, second, **layers):
+    """Send two functions of the inputs through a bilinear layer."""
+    layers = {"a": linear(6, 8), "c": linear(6, 7)} | layers
+    layers |= {"l": lambda: nn.Bilinear(8, 7, 5), "b": linear(5, 2)}
+    return ROW, (lambda m, x: m.b(m.l(first(m, x), second(m, x)).relu())), layers
 
 
 # What is pruned, and how many groups there are.
@@ -255,6 +263,18 @@ PRUNED = {
     ),
     "RMSNorm": (row_through(lambda: RMSNorm(8, 8, None, True, False)), A8),
     "RMSNorm, no scale": (row_through(lambda: RMSNorm(8, 8, 1e-5, False, False)), A8),
+    "Bilinear": (
+        bilinear(lambda m, x: m.a(x).relu(), lambda m, x: m.c(x).relu()),
+        A8 | {"c": 7, "l": 5},
+    ),
+    "Bilinear of the same twice": (
+        (
+            SEQUENCE,
+            lambda m, x: m.l(m.a(x), m.a(x)).mean(1),
+            {"a": linear(6, 8), "l": lambda: nn.Bilinear(8, 8, 2, bias=False)},
+        ),
+        A8,
+    ),
     "GLU": (row_through(nn.GLU, 4), {"inputs": 6, "a": 4}),
     "RReLU": (row_through(nn.RReLU), A8),
     "Softmax over positions": (
@@ -270,6 +290,10 @@ PRUNED = {
 
 # What is kept whole, and why.
 KEPT = {
+    "Bilinear of what zeros leave": (
+        bilinear(lambda m, x: m.a(x).sigmoid(), lambda m, x: m.c(x)),
+        {"inputs": 6, "a": CONSTANT.format("l"), "c": 7, "l": 5},
+    ),
     "literal sizes of a layer": (
         row(lambda m, x: m.l(x).flatten(1), l=lambda: nn.Unflatten(1, (4, 2))),
         whole(WRITTEN.format(4, "l")),
