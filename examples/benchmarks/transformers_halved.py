@@ -136,7 +136,7 @@ VIT = {"pretrain_epochs": 2, "max_epochs": 3, "retrain_epochs": 3}
 BERT = {"pretrain_epochs": 3, "max_epochs": 6, "retrain_epochs": 6}
 BERT |= {"standardize": False}
 TASKS = {
-    "ViT": Task("mnist", as_images, make_vit, 3, COMMON | VIT, 0.011, rows=10_000),
+    "ViT": Task("mnist", as_images, make_vit, 3, COMMON | VIT, 0.016, rows=10_000),
     "BERT": Task("BASEHOCK", as_words, make_bert, 2, COMMON | BERT, 0.00065),
 }
 QUICK = {"pretrain_epochs": 0, "max_epochs": 1, "retrain_epochs": 1}
