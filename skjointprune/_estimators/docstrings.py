@@ -52,8 +52,9 @@ alpha : float or "auto", default="auto"
     columns that are worth more than all shadows stay, and as few of them as
     held-out rows allow. If X seems to say nothing about y, one input is kept and a
     warning says so. Units go as with 0.02; if y holds numbers, units go that cost
-    little beside the loss that is left. With another `module` than the default,
-    "auto" is 0.02.
+    little beside the loss that is left. Where columns outnumber rows, those that
+    show no sign of mattering, by themselves or beside another, go before training.
+    With another `module` than the default, "auto" is 0.02.
 n_features_to_select : int, float in (0, 1] or None, default=None
     Exactly how many inputs to keep (groups of them, if there are any), or which
     share; `alpha` then governs the units only. None leaves the number to `alpha`.

@@ -87,9 +87,8 @@ def pose(
         check_monitors(trainer.callbacks, trainer.task.column, held_out=held_out)
     widens = estimator.module in (None, MLP)
     wide = inputs.network_shape[0] > len(data.train)
-    screens = (
-        widens and wide and data.train.exchangeable_inputs and estimator.alpha == "auto"
-    )
+    may_go = estimator.prune in ("joint", "inputs") and estimator.alpha == "auto"
+    screens = widens and wide and may_go and data.train.exchangeable_inputs
     return Problem(
         inputs=inputs,
         targets=targets,

@@ -146,6 +146,8 @@ def test_only_standardised_columns_have_noise_where_none_is_said(params, noise, 
         ((20, 30), {"standardize": False}, True),
         ((30, 30), {}, False),
         ((20, 30), {"alpha": 0.1}, False),
+        ((20, 30), {"prune": "weights"}, False),
+        ((20, 30), {"prune": "none"}, False),
         ((20, 30), {"module": lambda: nn.Linear(30, 2)}, False),
     ],
 )

@@ -180,3 +180,10 @@ def test_the_number_of_inputs_asked_for_stays_with_and_without_screening(given):
     kept = fitted.get_support()
     assert kept.sum() == 30
     assert (kept.reshape(-1, 3).sum(axis=1) % 3 == 0).all()
+
+
+@pytest.mark.parametrize("prune", ["weights", "none"])
+def test_no_column_is_screened_out_where_none_may_go(prune):
+    X, y = make_classification(60, 150, random_state=0)
+    clf = JointPruneClassifier(prune=prune, max_epochs=2, retrain_epochs=2).fit(X, y)
+    assert clf.get_support().all()
