@@ -1,3 +1,4 @@
+import signal
 import warnings
 
 import numpy as np
@@ -18,6 +19,8 @@ def pytest_configure(config):
     Another number of threads is another order of summation, and so another fit.
     """
     torch.set_num_threads(1)
+    # What is started in the background may have inherited that interrupts are ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

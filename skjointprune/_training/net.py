@@ -28,6 +28,8 @@ class PruningNet(NeuralNet):
     torch finds that safe.
     """
 
+    ranks: Ranks = ALONE  # while it is trained
+
     def __init__(self, *args, distillation=0.0, distance=None, amp=False, **kwargs):
         super().__init__(*args, **kwargs)
         self.amp = amp
@@ -66,16 +68,19 @@ class PruningNet(NeuralNet):
         if self.module_.training != training:
             super()._set_training(training)
 
-    def train_step_single(self, batch, ranks=ALONE, **fit_params):
+    def train_step_single(self, batch, **fit_params):
         """Take the gradients of a batch, of which each rank runs a share."""
-        step = super().train_step_single(batch, ranks=ranks, **fit_params)
-        ranks.sum_gradients_(self.module_.parameters())
+        step = super().train_step_single(batch, **fit_params)
+        self.ranks.sum_gradients_(self.module_.parameters())
         return step
 
-    def infer(self, x, ranks=ALONE, **fit_params):
+    def infer(self, x, **fit_params):
         """Return the outputs for a batch, of which each rank runs a share."""
-        if ranks.several:
-            return ranks.run(self.infer, x)
+        if self.ranks.several:
+            return self.ranks.run(self._infer_alone, x)
+        return self._infer_alone(x, **fit_params)
+
+    def _infer_alone(self, x, **fit_params):
         if not (self.amp and self.module_.training):
             return super().infer(x, **fit_params)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
@@ -156,9 +161,10 @@ def train(
     ranks.share_(net.module_)
     net.notify("on_train_begin", X=rows, y=None)
     left = epochs if begin is None else begin()
+    net.ranks = ranks
     try:
         try:
-            net.fit_loop(rows, epochs=left, ranks=ranks)
+            net.fit_loop(rows, epochs=left)
         except KeyboardInterrupt:  # which is how skorch's callback stops it
             stoppers = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
             if not any(c.misses_ == c.patience for c in stoppers):
@@ -166,6 +172,7 @@ def train(
         if end is not None:
             end()
     finally:
+        del net.ranks
         net.notify("on_train_end", X=rows, y=None)
     ranks.share_(net.module_)
     net.history = ranks.value_of_first(net.history)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from _helpers import RELEVANT
 from _pictures import SmallConvNet
-from _ranks import (
+from _rank_fits import (
     LOOPBACK,
     QUICK,
     DrawsByItself,
