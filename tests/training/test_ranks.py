@@ -83,11 +83,9 @@ def assert_equal(first, second):
 @pytest.mark.parametrize(
     ("kind", "data", "params"),
     [
-        (JointPruneClassifier, "planted", {}),
         (JointPruneClassifier, "planted", {"n_features_to_select": 3}),
         (JointPruneClassifier, "planted", {"alpha": 0.05, "distillation": 0.5}),
         (JointPruneRegressor, "numbers", {}),
-        (JointPruneRegressor, "numbers", {"n_features_to_select": 3}),
         (JointPruneRegressor, "numbers", {"alpha": 0.05, "input_noise": 0.1}),
         (JointPruneSurvival, "times", {"alpha": 0.05}),
         (
