@@ -148,9 +148,7 @@ def test_a_screening_is_given_up_where_all_columns_say_more_together(monkeypatch
     rng = np.random.default_rng(0)
     y = np.arange(300) % 2
     X = rng.normal(size=(300, 1000)) + 0.1 * (2 * y[:, None] - 1)
-    clf = JointPruneClassifier(
-        (64,), prune="inputs", max_epochs=20, retrain_epochs=20, random_state=0
-    )
+    clf = JointPruneClassifier(prune="inputs", random_state=0)
     n_kept = clf.fit(X, y).get_support().sum()
     assert n_kept > 600
     monkeypatch.setattr(module, "_says_more_unscreened", lambda *args: False)
