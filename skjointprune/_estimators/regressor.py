@@ -4,12 +4,12 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.open_table import targets_to_score
 from .._data.targets import EncodedTargets, encode_numbers, refuse_text
 from .._training.tasks import REGRESSION
 from .._utils.sklearn import StrOptions, _fit_context
 from .base import JointPruneEstimator
 from .docstrings import documented
+from .scores import ScoresDatasets
 
 
 @documented(
@@ -38,7 +38,7 @@ module_ : nn.Module
     The finished network: plain, compact, from retained raw inputs to targets.
 """,
 )
-class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
+class JointPruneRegressor(ScoresDatasets, RegressorMixin, JointPruneEstimator):
     """A neural network that keeps only the inputs and units it needs.
 
     `fit` trains in three phases, as `JointPruneClassifier` does [1]_: it drives groups
@@ -213,31 +213,6 @@ class JointPruneRegressor(RegressorMixin, JointPruneEstimator):
         """
         check_is_fitted(self)
         return self._targets.decode(self._outputs(X))
-
-    def score(self, X, y=None, sample_weight=None):
-        """Return the R² of the predictions.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), images or dataset
-            Rows as in `fit`.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), str or None
-            Targets, or the column of a pyarrow Dataset that holds them. None takes
-            those of a torch Dataset.
-        sample_weight : array-like of shape (n_samples,), str or None, default=None
-            Weights of rows, or the column that holds them.
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As `predict`.
-        """
-        y, sample_weight = targets_to_score(X, y, sample_weight)
-        return super().score(X, y, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

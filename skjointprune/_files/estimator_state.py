@@ -1,14 +1,9 @@
 """State of a fitted estimator: JSON and tensors, and the estimator made from these."""
 
 import json
-import platform
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import numpy as np
-import sklearn
-import skorch
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -23,7 +18,7 @@ from .._estimators.regressor import JointPruneRegressor
 from .._estimators.selector import InputFeatureSelector
 from .._estimators.survival import JointPruneSurvival
 from .._storage.json_values import from_json, to_json
-from .._version import __version__
+from .._utils.versions import versions
 from .fit_state import describe_fit, restore_fit
 from .network_state import is_custom
 
@@ -60,18 +55,6 @@ CV_ATTRIBUTES = (
 )
 
 
-def versions() -> dict[str, str]:
-    """Return what a file was written with; nothing is decided by it."""
-    return {
-        "skjointprune": __version__,
-        "torch": torch.__version__,
-        "skorch": skorch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-
-
 @dataclass
 class Description:
     """What there is to write of an estimator.
@@ -102,6 +85,7 @@ class Description:
         check_kind(estimator, "")
         check_is_fitted(estimator)
         description.model = description._describe(estimator, "", fitted=True)
+        # nothing is decided by them
         description.model["versions"] = versions()
         return description
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import skorch
 import torch
 from skorch.callbacks import Callback
 
@@ -33,8 +32,8 @@ from .._storage.lock import Lock
 from .._storage.packed import Packed, pack
 from .._utils.seeds import draw_seed
 from .._utils.signals import BeforeSignals
+from .._utils.versions import versions
 from .._utils.warn import warn_caller
-from .._version import __version__
 from .run_state import RunState
 
 FORMAT = 1
@@ -146,7 +145,7 @@ class Checkpoint:
         self.params |= {"random_state": drawn}
         if self._saved is not None:
             self._compare("parameters", self._saved["params"], self.params)
-            self._compare("versions", self._saved["versions"], _versions())
+            self._compare("versions", self._saved["versions"], versions())
             if random_state is None:
                 self._seed = self._saved["seed"]
             self._warn_of_threads(self._saved["threads"])
@@ -216,7 +215,7 @@ class Checkpoint:
             return
         packed = pack(runs)
         model = {
-            "versions": _versions(),
+            "versions": versions(),
             "threads": torch.get_num_threads(),
             "params": self.params,
             "data": self._data,
@@ -311,16 +310,6 @@ class _Due:
     def __exit__(self, kind, error, traceback) -> None:
         self._last = time.monotonic()
         self._took = self._last - self._begun
-
-
-def _versions() -> dict[str, str]:
-    """Return what the numbers of a fit may depend on."""
-    return {
-        "skjointprune": __version__,
-        "torch": torch.__version__,
-        "skorch": skorch.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def _are_same(runs: list[Packed], others: list[Packed]) -> bool:

@@ -1,24 +1,15 @@
 """Training of one phase: dense, sparsifying, or what is left of a network."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from skorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    EpochScoring,
-    LRScheduler,
-    TrainEndCheckpoint,
-)
-from skorch.callbacks import Checkpoint as SkorchCheckpoint
 from skorch.helper import predefined_split
 from skorch.history import History
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 
 from .._data.prepare import Data
 from .._data.rows import ROWS_TO_CHECK, n_batches
@@ -31,28 +22,29 @@ from .._pruning.sparsifier import Sparsifier
 from .._utils.torch import evaluating
 from .._utils.warn import warn_caller
 from .batches import Change, add_noise, score_rows
-from .callbacks import Advance, HeldOut, OneCycle, Prune
+from .callbacks import Advance, HeldOut, Prune
 from .checkpoint import Checkpoint, KeepState
 from .forget import forget_
 from .losses import mean_loss
 from .measures import make_saliency
 from .net import PruningNet, build_net, train
+from .phase_callbacks import (
+    NamedCallbacks,
+    before_retraining,
+    of_retraining,
+    with_cycle,
+)
 from .progress import Progress
 from .ranks import ALONE, Ranks
 from .run_state import RunState
-from .scoring import RowScoring
 from .settings import resolve_input_noise
 from .tasks import Task
 
-RETRAIN_PEAK = 2  # the one cycle of retraining peaks at this multiple of `lr`
 # optimisers that change all parameters in one kernel
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-WRITERS = (SkorchCheckpoint, TrainEndCheckpoint)
 USUAL_ALPHA = 0.02
 UNIT_SHARE = 0.03  # of the root of a loss, as saliencies are
-
-NamedCallbacks = list[tuple[str, Callback]]
 
 
 @dataclass(frozen=True)
@@ -242,7 +234,7 @@ class Trainer:
         for layer in network.module.modules():
             if isinstance(layer, DROPOUTS):
                 layer.p *= left
-        callbacks = self._with_cycle(self._named_callbacks(data), data, epochs)
+        callbacks = self._with_cycle(self._callbacks(data), data, epochs)
         if self.compile:
             # torch counts graphs of earlier networks as this one's, up to a limit
             torch.compiler.reset()
@@ -295,54 +287,22 @@ class Trainer:
         std = resolve_input_noise(self.input_noise, len(data.train), n_columns)
         return [partial(add_noise, std=std)] if std else []
 
+    def _callbacks(self, data: Data) -> NamedCallbacks:
+        return of_retraining(self.callbacks, self.task, data.target_scaling, self.ranks)
+
+    def _callbacks_before_retraining(self, data: Data) -> NamedCallbacks:
+        return before_retraining(self._callbacks(data))
+
     def _with_cycle(
         self, callbacks: NamedCallbacks, data: Data, epochs: int
     ) -> NamedCallbacks:
-        """Add one cycle of the learning rate, unless the user has a schedule."""
-        if not epochs or any(isinstance(c, LRScheduler) for _, c in callbacks):
-            return callbacks
-        steps = epochs * self.n_batches(data)
-        cycle = OneCycle(
-            policy=OneCycleLR,
-            max_lr=RETRAIN_PEAK * self.lr,
-            total_steps=steps,
-            pct_start=0.1 if steps > 10 else 0.3,  # torch divides by 0 at 0.1 * 10
-            cycle_momentum=False,
-            step_every="batch",
-        )
-        return [*callbacks, ("one_cycle", cycle)]
-
-    def _named_callbacks(self, data: Data) -> NamedCallbacks:
-        """Return the user's callbacks; those that score read rows as ours are.
-
-        Of several ranks, the first writes.
-        """
-        return [
-            (name, RowScoring.like(c, self.task, data.target_scaling))
-            if type(c) is EpochScoring
-            else (name, c)
-            for name, c in self.callbacks
-            if not (self.ranks.number and isinstance(c, WRITERS))
-        ]
-
-    def _callbacks_before_retraining(self, data: Data) -> NamedCallbacks:
-        """Return the user's callbacks for the phases before retraining.
-
-        None of them may stop a phase early, which would cut its schedule short, or load
-        an earlier network, which may be larger.
-        """
-        return [
-            (name, c)
-            for name, c in self._named_callbacks(data)
-            if not isinstance(c, EarlyStopping)
-            and not (isinstance(c, SkorchCheckpoint) and c.load_best)
-        ]
+        return with_cycle(callbacks, self.lr, epochs * self.n_batches(data))
 
     def _build_net(
         self,
         network: Network,
         data: Data,
-        callbacks: Iterable[tuple[str, Callback]],
+        callbacks: NamedCallbacks,
         *,
         distillation: float = 0.0,
         changes: Sequence[Change] = (),

@@ -15,6 +15,7 @@ from torch import nn
 
 from skjointprune._training import checkpoint as checkpoints
 from skjointprune._training.checkpoint import Checkpoint
+from skjointprune._utils import versions
 
 
 @pytest.fixture
@@ -173,26 +174,27 @@ def test_a_fit_in_a_thread_writes_as_well(quick, planted, path, monkeypatch):
     assert_bit_identical(clf, whole)
 
 
-def test_another_number_of_threads_is_told(quick, planted, path, monkeypatch):
+@pytest.fixture
+def stopped(quick, planted, path, monkeypatch):
+    """Leave the file of a fit that was stopped, and return what was fitted."""
     clf = quick(alpha=0.12, checkpoint=path)
     with monkeypatch.context() as patched:
         stop_after(patched, n_epochs=4)
         with pytest.raises(Stop):
             clf.fit(*planted)
+    return clf
+
+
+def test_another_number_of_threads_is_told(stopped, planted, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.warns(UserWarning, match=r"2 threads, and began with 1: .*\(1\)"):
-        clf.fit(*planted)
+        stopped.fit(*planted)
 
 
-def test_another_version_is_named(quick, planted, path, monkeypatch):
-    clf = quick(alpha=0.12, checkpoint=path)
-    with monkeypatch.context() as patched:
-        stop_after(patched, n_epochs=4)
-        with pytest.raises(Stop):
-            clf.fit(*planted)
-        patched.setattr(checkpoints, "__version__", "9.9")
-        with pytest.raises(ValueError, match=r"other versions: skjointprune \(.*9\.9"):
-            clf.fit(*planted)
+def test_another_version_is_named(stopped, planted, monkeypatch):
+    monkeypatch.setattr(versions, "__version__", "9.9")
+    with pytest.raises(ValueError, match=r"other versions: skjointprune \(.*9\.9"):
+        stopped.fit(*planted)
 
 
 class Counts(Callback):
