@@ -19,7 +19,8 @@ class Moments:
     """Weighted sums of columns, of which some values may be missing.
 
     Parts are put together as by Chan, Golub and LeVeque (1979), so that the means may
-    be far from zero.
+    be far from zero. (scikit-learn's `StandardScaler.partial_fit` does so, too, but of
+    a column whose first rows are all missing the mean stays missing.)
     """
 
     def __init__(self, n_columns: int):

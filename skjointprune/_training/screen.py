@@ -6,9 +6,9 @@ dimensional feature space", JRSS B 70, 2008). An input may matter by itself, by 
 square, or beside another input only: its product with each other one is looked at, too
 (Hao, Zhang, "Interaction screening for ultrahigh-dimensional data", JASA 109, 2014).
 
-For each of these the score test asks whether the loss of the best constant would fall
-if it was added (Rao 1948). That takes the derivative of the loss of each row by the
-outputs and no fit, so it works for any loss.
+Rao's score test (1948) asks of each whether a model that says the same for every row
+would get better by it. That takes the derivative of the loss of each row by the
+outputs, and no fit, so it works for any loss.
 """
 
 import math
@@ -33,11 +33,11 @@ PRODUCTS_AT_ONCE = 2**22
 def screen(task: Task, rows: Rows, prices: Prices, n_inputs: int) -> Tensor:
     """Return a mask over inputs, (inputs,), of those that show evidence.
 
-    That is more than a hundred of so many inputs show by chance. So nearly all stay
-    where all are related to y, as pixels and expressions of genes often are. If fewer
-    do, the hundred that show most stay. A group of inputs that go together shows as
-    much as the best of them, less what chance gives for their number. What costs
-    nothing stays.
+    The threshold is such that about a hundred pass it if none matters. At least a
+    hundred stay in any case: those that show most. So nearly all stay where nearly all
+    are related to y, as pixels and expressions of genes often are. A group of inputs
+    that go together shows as much as the best of them, less what chance gives for
+    their number. What costs nothing stays.
     """
     found = evidence(task, rows)
     groups = prices.number_groups(len(found))
