@@ -120,7 +120,9 @@ def test_smoke_budget_prints_three_networks_for_each_row_with_data(stand_in):
 
 def test_networks_that_are_trained_at_a_time_are_the_same(stand_in):
     command = [sys.executable, "table.py", "--data", stand_in, "--repeats", "1"]
-    command += ["--only", "mlp_mnist", "--seeds", "2", "--set", "max_epochs=2"]
+    command += ["--only", "mlp_mnist", "--seeds", "2"]
+    command += ["--train-rows", "101", "--test-rows", "20"]
+    command += ["--set", "max_epochs=2", "retrain_epochs=1"]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     one, two = (
         subprocess.run(
