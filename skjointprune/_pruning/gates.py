@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._graph.network import Channels, Network
+from .crop import crop_that_runs
 
 KINDS = ("channel", "row", "column", "patch", "pixel", "feature")
 DEFAULT_KINDS = ("channel", "row", "column")
@@ -25,6 +27,9 @@ class InputGates:
     The derivative of the loss by a gate is its own gradient, so its saliency is that
     of a channel. Channels of an image, and columns of a table, need no gate: a network
     loses them for good. So a table has gates of no kind.
+
+    Rows and columns of pixels that are behind closed gates are cut out of the images
+    at once, as far as the network runs on smaller ones; else they are zero.
 
     Parameters
     ----------
@@ -59,6 +64,8 @@ class InputGates:
         self.device = device
         self.with_channels = "channel" in kinds
         self.records_gradient = True
+        self._given: dict[int, Tensor] = {}  # positions, by dimension; all if not there
+        self._one_size = False  # whether a network took none but whole images
         self.values = {
             kind: torch.ones(self._size(kind), device=device, requires_grad=True)
             for kind in kinds
@@ -84,7 +91,7 @@ class InputGates:
         return self._values(name).numel()
 
     def apply(self, X: Tensor) -> Tensor:
-        """Return images, (n, channels, height, width), through the gates."""
+        """Return images, (n, channels, height, width), through the gates, and cut."""
         for channels, (kind, value) in zip(
             self.channels, self.values.items(), strict=True
         ):
@@ -92,6 +99,8 @@ class InputGates:
                 X = X * self._spread(kind, value)
             elif channels.size < value.numel():
                 X = X * self._spread(kind, value.detach())
+        for dim, given in self._given.items():
+            X = X.index_select(dim, given)
         return X
 
     def gradient(self, name: str) -> Tensor:
@@ -109,16 +118,34 @@ class InputGates:
             value[value > 0] = keep.to(value)
         next(c for c in self.channels if c.name == name).size = int(keep.sum())
 
+    def cut(self, module: nn.Module, channels: int) -> None:
+        """Cut out what is behind closed gates, as far as a network runs without it."""
+        if self._one_size:
+            return
+        through = self.support().any(dim=0).cpu()
+        rows, columns = through.any(dim=1).numpy(), through.any(dim=0).numpy()
+        if rows.all() and columns.all():
+            return
+        sides = crop_that_runs(module, channels, rows, columns)
+        self._one_size = all(side.all() for side in sides)
+        for dim, side in enumerate(sides, start=2):
+            self._given[dim] = torch.from_numpy(np.flatnonzero(side)).to(self.device)
+
     def state_dict(self) -> dict[str, Any]:
-        """Return which gates are open, and whether their gradients are due."""
-        values = {kind: value.detach() for kind, value in self.values.items()}
-        return {"values": values, "records_gradient": self.records_gradient}
+        """Return which gates are open, what is cut, and whether gradients are due."""
+        return {
+            "values": {kind: value.detach() for kind, value in self.values.items()},
+            "given": {str(dim): given for dim, given in self._given.items()},
+            "records_gradient": self.records_gradient,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Open and close gates as those of a state."""
         for name, kind in self._kinds.items():
             open_ones = state["values"][kind].to(self.device) > 0
             self.close(name, open_ones[self._values(name).detach() > 0])
+        given = state["given"].items()
+        self._given = {int(dim): at.to(self.device) for dim, at in given}
         self.records_gradient = state["records_gradient"]
 
     def spread(self, name: str, of_open: Tensor) -> Tensor:
@@ -130,8 +157,10 @@ class InputGates:
 
     def support(self) -> Tensor:
         """Return which numbers of a row get through, of its shape."""
-        ones = torch.ones(self.shape, device=self.device)
-        return self.apply(ones).detach() > 0
+        through = torch.ones(self.shape, dtype=torch.bool, device=self.device)
+        for kind, value in self.values.items():
+            through = through & (self._spread(kind, value.detach()) > 0)
+        return through
 
     def _values(self, name: str) -> Tensor:
         return self.values[self._kinds[name]]

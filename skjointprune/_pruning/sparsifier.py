@@ -111,6 +111,8 @@ class Sparsifier:
             if name in self.gates:
                 self.gates.close(name, mask)
         compact_(self.network, self._without_gates(keep), self.optimizer)
+        if any(not mask.all() for name, mask in keep.items() if name in self.gates):
+            self.gates.cut(self.network.module, self.network.inputs.size)
         return kept.nonzero().flatten()
 
     def state_dict(self) -> dict[str, Any]:

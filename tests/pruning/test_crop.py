@@ -111,7 +111,7 @@ def test_images_too_small_for_the_network_are_filled_up_with_a_warning(pictures)
         def __init__(self, input_shape, n_outputs):
             super().__init__(input_shape, n_outputs, padding=0)
 
-    clf = make(module=Valid, images=ImageInput(groups=("row", "column")), alpha=0.3)
+    clf = make(module=Valid, images=ImageInput(groups=("row", "column")), alpha=0.5)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         clf.fit(*pictures)
@@ -183,7 +183,7 @@ class Named(SmallConvNet):
 @pytest.mark.parametrize("fraction", [None, 0.1])
 def test_layers_without_weights_do_not_hold_up_a_crop(pictures, fraction):
     clf = make(module=Named, images=ImageInput(groups="row"), n_features_to_select=4)
-    clf.set_params(validation_fraction=fraction)
+    clf.set_params(validation_fraction=fraction, alpha=0.3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clf.fit(*pictures)

@@ -31,6 +31,51 @@ def test_closed_gates_let_nothing_through_and_have_no_derivative():
     assert gates.support()[1, :, 2].tolist() == [False, False, True, True]
 
 
+def test_rows_behind_closed_gates_are_cut_out_and_their_neighbours_meet():
+    gates = InputGates(("row", "column"), (2, 4, 5))
+    gates.close("image rows", torch.tensor([True, False, True, True]))
+    gates.close("image columns", torch.tensor([True, True, True, True, False]))
+    X = torch.randn(3, 2, 4, 5)
+    assert gates.apply(X).shape == X.shape
+    gates.cut(nn.Conv2d(2, 1, 1), 2)
+    left = gates.apply(X)
+    assert torch.equal(left, X[:, :, [0, 2, 3], :4])
+    left.sum().backward()
+    expected = X.sum((0, 1))[:, :4].sum(1)[[0, 2, 3]]
+    torch.testing.assert_close(gates.gradient("image rows"), expected)
+    assert gates.support().sum() == 2 * 3 * 4
+    again = InputGates(("row", "column"), (2, 4, 5))
+    again.load_state_dict(gates.state_dict())
+    assert torch.equal(again.apply(X), left)
+
+
+def test_patches_are_cut_out_where_a_row_of_them_is_closed():
+    gates = InputGates(("patch",), (1, 4, 4), patch_size=2)
+    X = torch.arange(1.0, 17.0).view(1, 1, 4, 4)
+    gates.close("image patches", torch.tensor([True, False, True, True]))
+    gates.cut(nn.Conv2d(1, 1, 1), 1)
+    assert gates.apply(X).shape == X.shape
+    gates.close("image patches", torch.tensor([False, True, True]))
+    gates.cut(nn.Conv2d(1, 1, 1), 1)
+    assert torch.equal(gates.apply(X), X[:, :, 2:])
+
+
+def test_images_for_a_network_of_one_size_are_zero_behind_closed_gates():
+    gates = InputGates(("row",), (1, 4, 2))
+    gates.close("image rows", torch.tensor([True, False, True, True]))
+    gates.cut(nn.Sequential(nn.Flatten(), nn.Linear(8, 1)), 1)
+    X = torch.ones(1, 1, 4, 2)
+    assert gates.apply(X)[0, 0, :, 0].tolist() == [1, 0, 1, 1]
+
+
+def test_no_more_is_cut_out_than_a_network_runs_without():
+    gates = InputGates(("row",), (1, 4, 2))
+    gates.close("image rows", torch.tensor([False, False, True, False]))
+    gates.cut(nn.Conv2d(1, 1, (3, 1)), 1)
+    left = gates.apply(torch.ones(1, 1, 4, 2))[0, 0, :, 0].tolist()
+    assert sorted(left) == [0, 0, 1]
+
+
 def test_gates_that_record_no_gradient_let_through_the_same_at_no_cost():
     gates = InputGates(("row", "column"), (2, 4, 5))
     X = torch.randn(3, 2, 4, 5)
