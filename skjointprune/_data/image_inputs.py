@@ -27,7 +27,7 @@ from .check_images import (
     warn_of_channels_last,
 )
 from .image_options import ImageInput, resolve_kinds
-from .images import Images, channel_statistics
+from .images import Images, channel_statistics, put_on_gpu
 from .inputs import Inputs, Traced, refuse_parameters
 from .prepare import Data, Preparation, Scaling, split_rows
 from .readers import DATASETS, read_images
@@ -113,7 +113,10 @@ class ImageInputs(Inputs):
         sample_weight: np.ndarray,
         how: Preparation,
     ) -> tuple["ImageInputs", Data]:
-        """Return images to be read, of which only statistics are read now."""
+        """Return images to be read, of which only statistics are read now.
+
+        On a GPU that they fit on, arrays are copied there now, as they are.
+        """
         options = self.options
         if options.transform is not None:
             check_transform(
@@ -154,6 +157,7 @@ class ImageInputs(Inputs):
                         scaling.mean.to(how.device, torch.float32),
                         scaling.scale.to(how.device, torch.float32),
                     )
+        put_on_gpu([train] if valid is None else [train, valid], how.device)
         return self, data
 
     def module(
