@@ -155,6 +155,40 @@ def test_each_image_of_a_batch_is_shifted_and_mirrored_on_its_own():
     assert min(counts) > 0
 
 
+def test_an_image_is_reflected_at_its_borders_where_that_is_asked_for():
+    augment = from_paper("_augment").CropAndFlip(2, mode="reflect")
+    X = torch.arange(1, 2 * 3 * 4 + 1, dtype=torch.uint8).view(1, 2, 3, 4)
+    found = augment(X.expand(800, 2, 3, 4))
+    assert found.dtype == torch.uint8
+    padded = torch.nn.functional.pad(X.float(), [2] * 4, mode="reflect")[0].byte()
+    possible = [padded[:, i : i + 3, j : j + 4] for i in range(5) for j in range(5)]
+    possible += [image.flip(2) for image in possible]
+    possible = torch.stack(possible).unique(dim=0, return_counts=True)
+    counts = [int((found == image).all((1, 2, 3)).sum()) for image in possible[0]]
+    assert sum(counts) == 800
+    # some shifts look alike; each of the 50 is drawn about equally often
+    for count, n_ways in zip(counts, possible[1].tolist(), strict=True):
+        assert abs(count - 16 * n_ways) < 4.5 * (16 * n_ways) ** 0.5
+
+
+def test_a_square_is_cut_out_of_each_image_with_its_centre_anywhere():
+    augment = from_paper("_augment").CropAndFlip(0, cutout=3)
+    X = torch.stack([torch.full((5, 6), 10.0), torch.full((5, 6), 20.0)])
+    X = X.expand(3000, 2, 5, 6).clone()
+    X[0] += 3000 * 3  # an outlier, which moves the means of its channels by 3
+    cut = augment(X)
+    gone = cut[1:] != X[1:]
+    assert (gone[:, 0] == gone[:, 1]).all()
+    torch.testing.assert_close(cut[1:, 0][gone[:, 0]].unique(), torch.tensor([13.0]))
+    torch.testing.assert_close(cut[1:, 1][gone[:, 0]].unique(), torch.tensor([23.0]))
+    # what a square of 3 x 3 covers with its centre at each pixel, equally often
+    cover = torch.nn.functional.conv2d(
+        torch.ones(1, 1, 5, 6), torch.ones(1, 1, 3, 3), padding=1
+    )
+    share = gone[:, 0].float().mean(0)
+    torch.testing.assert_close(share, cover[0, 0] / 30, atol=0.03, rtol=0)
+
+
 def test_caltech_trains_on_30_images_a_class_and_tests_on_the_others(load, stand_in):
     split = load("Caltech-101", stand_in)
     assert split.X_train.shape == (90, 3, 128, 128)
