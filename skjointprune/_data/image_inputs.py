@@ -1,6 +1,7 @@
 """`ImageInputs`: channels, rows, columns, patches or pixels of images as inputs."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -12,7 +13,7 @@ from torch.utils.data import Subset
 
 from .._graph.compact import compact_
 from .._graph.network import INPUTS, Network
-from .._pruning.crop import crop_that_runs
+from .._pruning.crop import crop_that_runs, runs
 from .._pruning.gates import DEFAULT_KINDS, InputGates
 from .._storage.digest import digest
 from .._utils.input_names import input_names
@@ -172,9 +173,14 @@ class ImageInputs(Inputs):
         return module, {}
 
     def place(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """Put a module on a device; on a GPU with channels last, which is faster."""
+        """Put a module on a device, with channels last in memory if it runs so.
+
+        What convolutions give is laid out as their weights are, and is faster with
+        channels last. But `view` after a convolution then is an error of torch.
+        """
         module = module.to(device)
-        if device.type == "cuda":
+        channels_last = deepcopy(module).to(memory_format=torch.channels_last)
+        if runs(channels_last, *self.shape):
             return module.to(memory_format=torch.channels_last)
         return module
 

@@ -144,9 +144,7 @@ class Images(Rows):
             X = X.pin_memory().to(device, non_blocking=True)
         if self.augment is not None:
             X = self.augment(X)
-        on_gpu = device.type == "cuda"
-        layout = torch.channels_last if on_gpu else torch.preserve_format
-        X = X.to(torch.float32, memory_format=layout)
+        X = X.to(torch.float32)
         if self.mean is not None and self.scale is not None:
             X = (X - self.mean) / self.scale
         return X
