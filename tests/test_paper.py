@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections import OrderedDict
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "examples" / "paper"
@@ -83,12 +85,8 @@ def cells(section, measure):
     return [int(n.replace(",", "")) for n in re.findall(r"(?:^|  )([\d,]+)", line)]
 
 
-def test_smoke_budget_prints_three_networks_for_each_row_with_data(stand_in):
-    real = os.environ.get("SKJOINTPRUNE_DATA")
-    command = [sys.executable, "table.py", "--budget", "smoke", "--data"]
-    command += [Path(real or stand_in).resolve(), "--repeats", "2"]
-    command += ["--train-rows", "101", "--test-rows", "20"]
-    command += ["--set", "max_epochs=2", "retrain_epochs=1"]
+def run_table(command):
+    """Return what the table prints."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     run = subprocess.run(
         command,
@@ -99,7 +97,16 @@ def test_smoke_budget_prints_three_networks_for_each_row_with_data(stand_in):
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    sections = run.stdout.split("\n\n")[1:]
+    return run.stdout
+
+
+def test_smoke_budget_prints_three_networks_for_each_row_with_data(stand_in):
+    real = os.environ.get("SKJOINTPRUNE_DATA")
+    command = [sys.executable, "table.py", "--budget", "smoke", "--data"]
+    command += [Path(real or stand_in).resolve(), "--repeats", "2"]
+    command += ["--train-rows", "101", "--test-rows", "20"]
+    command += ["--set", "max_epochs=2", "retrain_epochs=1"]
+    sections = run_table(command).split("\n\n")[1:]
     rows = {section.partition(":")[0]: section for section in sections}
     assert rows.keys() == NEEDS_CIFAR100 | {
         "mlp_mnist",
@@ -119,27 +126,19 @@ def test_smoke_budget_prints_three_networks_for_each_row_with_data(stand_in):
 
 
 def test_networks_that_are_trained_at_a_time_are_the_same(stand_in):
+    """And scratch has the size of joint, and as many steps."""
     command = [sys.executable, "table.py", "--data", stand_in, "--repeats", "1"]
-    command += ["--only", "mlp_mnist", "--seeds", "2"]
+    command += ["--only", "mlp_mnist", "--seeds", "2", "--prune", "joint", "scratch"]
     command += ["--train-rows", "101", "--test-rows", "20"]
     command += ["--set", "max_epochs=2", "retrain_epochs=1"]
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    one, two = (
-        subprocess.run(
-            [*command, "--jobs", jobs],
-            cwd=PAPER,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for jobs in ("1", "2")
-    )
+    one, two = (run_table([*command, "--jobs", jobs]) for jobs in ("1", "2"))
     for measure in ("inputs kept", "parameters", "test accuracy", "optimiser steps"):
         lines = [
             re.search(rf"^{measure} .*$", said, re.M).group() for said in (one, two)
         ]
         assert lines[0].split() == lines[1].split()
+        joint, scratch = cells(one, measure)
+        assert joint == scratch or measure == "test accuracy"
 
 
 def test_each_image_of_a_batch_is_shifted_and_mirrored_on_its_own():
@@ -155,6 +154,40 @@ def test_each_image_of_a_batch_is_shifted_and_mirrored_on_its_own():
     assert min(counts) > 0
 
 
+def test_an_image_is_reflected_at_its_borders_where_that_is_asked_for():
+    augment = from_paper("_augment").CropAndFlip(2, mode="reflect")
+    X = torch.arange(1, 2 * 3 * 4 + 1, dtype=torch.uint8).view(1, 2, 3, 4)
+    found = augment(X.expand(800, 2, 3, 4))
+    assert found.dtype == torch.uint8
+    padded = torch.nn.functional.pad(X.float(), [2] * 4, mode="reflect")[0].byte()
+    possible = [padded[:, i : i + 3, j : j + 4] for i in range(5) for j in range(5)]
+    possible += [image.flip(2) for image in possible]
+    possible = torch.stack(possible).unique(dim=0, return_counts=True)
+    counts = [int((found == image).all((1, 2, 3)).sum()) for image in possible[0]]
+    assert sum(counts) == 800
+    # some shifts look alike; each of the 50 is drawn about equally often
+    for count, n_ways in zip(counts, possible[1].tolist(), strict=True):
+        assert abs(count - 16 * n_ways) < 4.5 * (16 * n_ways) ** 0.5
+
+
+def test_a_square_is_cut_out_of_each_image_with_its_centre_anywhere():
+    augment = from_paper("_augment").CropAndFlip(0, cutout=3)
+    X = torch.stack([torch.full((5, 6), 10.0), torch.full((5, 6), 20.0)])
+    X = X.expand(3000, 2, 5, 6).clone()
+    X[0] += 3000 * 3  # an outlier, which moves the means of its channels by 3
+    cut = augment(X)
+    gone = cut[1:] != X[1:]
+    assert (gone[:, 0] == gone[:, 1]).all()
+    torch.testing.assert_close(cut[1:, 0][gone[:, 0]].unique(), torch.tensor([13.0]))
+    torch.testing.assert_close(cut[1:, 1][gone[:, 0]].unique(), torch.tensor([23.0]))
+    # what a square of 3 x 3 covers with its centre at each pixel, equally often
+    cover = torch.nn.functional.conv2d(
+        torch.ones(1, 1, 5, 6), torch.ones(1, 1, 3, 3), padding=1
+    )
+    share = gone[:, 0].float().mean(0)
+    torch.testing.assert_close(share, cover[0, 0] / 30, atol=0.03, rtol=0)
+
+
 def test_caltech_trains_on_30_images_a_class_and_tests_on_the_others(load, stand_in):
     split = load("Caltech-101", stand_in)
     assert split.X_train.shape == (90, 3, 128, 128)
@@ -168,6 +201,41 @@ def test_packed_images_come_with_their_labels(load, stand_in):
     split = load("CIFAR-10", stand_in)
     error = split.X_train.astype(int) - images(split.y_train, 32)
     assert abs(error).max() <= 4  # of 20 between two labels: JPEG loses a little
+
+
+def test_cifar_without_loss_is_read_where_it_is_there(load, tmp_path, stand_in):
+    (tmp_path / "cifar10_jpeg.npz").symlink_to(stand_in / "cifar10_jpeg.npz")
+    y = np.arange(20) % 10
+    X = images(y, 32).transpose(0, 2, 3, 1)
+    np.savez(tmp_path / "cifar10.npz", x_train=X, y_train=y, x_test=X[:5], y_test=y[:5])
+    split = load("CIFAR-10", tmp_path)
+    np.testing.assert_array_equal(split.X_train, images(y, 32))
+    assert (split.n_train, split.n_test) == (20, 5)
+
+
+def test_scratch_has_the_shape_of_a_network_and_none_of_its_weights():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (40, 3, 8, 9)).astype(np.uint8)
+    support = np.zeros((3, 8, 9), dtype=bool)
+    support[1:, 2:6, [0, 3, 4]] = True
+    pruned = nn.Sequential(
+        OrderedDict(
+            inputs=nn.Identity(),
+            network=nn.Sequential(
+                nn.Conv2d(2, 5, 3, padding=1),
+                nn.BatchNorm2d(5),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(5, 2),
+            ),
+        )
+    )
+    new = from_paper("_scratch").scratch(pruned, support)
+    box = torch.from_numpy(X[:, 1:, 2:6][..., [0, 3, 4]]).float()
+    torch.testing.assert_close(new(torch.from_numpy(X).float()), new[1](box))
+    for old, other in zip(pruned.parameters(), new.parameters(), strict=True):
+        assert old.shape == other.shape
+        assert old.ndim == 1 or not torch.equal(old, other)
 
 
 def test_slice_is_stratified_and_the_same_at_every_call(load, stand_in):

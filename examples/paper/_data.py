@@ -85,6 +85,13 @@ def _mnist(folder):
 
 
 def _cifar10(folder):
+    path = folder / "cifar10.npz"
+    if path.is_file():
+        with np.load(path) as file:
+            return tuple(
+                _array(_channels_first(file[f"x_{part}"]), file[f"y_{part}"])
+                for part in ("train", "test")
+            )
     path = folder / "cifar10_jpeg.npz"
     if not path.is_file():
         return _torchvision(datasets.CIFAR10, folder, packed=path.name)

@@ -15,13 +15,17 @@ from skjointprune import ImageInput
 
 @dataclass(frozen=True)
 class Row:
-    """A network and its data; ``train_rows`` and ``test_rows`` None are all images."""
+    """A network and its data; ``train_rows`` and ``test_rows`` None are all images.
+
+    ``unpruned`` are settings of the networks that lose nothing, where these are others.
+    """
 
     network: str
     data: str
     settings: dict[str, Any]
     train_rows: int | None = None
     test_rows: int | None = None
+    unpruned: dict[str, Any] = field(default_factory=dict)
 
     @property
     def flat(self):

@@ -2,10 +2,11 @@
 
 Each row is a network on a data set, trained three times: dense, with units alone
 pruned ("weights only"), and with inputs and units pruned ("joint"); all on the same
-images, from the same seeds, with the same number of optimiser steps. Accuracy is that
-of the final network on test images. A latency is the median of repeats, of the final
-network on images that are cropped already. A row without data in the folder is "not
-run".
+images, from the same seeds, with the same number of optimiser steps. With ``--prune
+joint scratch`` the shape that joint pruning found is trained from new weights as well,
+for as many steps. Accuracy is that of the final network on test images. A latency is
+the median of repeats, of the final network on images that are cropped already. A row
+without data in the folder is "not run".
 
     python table.py --data FOLDER                  # all rows, a check in minutes
     python table.py --data FOLDER --budget full    # all rows, on a GPU
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from _data import load
 from _rows import BUDGETS
+from _scratch import scratch
 from joblib import Parallel, delayed
 
 from skjointprune import JointPruneClassifier
@@ -33,7 +35,15 @@ from skjointprune import JointPruneClassifier
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from _common import make_parser, mean_and_std, print_header, print_table
 
-NETWORKS = {"none": "dense", "weights": "weights only", "joint": "joint"}
+UNPRUNED = ("none", "scratch")
+NETWORKS = {
+    "none": "dense",
+    "weights": "weights only",
+    "joint": "joint",
+    "scratch": "scratch",
+}
+SIZES = ["inputs", "parameters", "MACs"]
+SIZES += [f"share of {name}" for name in ("inputs", "parameters", "MACs")]
 
 
 class Fitted(NamedTuple):
@@ -44,9 +54,20 @@ class Fitted(NamedTuple):
     run: dict[str, Any]
 
 
-def fit_once(split, settings, prune, seed, name):
-    """Fit one network; measure what the table says of it but for latencies."""
-    clf = JointPruneClassifier(prune=prune, random_state=seed, **settings)
+def fit_once(split, row, settings, prune, seed, name, shape=None):
+    """Fit one network; measure what the table says of it but for latencies.
+
+    One that loses nothing is trained as the row says of these; with `shape`, the
+    `Fitted` of joint pruning, it is one of this shape.
+    """
+    settings = row.settings | (row.unpruned if prune in UNPRUNED else {}) | settings
+    if shape is not None:
+        names = [name for name in settings if name.startswith("module")]
+        settings = {k: v for k, v in settings.items() if k not in names}
+        torch.manual_seed(seed)
+        settings["module"] = scratch(shape.module, shape.support)
+    what = "none" if prune in UNPRUNED else prune
+    clf = JointPruneClassifier(prune=what, random_state=seed, **settings)
     start = time.perf_counter()
     clf.fit(split.X_train, split.y_train)
     seconds = time.perf_counter() - start
@@ -66,9 +87,12 @@ def fit_once(split, settings, prune, seed, name):
         "last epoch": epochs[-1],
         "steps": sum(history[:, "train_batch_count"]),
     }
+    if shape is not None:
+        run |= {name: value for name, value in shape.run.items() if name in SIZES}
     print(
-        f"{name}, {NETWORKS[prune]}, seed {seed}: {report.parameters_ratio:.1%} of the "
-        f"parameters, {report.macs_ratio:.1%} of the MACs, accuracy "
+        f"{name}, {NETWORKS[prune]}, seed {seed}: "
+        f"{run['share of parameters']:.1%} of the parameters, "
+        f"{run['share of MACs']:.1%} of the MACs, accuracy "
         f"{run['accuracy']:.4f}, {seconds:.0f} s",
         file=sys.stderr,
         flush=True,
@@ -185,28 +209,46 @@ def run_row(name, row, args):
     except FileNotFoundError as missing:
         print(f"not run: no data ({missing})", flush=True)
         return
-    settings = row.settings | dict(args.set)
+    settings = dict(args.set)
     shape = " x ".join(map(str, split.X_train.shape[1:]))
     print(
         f"{len(split.X_train):,} of {split.n_train:,} training images, "
         f"{len(split.X_test):,} of {split.n_test:,} test images, {shape}; "
         f"{args.seeds} {'seed' if args.seeds == 1 else 'seeds'}"
     )
-    said = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    print(textwrap.fill(" ".join(said.split()), 88), flush=True)
+    print_settings(row.settings | settings)
+    if row.unpruned and set(args.prune) & set(UNPRUNED):
+        print_settings(row.unpruned | settings, "dense and scratch: ")
     split = split.flat() if row.flat else split
-    todo = [(prune, seed) for seed in range(args.seeds) for prune in args.prune]
-    fitted = Parallel(n_jobs=args.jobs)(
-        delayed(fit_once)(split, settings, prune, seed, name) for prune, seed in todo
+    parallel = Parallel(n_jobs=args.jobs)
+    todo = [(prune, seed) for prune in args.prune for seed in range(args.seeds)]
+    of_scratch = [(prune, seed) for prune, seed in todo if prune == "scratch"]
+    found = parallel(
+        delayed(fit_once)(split, row, settings, prune, seed, name)
+        for prune, seed in todo
+        if prune != "scratch"
     )
+    fitted = dict(zip((one for one in todo if one[0] != "scratch"), found, strict=True))
+    found = parallel(
+        delayed(fit_once)(
+            split, row, settings, prune, seed, name, fitted["joint", seed]
+        )
+        for prune, seed in of_scratch
+    )
+    fitted |= dict(zip(of_scratch, found, strict=True))
     runs = {prune: [] for prune in args.prune}
-    n = len(args.prune)
-    for start in range(0, len(todo), n):  # of one seed
-        networks = fitted[start : start + n]
+    for seed in range(args.seeds):
+        networks = [fitted[prune, seed] for prune in args.prune]
         found = latencies(networks, split.X_test, args.repeats)
         for of_one, network, ms in zip(runs.values(), networks, found, strict=True):
             of_one.append(network.run | ms)
     print_row(runs)
+
+
+def print_settings(settings, what=""):
+    """Print parameters of the estimator."""
+    said = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    print(textwrap.fill(" ".join(f"{what}{said}".split()), 88), flush=True)
 
 
 def setting(text):
@@ -258,6 +300,8 @@ def parse_args():
     for name in ("seeds", "repeats", "prune"):
         if getattr(args, name) is None:
             setattr(args, name, getattr(budget, name))
+    if "scratch" in args.prune and "joint" not in args.prune:
+        parser.error("--prune scratch needs joint, whose shape it has")
     return args
 
 

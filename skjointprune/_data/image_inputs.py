@@ -1,6 +1,7 @@
 """`ImageInputs`: channels, rows, columns, patches or pixels of images as inputs."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -12,7 +13,7 @@ from torch.utils.data import Subset
 
 from .._graph.compact import compact_
 from .._graph.network import INPUTS, Network
-from .._pruning.crop import crop_that_runs
+from .._pruning.crop import crop_that_runs, runs
 from .._pruning.gates import DEFAULT_KINDS, InputGates
 from .._storage.digest import digest
 from .._utils.input_names import input_names
@@ -27,7 +28,7 @@ from .check_images import (
     warn_of_channels_last,
 )
 from .image_options import ImageInput, resolve_kinds
-from .images import Images, channel_statistics
+from .images import Images, channel_statistics, put_on_gpu
 from .inputs import Inputs, Traced, refuse_parameters
 from .prepare import Data, Preparation, Scaling, split_rows
 from .readers import DATASETS, read_images
@@ -113,7 +114,10 @@ class ImageInputs(Inputs):
         sample_weight: np.ndarray,
         how: Preparation,
     ) -> tuple["ImageInputs", Data]:
-        """Return images to be read, of which only statistics are read now."""
+        """Return images to be read, of which only statistics are read now.
+
+        On a GPU that they fit on, arrays are copied there now, as they are.
+        """
         options = self.options
         if options.transform is not None:
             check_transform(
@@ -154,6 +158,7 @@ class ImageInputs(Inputs):
                         scaling.mean.to(how.device, torch.float32),
                         scaling.scale.to(how.device, torch.float32),
                     )
+        put_on_gpu([train] if valid is None else [train, valid], how.device)
         return self, data
 
     def module(
@@ -168,9 +173,14 @@ class ImageInputs(Inputs):
         return module, {}
 
     def place(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """Put a module on a device; on a GPU with channels last, which is faster."""
+        """Put a module on a device, with channels last in memory if it runs so.
+
+        What convolutions give is laid out as their weights are, and is faster with
+        channels last. But `view` after a convolution then is an error of torch.
+        """
         module = module.to(device)
-        if device.type == "cuda":
+        channels_last = deepcopy(module).to(memory_format=torch.channels_last)
+        if runs(channels_last, *self.shape):
             return module.to(memory_format=torch.channels_last)
         return module
 

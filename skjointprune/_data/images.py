@@ -10,15 +10,18 @@ import torch
 from torch import Tensor
 
 from .._pruning.gates import InputGates
-from .readers import Reader, check_finite, slices
-from .rows import Outputs, Rows, batches_in_order
+from .readers import Reader, check_finite, is_in_memory, slices
+from .rows import Outputs, Rows, batches_in_order, to_device
+
+# of the free memory of a GPU, for images: a network needs the rest
+SHARE_FOR_IMAGES = 0.5
 
 
 class Images(Rows):
     """Some of the images of an array or a dataset, with targets and weights.
 
-    Batches are read, augmented, put on the device, standardised and cropped one at a
-    time; nothing is copied whole.
+    Batches are read, put on the device, augmented, standardised and cropped one at a
+    time. Nothing is copied whole, except by `put_on_device`.
 
     Parameters
     ----------
@@ -63,25 +66,59 @@ class Images(Rows):
         self.mean: Tensor | None = None  # of each channel, (channels, 1, 1)
         self.scale: Tensor | None = None
         self.kept: list[Tensor | None] = [None, None, None]  # channels, rows, columns
+        self.on_device: Tensor | None = None  # all images, as they were read
         self.mask: Tensor | None = None  # of what is left, (channels, height, width)
 
     def __len__(self) -> int:
         return len(self.reader.rows)
 
+    @property
+    def can_be_on_device(self) -> bool:
+        """Whether no image has to be read, or augmented, by the host."""
+        plain = self.reader.transform is None and not self.num_workers
+        if not (plain and is_in_memory(self.reader.source)):
+            return False
+        dtype = self.reader[:1].dtype  # others have no indexing on some devices
+        return dtype == torch.uint8 or dtype.is_floating_point
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes all images have, of the type they have."""
+        return len(self) * self.reader[:1].nbytes
+
+    def put_on_device(self) -> None:
+        """Copy all images to the device, of the type they have, and read them there."""
+        first = self.reader[:1]
+        on_device = first.new_empty((len(self), *first.shape[1:]), device=self.y.device)
+        for rows in slices(len(self), self.batch_size_to_score):
+            on_device[rows] = self.reader[rows]
+        self.on_device = on_device
+
     def __getitem__(self, index):
-        return self._with_targets(self.reader[index], index)
+        (X,) = self._read([index])
+        return self._with_targets(X, index)
 
     def batches(
         self, positions: Sequence[Any], *, with_teacher: bool = False
     ) -> Iterator[Any]:
         """Return a batch for each item of `positions`."""
         finish = self._with_teacher if with_teacher else self._with_targets
-        read = self._read(positions)
-        return (finish(X, index) for X, index in zip(read, positions, strict=True))
+        at = to_device(positions, self.y.device)
+        read = self._read(positions if self.on_device is None else at)
+        return (finish(X, index) for X, index in zip(read, at, strict=True))
 
     def _read(self, positions: Sequence[Any]) -> Iterator[Tensor]:
+        if self.on_device is not None:
+            return map(self._copy_from_device, positions)
         on_gpu = self.y.device.type == "cuda"
-        return self.reader.ahead(positions, self.num_workers, pin=on_gpu)
+        for_host = [p.numpy() if isinstance(p, Tensor) else p for p in positions]
+        return self.reader.ahead(for_host, self.num_workers, pin=on_gpu)
+
+    def _copy_from_device(self, index: Any) -> Tensor:
+        assert self.on_device is not None
+        X = self.on_device[index]
+        # no view: the code may change what it is given
+        return X.clone() if isinstance(index, slice) else X
 
     @property
     def augmented(self) -> bool:
@@ -103,13 +140,11 @@ class Images(Rows):
     def _whole(self, X: Tensor) -> Tensor:
         """Put images on the device, augmented and standardised."""
         device = self.y.device
-        on_gpu = device.type == "cuda"
-        if on_gpu:
+        if X.device != device:
             X = X.pin_memory().to(device, non_blocking=True)
         if self.augment is not None:
             X = self.augment(X)
-        layout = torch.channels_last if on_gpu else torch.preserve_format
-        X = X.to(torch.float32, memory_format=layout)
+        X = X.to(torch.float32)
         if self.mean is not None and self.scale is not None:
             X = (X - self.mean) / self.scale
         return X
@@ -173,6 +208,20 @@ class Images(Rows):
             return n
         through = self.gates.support()  # the same for all channels that may go alone
         return n * int(through.sum()) // through.numel()
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes of a GPU are free; none of what is no GPU."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def put_on_gpu(parts: Sequence[Images], device: torch.device) -> None:
+    """Copy images to the device, if it is a GPU that all of them fit on."""
+    able = [images for images in parts if images.can_be_on_device]
+    n_bytes = sum(images.n_bytes for images in able)
+    if n_bytes <= SHARE_FOR_IMAGES * free_memory(device):
+        for images in able:
+            images.put_on_device()
 
 
 def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:

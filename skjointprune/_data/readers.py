@@ -60,6 +60,13 @@ class Reader(Dataset):
             return iter(loader)
 
 
+def is_in_memory(source: Any) -> bool:
+    """Tell whether images are those of an array or a tensor, as their bytes are."""
+    while isinstance(source, Subset):
+        source = source.dataset
+    return not isinstance(source, DATASETS)
+
+
 def slices(n: int, size: int) -> list[slice]:
     """Return the first n positions in pieces of a size, the last of what is left."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

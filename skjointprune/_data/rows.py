@@ -72,7 +72,7 @@ class Rows(Dataset):
 
         All rows come once, where the positions are those of all.
         """
-        order = torch.randperm(len(self)).numpy()
+        order = torch.randperm(len(self))
         drawn = [order[rows] for rows in positions]
         return self.batches(drawn, with_teacher=with_teacher)
 
@@ -92,6 +92,17 @@ class Rows(Dataset):
         """Keep what a trained network gives for these rows, as a teacher."""
         rows = self.batches(batches_in_order(len(self), self.batch_size_to_score))
         self.teacher = torch.cat([outputs(X) for X, _ in rows])
+
+
+def to_device(positions: Sequence[Any], device: torch.device) -> list[Any]:
+    """Return positions, of which slices stay as they are, as tensors on a device.
+
+    All in one copy: for each, a GPU is waited for.
+    """
+    if any(isinstance(index, slice) for index in positions):
+        return list(positions)
+    given = [torch.as_tensor(index) for index in positions]
+    return list(torch.cat(given).to(device).split([len(index) for index in given]))
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:

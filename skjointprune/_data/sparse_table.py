@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._pruning.gates import InputGates
 from .prepare import Scaling
-from .rows import Rows
+from .rows import Rows, to_device
 from .tables import Table, rows_at_once
 
 
@@ -63,12 +63,15 @@ class SparseTable(Rows):
         self, positions: Sequence[Any], *, with_teacher: bool = False
     ) -> Iterator[Any]:
         """Return a batch for each item of `positions`."""
-        for rows in positions:
-            X, targets = self[rows]
-            if with_teacher:
-                assert isinstance(self.teacher, Tensor)
-                targets = (*targets, self.teacher[rows])
-            yield X, targets
+        on_device = to_device(positions, self.y.device)
+        for rows, at in zip(positions, on_device, strict=True):
+            dense = self._dense
+            X = self._make_dense(rows) if dense is None else dense[at][0]
+            if not with_teacher:
+                yield X, (self.y[at], self.weight[at])
+                continue
+            assert isinstance(self.teacher, Tensor)
+            yield X, (self.y[at], self.weight[at], self.teacher[at])
 
     def behind(self, gates: InputGates) -> "SparseTable":
         """Return the same rows, which lose inputs on their own."""

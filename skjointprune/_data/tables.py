@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .rows import Rows
+from .rows import Rows, to_device
 
 MOST_ROWS_AT_ONCE = 4096  # where nothing is trained
 NUMBERS_AT_ONCE = 2**19  # of a table, where nothing is trained
@@ -51,7 +51,8 @@ class Table(Rows):
         self, positions: Sequence[Any], *, with_teacher: bool = False
     ) -> Iterator[Any]:
         """Return a batch for each item of `positions`."""
-        return map(self._with_teacher if with_teacher else self.__getitem__, positions)
+        read = self._with_teacher if with_teacher else self.__getitem__
+        return map(read, to_device(positions, self.y.device))
 
     def _with_teacher(self, rows):
         X, targets = self[rows]

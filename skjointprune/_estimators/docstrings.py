@@ -147,7 +147,7 @@ images : ImageInput or None, default=None
 amp : bool, default=False
     Whether training steps use bfloat16 where torch finds that safe.
 compile : bool or str, default=False
-    Whether to retrain through `torch.compile`; a str names its backend. Not while
+    Whether to train through `torch.compile`; a str names its backend. Not while
     sparsifying, as the network changes on the way. `module_` is not compiled, and
     what this process has compiled before is compiled anew when it is called again.
 **kwargs

@@ -8,6 +8,7 @@ the columns of weight that read it.
 
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -37,28 +38,39 @@ class Axis:
     slots: Tensor | None = field(default=None, compare=False, repr=False)
     of: int = field(default=1, compare=False, repr=False)
 
+    def slots_on(self, device: torch.device) -> Tensor:
+        """Return the slots on a device, where a copy stays: each step asks for them."""
+        assert self.slots is not None
+        if device not in self._copies:
+            self._copies[device] = self.slots.to(device)
+        return self._copies[device]
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, Tensor]:
+        return {}
+
     def where(self, mask: Tensor, otherwise: bool = False) -> Tensor:
         """Return a mask of channels as a mask of slots."""
         if self.slots is None:
             return mask
-        slots = self.slots.to(mask.device)
+        slots = self.slots_on(mask.device)
         return torch.where(slots == CONSTANT, otherwise, mask[slots.clamp(min=0)])
 
     def factors(self, values: Tensor) -> Tensor:
         """Return a factor for each channel as one for each slot, 1 for others."""
         if self.slots is None:
             return values
-        slots = self.slots.to(values.device)
+        slots = self.slots_on(values.device)
         return torch.where(slots == CONSTANT, 1.0, values[slots.clamp(min=0)])
 
     def sum(self, values: Tensor, size: int) -> Tensor:
         """Return values of slots, (slots,), summed into each of `size` channels."""
         if self.slots is None:
             return values
-        slots = self.slots.to(values.device)
-        mine = slots != CONSTANT
-        sums = torch.zeros(size, dtype=values.dtype, device=values.device)
-        return sums.index_add_(0, slots[mine], values[mine])
+        slots = self.slots_on(values.device)
+        slots = torch.where(slots == CONSTANT, size, slots)
+        sums = torch.zeros(size + 1, dtype=values.dtype, device=values.device)
+        return sums.index_add_(0, slots, values)[:size]
 
 
 @dataclass

@@ -23,12 +23,12 @@ def crop_that_runs(
     probe = deepcopy(module).cpu()
     trained = _weights_used(probe, channels, len(rows), len(columns))
 
-    def runs() -> bool:
+    def runs_cropped() -> bool:
         size = channels, int(rows.sum()), int(columns.sum())
-        return _runs(probe, *size) and _weights_used(probe, *size) == trained
+        return runs(probe, *size) and _weights_used(probe, *size) == trained
 
     grown = []
-    while not runs():
+    while not runs_cropped():
         shorter, longer = sorted((rows, columns), key=np.sum)
         mask = longer if shorter.all() else shorter
         if mask.all():
@@ -39,12 +39,15 @@ def crop_that_runs(
         grown.append((mask, nearest))
     for mask, added in reversed(grown):
         mask[added] = False
-        mask[added] = not runs()
+        mask[added] = not runs_cropped()
     return rows, columns
 
 
-def _runs(probe: nn.Module, channels: int, height: int, width: int) -> bool:
-    """Tell whether a copy of a module predicts, and can be trained, on such images."""
+def runs(probe: nn.Module, channels: int, height: int, width: int) -> bool:
+    """Tell whether a copy of a module predicts, and can be trained, on such images.
+
+    The statistics that it collects in training change.
+    """
     generator = torch.Generator().manual_seed(0)
     X = torch.rand(2, channels, height, width, generator=generator)
     X = X.to(**kind_of_rows(probe))

@@ -71,6 +71,11 @@ class InputGates:
             for kind in kinds
             if kind != "channel"
         }
+        # positions of those that are open: to find them, a GPU would be waited for
+        self._open = {
+            kind: torch.arange(value.numel(), device=device)
+            for kind, value in self.values.items()
+        }
         # with a space: no layer is called so, and channels are told apart by name
         self._kinds = {f"image {PLURALS[kind]}": kind for kind in self.values}
         self.channels = [
@@ -109,13 +114,15 @@ class InputGates:
         gradient, value.grad = value.grad, None
         if gradient is None:
             gradient = torch.zeros_like(value)
-        return gradient[value.detach() > 0]
+        return gradient.flatten()[self._open[self._kinds[name]]]
 
     def close(self, name: str, keep: Tensor) -> None:
         """Close the open gates that a mask, (open gates,), leaves out."""
         value = self._values(name)
         with torch.no_grad():
             value[value > 0] = keep.to(value)
+        kind = self._kinds[name]
+        self._open[kind] = value.detach().flatten().nonzero().flatten()
         next(c for c in self.channels if c.name == name).size = int(keep.sum())
 
     def cut(self, module: nn.Module, channels: int) -> None:

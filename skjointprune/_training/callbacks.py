@@ -1,6 +1,5 @@
 """Callbacks of skorch: one job each."""
 
-import math
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -80,19 +79,6 @@ class HeldOut(Callback):
         if worse > error:
             net.module_.load_state_dict(state)
         self.best_ = self.last_ = None  # they hold memory
-
-
-class StopOnDivergence(Callback):
-    """Stop at the first loss that is not finite, before it spoils the weights."""
-
-    def on_batch_end(self, net, loss=None, training=False, **kwargs):
-        """Look at the loss of every training step."""
-        if training and not math.isfinite(loss.item()):
-            raise ValueError(
-                f"The training loss became {loss.item()} in epoch "
-                f"{net.history[-1, 'epoch']}. Lower `lr` (now {net.lr:g}), or look "
-                "for extreme values in X, and for NaN in what `module` gives."
-            )
 
 
 class Prune(Callback):
@@ -194,6 +180,7 @@ class Prune(Callback):
         event = self.event_at_.get(self.step_)
         if event is None:
             return
+        net.read_losses()  # what has diverged has no saliencies
         if self.step_ == min(self.event_at_):
             self.on_start()
         kept = self.schedule.prune(self.sparsifier_, event)

@@ -1,16 +1,17 @@
 """The net of skorch that every phase trains, and that predicts once it is finished."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring, PrintLog
+from skorch.dataset import get_len
 from torch import nn
 
 from .._data.rows import Rows
 from .batches import Batches
-from .callbacks import StopOnDivergence
 from .ranks import ALONE, Ranks
 from .tasks import Task
 
@@ -19,9 +20,15 @@ try:
 except ImportError:
     from joblib.externals import cloudpickle  # or, before 1.6, holds
 
+STEPS_UNREAD = 100  # whose losses are read together
+
 
 class PruningNet(NeuralNet):
     """A net on weighted rows, with few callbacks: they cost each step.
+
+    Losses are read after many steps, and when an epoch ends: who reads one waits until
+    a GPU has computed it, and gives the GPU nothing to do meanwhile. Until then they
+    are tensors in the history.
 
     Where rows come with the outputs of a teacher, a share `distillation` of the loss
     is the `distance` from these. With `amp`, training steps run in bfloat16 where
@@ -29,9 +36,11 @@ class PruningNet(NeuralNet):
     """
 
     ranks: Ranks = ALONE  # while it is trained
+    _unread: list[tuple[dict[str, Any], str]]  # batches, and what is unread of them
 
     def __init__(self, *args, distillation=0.0, distance=None, amp=False, **kwargs):
         super().__init__(*args, **kwargs)
+        self._unread = []
         self.amp = amp
         self.distillation = distillation
         self.distance = distance
@@ -42,7 +51,6 @@ class PruningNet(NeuralNet):
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
-            ("divergence", StopOnDivergence()),
             *([("print_log", PrintLog())] if self.verbose else []),
         ]
 
@@ -67,6 +75,56 @@ class PruningNet(NeuralNet):
         """
         if self.module_.training != training:
             super()._set_training(training)
+
+    def run_single_epoch(
+        self,
+        iterator: Iterable[Any] | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Any]],
+        **fit_params: Any,
+    ) -> None:
+        """Run an epoch as skorch does, but for when losses are read."""
+        if iterator is None:
+            return
+        n_batches = 0
+        loss, size = f"{prefix}_loss", f"{prefix}_batch_size"
+        try:
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                row = self.history[-1]["batches"][-1]
+                row |= {loss: step["loss"].detach(), size: get_len(batch[0])}
+                self._unread.append((row, loss))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+                n_batches += 1
+                if len(self._unread) >= STEPS_UNREAD:
+                    self.read_losses()
+        finally:  # whatever it is that ends it may come of a loss that is not finite
+            self.read_losses()
+        self.history.record(f"{prefix}_batch_count", n_batches)
+
+    def read_losses(self) -> None:
+        """Put numbers in the place of losses that were not read yet.
+
+        Raises
+        ------
+        ValueError
+            If one of training is not finite.
+        """
+        unread, self._unread = self._unread, []
+        if not unread:
+            return
+        losses = torch.stack([row[name] for row, name in unread]).tolist()
+        for (row, name), loss in zip(unread, losses, strict=True):
+            row[name] = loss
+        diverged = [loss for loss in losses if not math.isfinite(loss)]
+        if diverged and "train_loss" in unread[0][0]:
+            raise ValueError(
+                f"The training loss became {diverged[0]} in epoch "
+                f"{self.history[-1, 'epoch']}. Lower `lr` (now {self.lr:g}), or look "
+                "for extreme values in X, and for NaN in what `module` gives."
+            )
 
     def train_step_single(self, batch, **fit_params):
         """Take the gradients of a batch, of which each rank runs a share."""

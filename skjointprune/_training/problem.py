@@ -374,5 +374,7 @@ class Problem:
         if traced.before is not None:
             place, layer = traced.before
             module = wrap(module, place, layer.to(**kind_of_rows(module)))
+        # as it is read from a file, so that it gives the same to the last bit
+        module = module.to(memory_format=torch.contiguous_format)
         read = self.inputs.positions_read(traced.support)
         return replace(network, module=module, input_shape=tuple(map(len, read)))

@@ -78,7 +78,9 @@ class Trainer:
         whole = data.ungated()
         callbacks = self._callbacks_before_retraining(data)
         callbacks = self._with_cycle(callbacks, whole, epochs)
-        net = self._build_net(network, whole, callbacks, keeps_best=True)
+        net = self._build_net(
+            network, whole, callbacks, may_compile=True, keeps_best=True
+        )
         self._run(net, network, whole, epochs, phase, history)
 
     def train_masked(
@@ -235,15 +237,12 @@ class Trainer:
             if isinstance(layer, DROPOUTS):
                 layer.p *= left
         callbacks = self._with_cycle(self._callbacks(data), data, epochs)
-        if self.compile:
-            # torch counts graphs of earlier networks as this one's, up to a limit
-            torch.compiler.reset()
         net = self._build_net(
             network,
             data,
             callbacks,
             distillation=self.distillation if taught else 0.0,
-            compiled=bool(self.compile),
+            may_compile=True,
             keeps_best=True,
         )
         try:
@@ -306,7 +305,7 @@ class Trainer:
         *,
         distillation: float = 0.0,
         changes: Sequence[Change] = (),
-        compiled: bool = False,
+        may_compile: bool = False,
         keeps_best: bool = False,
     ) -> PruningNet:
         params: dict[str, Any] = {
@@ -315,6 +314,10 @@ class Trainer:
         if self.optimizer in FUSED and "foreach" not in self.optimizer_params:
             real = all(p.is_floating_point() for p in network.module.parameters())
             params.setdefault("optimizer__fused", real)
+        compiled = may_compile and bool(self.compile)
+        if compiled:
+            # torch counts graphs of earlier networks as this one's, up to a limit
+            torch.compiler.reset()
         if isinstance(self.compile, str):
             params["compile__backend"] = self.compile
         valid = data.valid

@@ -140,6 +140,33 @@ def test_several_kinds_of_groups_are_not_counted():
         inputs.count_selectable(2)
 
 
+class Viewing(nn.Module):
+    """Takes what convolutions give for channels first in memory."""
+
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.LazyLinear(n_outputs)
+
+    def forward(self, X):
+        return self.head(self.conv(X).relu().view(len(X), -1))
+
+
+def test_weights_have_channels_last_while_training_if_the_network_runs_so(pictures):
+    inputs, *_ = IMAGES.check()
+    layout = {"memory_format": torch.channels_last}
+    convolutions = inputs.place(SmallConvNet((3, 6, 7), 2), CPU)
+    assert convolutions.conv1.weight.is_contiguous(**layout)
+    viewing = Viewing(2)
+    viewing(torch.zeros(1, 3, 6, 7))
+    viewing = inputs.place(viewing, CPU)
+    assert not viewing.conv.weight.is_contiguous(**layout)
+    quick = {"max_epochs": 2, "retrain_epochs": 1, "alpha": 0.01}
+    make(module=Viewing, **quick).fit(*pictures)
+    clf = make(**quick).fit(*pictures)
+    assert all(weight.is_contiguous() for weight in clf.module_.parameters())
+
+
 @pytest.mark.parametrize("prune", ["weights", "none"])
 def test_images_that_lose_nothing_have_no_gates(prune):
     inputs, *_ = IMAGES.check(prune=prune)

@@ -5,10 +5,12 @@ import pytest
 import torch
 from _pictures import make
 from sklearn.base import clone
+from torch.utils.data import Subset, TensorDataset
 
 from skjointprune import ImageInput
+from skjointprune._data import images as images_module
 from skjointprune._data import readers
-from skjointprune._data.images import Images
+from skjointprune._data.images import Images, put_on_gpu
 from skjointprune._data.readers import read_images
 from skjointprune._estimators.pose import pose
 from skjointprune._training import progress
@@ -26,6 +28,90 @@ def test_no_more_than_a_batch_of_images_is_read_at_once(pictures, monkeypatch):
     make(max_epochs=1, retrain_epochs=1).fit(X, y).predict(X)
     assert sum(read) > 3 * len(X)
     assert max(read) <= 512
+
+
+def some_images(source, **params):
+    args = np.arange(1, 6), torch.zeros(5), torch.ones(5)
+    return Images(source, *args, **params)
+
+
+@pytest.mark.parametrize(
+    ("source", "params", "free", "is_copied"),
+    [
+        (np.zeros((9, 3, 4, 4), np.uint8), {}, 2 * 5 * 48, True),
+        (np.zeros((9, 3, 4, 4), np.uint8), {}, 2 * 5 * 48 - 1, False),
+        (np.zeros((9, 3, 4, 4), np.float32), {}, 2 * 4 * 5 * 48, True),
+        (np.zeros((9, 3, 4, 4), np.float32), {}, 2 * 5 * 48, False),
+        (np.zeros((9, 3, 4, 4), np.uint16), {}, 2**30, False),
+        (torch.zeros(9, 3, 4, 4), {}, 2**30, True),
+        (Subset(torch.zeros(9, 3, 4, 4), range(8)), {}, 2**30, True),
+        (TensorDataset(torch.zeros(9, 3, 4, 4)), {}, 2**30, False),
+        (torch.zeros(9, 3, 4, 4), {"num_workers": 1}, 2**30, False),
+        (torch.zeros(9, 3, 4, 4), {"transform": torch.clone}, 2**30, False),
+        (
+            torch.zeros(9, 3, 4, 4),
+            {"transform": torch.clone, "transform_batches": True},
+            2**30,
+            True,
+        ),
+    ],
+)
+def test_arrays_that_fit_in_half_of_what_is_free_are_copied_to_a_device(
+    source, params, free, is_copied, monkeypatch
+):
+    monkeypatch.setattr(images_module, "free_memory", lambda device: free)
+    images = some_images(source, **params)
+    put_on_gpu([images], torch.device("cpu"))
+    assert (images.on_device is not None) == is_copied
+    if is_copied:
+        assert images.on_device.dtype == images.reader[:1].dtype
+
+
+def test_nothing_is_copied_to_a_device_that_is_a_cpu():
+    images = some_images(np.zeros((9, 3, 4, 4), np.uint8))
+    put_on_gpu([images], torch.device("cpu"))
+    assert images.on_device is None
+
+
+@pytest.mark.parametrize("at", [slice(1, 4), np.array([4, 0])])
+def test_images_on_a_device_are_those_that_are_read_and_may_be_changed(at):
+    X = np.random.default_rng(0).normal(size=(9, 3, 4, 4)).astype(np.float32)
+    read, copied = some_images(X), some_images(X)
+    copied.put_on_device()
+    copied[at][0].zero_()
+    for images in (read, copied):
+        images.keep_inputs(torch.tensor([2, 0]))
+    ((batch, _),) = copied.batches([at])
+    assert torch.equal(batch, read[at][0])
+    assert torch.equal(copied[at][0], read[at][0])
+
+
+def test_images_on_a_device_give_the_same_network_and_are_read_once(
+    pictures, monkeypatch
+):
+    def mirror(X):
+        return torch.where(torch.rand(len(X), 1, 1, 1) < 0.5, X.flip(3), X)
+
+    params = {
+        "images": ImageInput(transform=mirror, transform_batches=True),
+        "distillation": 0.5,
+        "max_epochs": 4,
+        "retrain_epochs": 2,
+    }
+    X, y = pictures
+    before = make(**params).fit(X, y)
+    monkeypatch.setattr(images_module, "free_memory", lambda device: 2**40)
+    n_read = []
+
+    def watched(source, rows):
+        n_read.append(len(rows))
+        return read_images(source, rows)
+
+    monkeypatch.setattr(readers, "read_images", watched)
+    after = make(**params).fit(X, y)
+    assert sum(n_read) < 3 * len(X)  # with the statistics of channels
+    np.testing.assert_array_equal(before.predict_proba(X), after.predict_proba(X))
+    np.testing.assert_array_equal(before.support_, after.support_)
 
 
 def test_augmented_images_train_but_do_not_score(pictures):

@@ -278,6 +278,24 @@ def test_every_fit_of_a_process_is_compiled(quick, planted):
     assert len(set(np.diff(counts))) == 1
 
 
+def test_a_dense_network_is_trained_compiled_as_well(quick, planted):
+    graphs = []
+
+    def counting(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    register_backend(counting, name="counting of dense")
+    counts = [0]
+    for pretrain_epochs in (0, 1, 2):
+        clf = quick(max_epochs=2, pretrain_epochs=pretrain_epochs, retrain_epochs=2)
+        same = clone(clf).set_params(compile="counting of dense").fit(*planted)
+        assert_same_fit(same, clf.fit(*planted), planted[0])
+        counts.append(len(graphs))
+    without, one, two = np.diff(counts)
+    assert one == two > without
+
+
 class InBatch(At):
     """The same as `At`, in the middle of the epoch."""
 
