@@ -213,6 +213,14 @@ def test_cifar_without_loss_is_read_where_it_is_there(load, tmp_path, stand_in):
     assert (split.n_train, split.n_test) == (20, 5)
 
 
+def test_smaller_images_are_means_of_squares(load, stand_in):
+    split = load("CIFAR-10", stand_in)
+    half = split.smaller(2)
+    assert half.X_train.shape == (200, 3, 16, 16)
+    squares = split.X_test.reshape(50, 3, 16, 2, 16, 2)
+    np.testing.assert_allclose(half.X_test, squares.mean((3, 5)), atol=0.5)
+
+
 def test_scratch_has_the_shape_of_a_network_and_none_of_its_weights():
     rng = np.random.default_rng(0)
     X = rng.integers(0, 256, (40, 3, 8, 9)).astype(np.uint8)

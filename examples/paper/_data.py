@@ -31,12 +31,24 @@ class Split(NamedTuple):
     n_train: int
     n_test: int
 
+    def smaller(self, factor):
+        """Return the same with images whose pixels are means of squares of pixels."""
+        return self._replace(
+            X_train=_shrunk(self.X_train, factor), X_test=_shrunk(self.X_test, factor)
+        )
+
     def flat(self):
         """Return the same with rows of numbers for images, as an MLP takes them."""
         return self._replace(
             X_train=self.X_train.reshape(len(self.X_train), -1),
             X_test=self.X_test.reshape(len(self.X_test), -1),
         )
+
+
+def _shrunk(X, factor):
+    n, channels, height, width = X.shape
+    shape = n, channels, height // factor, factor, width // factor, factor
+    return X.reshape(shape).mean(axis=(3, 5), dtype=np.float32).round().astype(np.uint8)
 
 
 @dataclass

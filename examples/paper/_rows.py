@@ -18,6 +18,7 @@ class Row:
     """A network and its data; ``train_rows`` and ``test_rows`` None are all images.
 
     ``unpruned`` are settings of the networks that lose nothing, where these are others.
+    Images are smaller by a factor ``shrink``.
     """
 
     network: str
@@ -26,6 +27,7 @@ class Row:
     train_rows: int | None = None
     test_rows: int | None = None
     unpruned: dict[str, Any] = field(default_factory=dict)
+    shrink: int = 1
 
     @property
     def flat(self):
@@ -94,28 +96,50 @@ SMOKE = Budget(
     repeats=5,
 )
 
-# ---- two_cores: joint against dense, without a GPU ---------------------------------
+# ---- two_cores: a quarter of the width, equal steps, without a GPU -----------------
 
 TWO_CORES_CONVNET = COMMON | {
     "module__width": 0.25,
-    "pretrain_epochs": 10,
-    "max_epochs": 10,
-    "retrain_epochs": 10,
-    "lr": 1e-3,
+    "max_epochs": 20,
+    "retrain_epochs": 40,
+    "lr": 0.05,  # cycles, as those of dense and scratch, peak at twice that
+    "optimizer": "sgd",
+    "optimizer__momentum": 0.9,
+    "optimizer__nesterov": True,
+    "optimizer__weight_decay": 5e-4,
+    "amp": True,
+}
+ONE_CYCLE = {"max_epochs": 1, "retrain_epochs": 59}
+TWO_CORES_VGG16 = TWO_CORES_CONVNET | {
+    "module": "vgg16",
+    "alpha": 0.06,
     "batch_size": 128,
     **crop_and_flip(32),
 }
-TWO_CORES_VGG16 = TWO_CORES_CONVNET | {"module": "vgg16", "alpha": 0.015}
-TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {"module": "resnet18", "alpha": 0.018}
+TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {
+    "module": "resnet18",
+    "alpha": 0.06,
+    "unit_cost": "macs",
+    "batch_size": 64,
+    **crop_and_flip(64),
+}
 
 TWO_CORES = Budget(
     {
-        "vgg16_cifar10": Row("VGG16", "CIFAR-10", TWO_CORES_VGG16, 5000),
-        "resnet18_cifar10": Row("ResNet18", "CIFAR-10", TWO_CORES_RESNET18, 5000),
+        "vgg16_cifar10": Row(
+            "VGG16", "CIFAR-10", TWO_CORES_VGG16, 10_000, unpruned=ONE_CYCLE
+        ),
+        "resnet18_caltech101": Row(
+            "ResNet18",
+            "Caltech-101",
+            TWO_CORES_RESNET18,
+            unpruned=ONE_CYCLE,
+            shrink=2,
+        ),
     },
-    seeds=2,
+    seeds=3,
     repeats=20,
-    prune=["none", "joint"],
+    prune=["none", "weights", "joint", "scratch"],
 )
 
 # ---- full: the paper's networks and data, on a GPU. Sizes chose `alpha`. ----------

@@ -209,6 +209,7 @@ def run_row(name, row, args):
     except FileNotFoundError as missing:
         print(f"not run: no data ({missing})", flush=True)
         return
+    split = split.smaller(row.shrink) if row.shrink > 1 else split
     settings = dict(args.set)
     shape = " x ".join(map(str, split.X_train.shape[1:]))
     print(
