@@ -100,8 +100,6 @@ SMOKE = Budget(
 
 TWO_CORES_CONVNET = COMMON | {
     "module__width": 0.25,
-    "max_epochs": 20,
-    "retrain_epochs": 40,
     "lr": 0.05,  # cycles, as those of dense and scratch, peak at twice that
     "optimizer": "sgd",
     "optimizer__momentum": 0.9,
@@ -109,10 +107,11 @@ TWO_CORES_CONVNET = COMMON | {
     "optimizer__weight_decay": 5e-4,
     "amp": True,
 }
-ONE_CYCLE = {"max_epochs": 1, "retrain_epochs": 59}
 TWO_CORES_VGG16 = TWO_CORES_CONVNET | {
     "module": "vgg16",
-    "alpha": 0.06,
+    "alpha": 0.065,
+    "max_epochs": 13,
+    "retrain_epochs": 27,
     "batch_size": 128,
     **crop_and_flip(32),
 }
@@ -120,6 +119,8 @@ TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {
     "module": "resnet18",
     "alpha": 0.06,
     "unit_cost": "macs",
+    "max_epochs": 20,
+    "retrain_epochs": 40,
     "batch_size": 64,
     **crop_and_flip(64),
 }
@@ -127,13 +128,17 @@ TWO_CORES_RESNET18 = TWO_CORES_CONVNET | {
 TWO_CORES = Budget(
     {
         "vgg16_cifar10": Row(
-            "VGG16", "CIFAR-10", TWO_CORES_VGG16, 10_000, unpruned=ONE_CYCLE
+            "VGG16",
+            "CIFAR-10",
+            TWO_CORES_VGG16,
+            10_000,
+            unpruned={"max_epochs": 1, "retrain_epochs": 39},
         ),
         "resnet18_caltech101": Row(
             "ResNet18",
             "Caltech-101",
             TWO_CORES_RESNET18,
-            unpruned=ONE_CYCLE,
+            unpruned={"max_epochs": 1, "retrain_epochs": 59},
             shrink=2,
         ),
     },

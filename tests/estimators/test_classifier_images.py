@@ -6,6 +6,7 @@ import torch
 from _helpers import cross_validated
 from _pictures import QUICK, Labelled, SmallConvNet, make
 from sklearn.base import clone
+from skorch.callbacks import Callback
 
 from skjointprune import (
     ImageInput,
@@ -27,6 +28,28 @@ def test_what_says_the_class_is_kept_and_the_noise_around_it_cropped(pictures, c
     assert cropped.score(*pictures) > 0.95
     assert cropped.report_.pruned.inputs == support.sum()
     assert cropped.report_.pruned.macs < cropped.report_.dense.macs / 2
+
+
+def test_images_shrink_while_sparsifying_and_not_when_it_ends(pictures):
+    sizes = []
+
+    class Watch(Callback):
+        def on_batch_end(self, net, batch=None, training=False, **kwargs):
+            if training:
+                sizes.append(batch[0].shape[2:].numel())
+
+    clf = make(
+        images=ImageInput(groups="row"),
+        n_features_to_select=3,
+        max_epochs=8,
+        retrain_epochs=1,
+        callbacks=[Watch()],
+    ).fit(*pictures)
+    n_retraining = clf.history_[-1, "train_batch_count"]
+    while_sparsifying, after = sizes[:-n_retraining], sizes[-n_retraining:]
+    assert while_sparsifying == sorted(while_sparsifying, reverse=True)
+    assert set(while_sparsifying) > {8 * 9, 3 * 9}
+    assert set(after) == {while_sparsifying[-1]} == {3 * 9}
 
 
 def test_retained_numbers_alone_have_importance(cropped):
