@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -26,17 +27,29 @@ def test_notebook_is_stored_without_outputs(path):
             assert cell.execution_count is None
 
 
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    """A kernel for all notebooks, which imports once."""
+    manager = KernelManager(kernel_name="python3")
+    paths = [str(EXAMPLES.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+    env.pop("MPLBACKEND", None)  # else nothing is drawn inline
+    manager.start_kernel(env=env)
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("default::DeprecationWarning")  # of jupyter's own
-def test_notebook_runs(path, monkeypatch, tmp_path):
-    root = EXAMPLES.parent
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # else nothing is drawn inline
-    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+def test_notebook_runs(path, kernel):
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    # it must not need what the one before has defined
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    NotebookClient(notebook, km=kernel, timeout=120).execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     kinds = {kind for out in outputs for kind in out.get("data", {})}
     assert "image/png" in kinds

@@ -85,11 +85,14 @@ def cells(section, measure):
     return [int(n.replace(",", "")) for n in re.findall(r"(?:^|  )([\d,]+)", line)]
 
 
-def run_table(command):
-    """Return what the table prints."""
+def run_table(folder, *options):
+    """Return what a run on few rows prints."""
+    command = [sys.executable, "table.py", "--data", folder, "--repeats", "1"]
+    command += ["--train-rows", "101", "--test-rows", "20"]
+    command += ["--set", "max_epochs=2", "retrain_epochs=1"]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     run = subprocess.run(
-        command,
+        [*command, *options],
         cwd=PAPER,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
         capture_output=True,
@@ -97,47 +100,49 @@ def run_table(command):
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    return run.stdout
+    sections = run.stdout.split("\n\n")[1:]
+    return {section.partition(":")[0]: section for section in sections}
 
 
-def test_smoke_budget_prints_three_networks_for_each_row_with_data(stand_in):
+@pytest.fixture(scope="module")
+def smoke(stand_in):
+    """The sections of the smoke budget, by row."""
     real = os.environ.get("SKJOINTPRUNE_DATA")
-    command = [sys.executable, "table.py", "--budget", "smoke", "--data"]
-    command += [Path(real or stand_in).resolve(), "--repeats", "2"]
-    command += ["--train-rows", "101", "--test-rows", "20"]
-    command += ["--set", "max_epochs=2", "retrain_epochs=1"]
-    sections = run_table(command).split("\n\n")[1:]
-    rows = {section.partition(":")[0]: section for section in sections}
-    assert rows.keys() == NEEDS_CIFAR100 | {
+    return run_table(Path(real or stand_in).resolve(), "--budget", "smoke")
+
+
+def test_smoke_budget_prints_three_networks_for_each_row_with_data(smoke):
+    assert smoke.keys() == NEEDS_CIFAR100 | {
         "mlp_mnist",
         "mlp_cifar10",
         "vgg16_cifar10",
         "resnet18_caltech101",
     }
-    not_run = {name for name, said in rows.items() if "\nnot run: no data" in said}
+    real = os.environ.get("SKJOINTPRUNE_DATA")
+    not_run = {name for name, said in smoke.items() if "\nnot run: no data" in said}
     assert not_run <= NEEDS_CIFAR100 if real else not_run == NEEDS_CIFAR100
-    for name in rows.keys() - not_run:
-        assert re.search(r"\n +dense +weights only +joint\n", rows[name])
-        dense, weights, joint = cells(rows[name], "parameters")
+    for name in smoke.keys() - not_run:
+        assert re.search(r"\n +dense +weights only +joint\n", smoke[name])
+        dense, weights, joint = cells(smoke[name], "parameters")
         assert joint < dense and weights <= dense
-        inputs = cells(rows[name], "inputs kept")
+        inputs = cells(smoke[name], "inputs kept")
         assert inputs[0] == inputs[1] >= inputs[2]
-        assert len(set(cells(rows[name], "optimiser steps"))) == 1
+        assert len(set(cells(smoke[name], "optimiser steps"))) == 1
 
 
-def test_networks_that_are_trained_at_a_time_are_the_same(stand_in):
+def test_networks_that_are_trained_at_a_time_are_the_same(smoke, stand_in):
     """And scratch has the size of joint, and as many steps."""
-    command = [sys.executable, "table.py", "--data", stand_in, "--repeats", "1"]
-    command += ["--only", "mlp_mnist", "--seeds", "2", "--prune", "joint", "scratch"]
-    command += ["--train-rows", "101", "--test-rows", "20"]
-    command += ["--set", "max_epochs=2", "retrain_epochs=1"]
-    one, two = (run_table([*command, "--jobs", jobs]) for jobs in ("1", "2"))
+    folder = Path(os.environ.get("SKJOINTPRUNE_DATA", stand_in)).resolve()
+    networks = ("none", "weights", "joint", "scratch")
+    options = ("--only", "mlp_mnist", "--jobs", "2", "--prune", *networks)
+    at_a_time = run_table(folder, *options)["mlp_mnist"]
     for measure in ("inputs kept", "parameters", "test accuracy", "optimiser steps"):
-        lines = [
-            re.search(rf"^{measure} .*$", said, re.M).group() for said in (one, two)
-        ]
-        assert lines[0].split() == lines[1].split()
-        joint, scratch = cells(one, measure)
+        one, two = (
+            re.search(rf"^{measure} .*$", said, re.M).group().split()
+            for said in (smoke["mlp_mnist"], at_a_time)
+        )
+        assert one == two[: len(one)]
+        *_, joint, scratch = cells(at_a_time, measure)
         assert joint == scratch or measure == "test accuracy"
 
 

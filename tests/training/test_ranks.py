@@ -31,7 +31,7 @@ from skjointprune import (
     JointPruneRegressor,
     JointPruneSurvival,
 )
-from skjointprune._training.ranks import Ranks, open_ranks
+from skjointprune._training.ranks import Ranks, _is_launched, open_ranks
 from skjointprune._training.whole_batch import BY_ROW, WholeBatch
 
 pytestmark = pytest.mark.skipif(
@@ -197,6 +197,37 @@ def test_a_process_by_itself_has_no_ranks():
     with open_ranks() as ranks:
         assert not ranks.several
     assert not torch.distributed.is_initialized()
+
+
+# What `accelerate launch` 1.15 sets, as it was seen in a script that it started.
+ONE_OF_TWO = {
+    "RANK": "1",
+    "LOCAL_RANK": "1",
+    "WORLD_SIZE": "2",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+    "ACCELERATE_MIXED_PRECISION": "no",
+}
+ALONE_ON_CPU = {
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+    "ACCELERATE_USE_CPU": "True",
+    "ACCELERATE_MIXED_PRECISION": "no",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "launched"),
+    [(ONE_OF_TWO, True), (ALONE_ON_CPU, False)],
+    ids=["--multi_gpu", "--cpu"],
+)
+def test_accelerate_is_seen_where_it_starts_several(monkeypatch, variables, launched):
+    for name in ONE_OF_TWO:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert _is_launched() == launched
 
 
 SCRIPT = """
