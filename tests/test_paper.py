@@ -105,10 +105,16 @@ def run_table(folder, *options):
 
 
 @pytest.fixture(scope="module")
-def smoke(stand_in):
+def drawn(tmp_path_factory):
+    """A folder for the pictures of the smoke budget."""
+    return tmp_path_factory.mktemp("pictures")
+
+
+@pytest.fixture(scope="module")
+def smoke(stand_in, drawn):
     """The sections of the smoke budget, by row."""
-    real = os.environ.get("SKJOINTPRUNE_DATA")
-    return run_table(Path(real or stand_in).resolve(), "--budget", "smoke")
+    folder = Path(os.environ.get("SKJOINTPRUNE_DATA", stand_in)).resolve()
+    return run_table(folder, "--budget", "smoke", "--pictures", drawn)
 
 
 def test_smoke_budget_prints_three_networks_for_each_row_with_data(smoke):
@@ -128,6 +134,12 @@ def test_smoke_budget_prints_three_networks_for_each_row_with_data(smoke):
         inputs = cells(smoke[name], "inputs kept")
         assert inputs[0] == inputs[1] >= inputs[2]
         assert len(set(cells(smoke[name], "optimiser steps"))) == 1
+
+
+def test_a_picture_is_drawn_of_what_joint_pruning_retained(smoke, drawn):
+    of_images = {"vgg16_cifar10", "resnet18_caltech101"} & smoke.keys()
+    assert {path.stem for path in drawn.glob("*.png")} == of_images
+    assert Image.open(drawn / "vgg16_cifar10.png").size[0] > 100
 
 
 def test_networks_that_are_trained_at_a_time_are_the_same(smoke, stand_in):

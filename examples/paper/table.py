@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from _data import load
+from _picture import save_picture
 from _rows import BUDGETS
 from _scratch import scratch
 from joblib import Parallel, delayed
@@ -244,6 +245,9 @@ def run_row(name, row, args):
         for of_one, network, ms in zip(runs.values(), networks, found, strict=True):
             of_one.append(network.run | ms)
     print_row(runs)
+    if args.pictures and "joint" in args.prune and split.X_test.ndim == 4:
+        supports = [fitted["joint", seed].support for seed in range(args.seeds)]
+        save_picture(args.pictures / f"{name}.png", split.X_test, supports)
 
 
 def print_settings(settings, what=""):
@@ -283,6 +287,12 @@ def parse_args():
         help="networks that are trained at a time; seconds are then of shared cores",
     )
     parser.add_argument("--repeats", type=int, help="of a latency")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="for ROW.png, which pixels joint pruning retained",
+    )
     parser.add_argument("--train-rows", type=int, help="at most so many, stratified")
     parser.add_argument("--test-rows", type=int, help="at most so many")
     parser.add_argument(
