@@ -24,7 +24,11 @@ from skjointprune._estimators.select_by_knockoffs import SMALL_NETWORK
 def few(quick):
     """A network that keeps few of the columns and their knockoffs."""
     return quick(
-        n_features_to_select=12, prune="inputs", max_epochs=5, validation_fraction=0.3
+        n_features_to_select=12,
+        prune="inputs",
+        max_epochs=5,
+        retrain_epochs=2,
+        validation_fraction=0.3,
     )
 
 
