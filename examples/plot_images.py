@@ -51,7 +51,7 @@ for prune in ("joint", "none"):
         prune=prune,
         images=ImageInput(groups=("row", "column")),
         alpha=0.15,
-        max_epochs=8,
+        max_epochs=16,
         retrain_epochs=6,
         lr=5e-3,
         random_state=0,
