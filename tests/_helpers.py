@@ -12,9 +12,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
+from torch import nn
 
 from skjointprune import JointPruneCV, load, save
 from skjointprune._data.tables import Table
+from skjointprune._training.batches import Batches
+from skjointprune._training.net import PruningNet
 
 RELEVANT = [1, 5, 8]  # inputs of what is planted
 OF_CV = ("alphas", "n_alphas", "rule", "cv", "scoring", "n_jobs")
@@ -100,6 +103,20 @@ def row_names(ax):
 def table(n=50, d=6):
     X = torch.randn(n, d)
     return Table(X, (X[:, 0] > 0).long(), torch.ones(n))
+
+
+def small_net(batch_size, callback):
+    """A net for the rows of `table`, to be trained with a callback."""
+    return PruningNet(
+        nn.Linear(6, 2),
+        criterion=nn.CrossEntropyLoss,
+        criterion__reduction="none",
+        iterator_train=Batches,
+        batch_size=batch_size,
+        train_split=None,
+        callbacks=[callback],
+        verbose=0,
+    ).initialize()
 
 
 def with_value(value):

@@ -137,9 +137,12 @@ def test_smoke_budget_prints_three_networks_for_each_row_with_data(smoke):
 
 
 def test_a_picture_is_drawn_of_what_joint_pruning_retained(smoke, drawn):
-    of_images = {"vgg16_cifar10", "resnet18_caltech101"} & smoke.keys()
-    assert {path.stem for path in drawn.glob("*.png")} == of_images
-    assert Image.open(drawn / "vgg16_cifar10.png").size[0] > 100
+    has_images = {"vgg16_cifar10", "vgg16_cifar100", "resnet18_caltech101"}
+    run = {name for name in has_images if "\nnot run" not in smoke[name]}
+    pictures = {path.stem: Image.open(path) for path in drawn.glob("*.png")}
+    assert pictures.keys() == run
+    for picture in pictures.values():
+        assert len(picture.convert("L").getcolors()) > 20
 
 
 def test_networks_that_are_trained_at_a_time_are_the_same(smoke, stand_in):

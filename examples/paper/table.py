@@ -223,21 +223,27 @@ def run_row(name, row, args):
         print_settings(row.unpruned | settings, "dense and scratch: ")
     split = split.flat() if row.flat else split
     parallel = Parallel(n_jobs=args.jobs)
-    todo = [(prune, seed) for prune in args.prune for seed in range(args.seeds)]
-    of_scratch = [(prune, seed) for prune, seed in todo if prune == "scratch"]
-    found = parallel(
-        delayed(fit_once)(split, row, settings, prune, seed, name)
-        for prune, seed in todo
-        if prune != "scratch"
-    )
-    fitted = dict(zip((one for one in todo if one[0] != "scratch"), found, strict=True))
-    found = parallel(
-        delayed(fit_once)(
-            split, row, settings, prune, seed, name, fitted["joint", seed]
+    fitted = {}
+    for anew in (False, True):  # scratch has the shape that joint pruning found
+        todo = [
+            (prune, seed)
+            for prune in args.prune
+            for seed in range(args.seeds)
+            if (prune == "scratch") == anew
+        ]
+        found = parallel(
+            delayed(fit_once)(
+                split,
+                row,
+                settings,
+                prune,
+                seed,
+                name,
+                shape=fitted["joint", seed] if anew else None,
+            )
+            for prune, seed in todo
         )
-        for prune, seed in of_scratch
-    )
-    fitted |= dict(zip(of_scratch, found, strict=True))
+        fitted |= zip(todo, found, strict=True)
     runs = {prune: [] for prune in args.prune}
     for seed in range(args.seeds):
         networks = [fitted[prune, seed] for prune in args.prune]

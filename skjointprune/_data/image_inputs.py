@@ -13,7 +13,7 @@ from torch.utils.data import Subset
 
 from .._graph.compact import compact_
 from .._graph.network import INPUTS, Network
-from .._pruning.crop import crop_that_runs, runs
+from .._pruning.crop import runs
 from .._pruning.gates import DEFAULT_KINDS, InputGates
 from .._storage.digest import digest
 from .._utils.input_names import input_names
@@ -216,26 +216,25 @@ class ImageInputs(Inputs):
             kept = kept[left]
             for images in data.parts:
                 images.keep_inputs(left.nonzero().flatten())
-        rows = support.any(dim=2).any(dim=0).numpy()
-        columns = support.any(dim=1).any(dim=0).numpy()
-        height, width = rows.sum(), columns.sum()
-        rows, columns = crop_that_runs(network.module, len(kept), rows, columns)
-        if rows.sum() > height or columns.sum() > width:
+        gates.cut(network.module, len(kept))
+        rows, columns = gates.given()
+        box = smallest_box(support.numpy())
+        height, width = map(len, box[1:])
+        if len(rows) > height or len(columns) > width:
             warn_caller(
                 f"`module` does not run on {height} x {width} images as on whole ones, "
-                f"so it is given {rows.sum()} x {columns.sum()}, with zeros for what "
+                f"so it is given {len(rows)} x {len(columns)}, with zeros for what "
                 "is not retained. Use a network that takes smaller images, or lower "
                 "`alpha`."
             )
-        needed = kept.numpy(), np.flatnonzero(rows), np.flatnonzero(columns)
+        needed = kept.numpy(), rows.numpy(), columns.numpy()
         inside = support[np.ix_(*needed)]
         mask = None if inside.all() else inside.to(gates.device, torch.float32)
-        at_rows, at_columns = map(torch.from_numpy, needed[1:])
         for images in data.parts:
             assert isinstance(images, Images)
-            images.crop(at_rows, at_columns, mask)
+            images.crop(rows, columns, mask)
         network.input_shape = tuple(inside.shape)
-        frame = frame_of(needed, smallest_box(support.numpy()))
+        frame = frame_of(needed, box)
         before = None if frame is None else ("frame", frame)
         return Traced(support.numpy(), kept, mask, before)
 

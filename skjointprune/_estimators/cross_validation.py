@@ -302,30 +302,7 @@ class JointPruneCV(
     get_feature_names_out = method_of_estimator(
         JointPruneClassifier.get_feature_names_out
     )
-
-    def score(self, X, y, sample_weight=None):
-        """Score the chosen network as the estimator does: by accuracy, R², or C-index.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or images
-            Rows as in `fit`.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Labels or targets.
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of rows.
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As `predict`.
-        """
-        check_is_fitted(self)
-        return self.estimator_.score(X, y, sample_weight)
+    score = method_of_estimator(JointPruneClassifier.score)
 
     support_ = attribute_of_estimator("support_")
     feature_importances_ = attribute_of_estimator("feature_importances_")

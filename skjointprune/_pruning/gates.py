@@ -131,12 +131,18 @@ class InputGates:
             return
         through = self.support().any(dim=0).cpu()
         rows, columns = through.any(dim=1).numpy(), through.any(dim=0).numpy()
-        if rows.all() and columns.all():
+        needed = map(np.flatnonzero, (rows, columns))
+        if all(map(np.array_equal, needed, self.given())):
             return
         sides = crop_that_runs(module, channels, rows, columns)
         self._one_size = all(side.all() for side in sides)
         for dim, side in enumerate(sides, start=2):
             self._given[dim] = torch.from_numpy(np.flatnonzero(side)).to(self.device)
+
+    def given(self) -> list[Tensor]:
+        """Return the positions of the rows and the columns that a network is given."""
+        sizes = enumerate(self.shape[1:], start=2)
+        return [self._given.get(dim, torch.arange(n)).cpu() for dim, n in sizes]
 
     def state_dict(self) -> dict[str, Any]:
         """Return which gates are open, what is cut, and whether gradients are due."""

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from _helpers import assert_unfitted, table
+from _helpers import assert_unfitted, small_net, table
 from skorch.callbacks import Callback
 from skorch.history import History
 from torch import nn
@@ -12,10 +12,9 @@ from torch import nn
 from skjointprune import JointPruneRegressor
 from skjointprune._estimators.pose import pose
 from skjointprune._pruning.schedules import Rise
-from skjointprune._training.batches import Batches
 from skjointprune._training.callbacks import HeldOut, Prune
 from skjointprune._training.forget import forget_
-from skjointprune._training.net import PruningNet, train
+from skjointprune._training.net import train
 from skjointprune._training.tasks import REGRESSION
 from skjointprune._utils.seeds import seeded
 
@@ -47,16 +46,7 @@ def run(schedule, epochs):
         on_start=lambda: started.append(len(recorder.alphas)),
         on_event=events.append,
     )
-    net = PruningNet(
-        nn.Linear(6, 2),
-        criterion=nn.CrossEntropyLoss,
-        criterion__reduction="none",
-        iterator_train=Batches,
-        batch_size=16,
-        train_split=None,
-        callbacks=[callback],
-        verbose=0,
-    ).initialize()
+    net = small_net(16, callback)
     train(net, data, epochs)
     assert started == [0]
     assert recorder.n_steps == 4 * epochs

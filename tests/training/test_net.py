@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from _helpers import assert_unfitted, table
+from _helpers import assert_unfitted, small_net, table
 from _pictures import make
 from _waits import Waits
 from skorch.callbacks import Callback
@@ -110,23 +110,10 @@ class Losses(Callback):
             self.n_read.append(sum(isinstance(loss, float) for loss in held))
 
 
-def small_net(**params):
-    return PruningNet(
-        nn.Linear(6, 2),
-        criterion=nn.CrossEntropyLoss,
-        criterion__reduction="none",
-        iterator_train=Batches,
-        batch_size=5,
-        train_split=None,
-        verbose=0,
-        **params,
-    ).initialize()
-
-
 def test_losses_are_read_some_together_and_in_their_order(monkeypatch):
     monkeypatch.setattr(nets, "STEPS_UNREAD", 4)
     seen = Losses()
-    net = small_net(callbacks=[seen])
+    net = small_net(5, seen)
     nets.train(net, table(), 2)
     assert seen.n_read == [0, 0, 0, 0, 4, 4, 4, 4, 8, 8] * 2
     found = [loss for row in net.history for loss in row["batches"]]

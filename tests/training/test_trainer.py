@@ -260,39 +260,38 @@ def test_noise_on_inputs_finds_what_is_memorised_over_without():
     assert found[1.5] > found[0]
 
 
-def test_every_fit_of_a_process_is_compiled(quick, planted):
+@pytest.fixture
+def count_graphs(quick, planted, request):
+    """Compile a fit, which changes nothing; return how many graphs were compiled."""
     graphs = []
 
     def counting(graph, inputs):
         graphs.append(graph)
         return graph.forward
 
-    register_backend(counting, name="counting")
-    counts = [0]
-    for width in (8, 9, 10):
-        clf = quick(hidden_layer_sizes=(width,), max_epochs=2)
-        same = clone(clf).set_params(compile="counting").fit(*planted)
+    backend = request.node.name  # each can be registered once
+    register_backend(counting, name=backend)
+
+    def count(**params):
+        n_before = len(graphs)
+        clf = quick(max_epochs=2, **params)
+        same = clone(clf).set_params(compile=backend).fit(*planted)
         assert_same_fit(same, clf.fit(*planted), planted[0])
-        counts.append(len(graphs))
-    assert np.diff(counts).min() > 2
-    assert len(set(np.diff(counts))) == 1
+        return len(graphs) - n_before
+
+    return count
 
 
-def test_a_dense_network_is_trained_compiled_as_well(quick, planted):
-    graphs = []
+def test_every_fit_of_a_process_is_compiled(count_graphs):
+    counts = [count_graphs(hidden_layer_sizes=(width,)) for width in (8, 9, 10)]
+    assert min(counts) > 2
+    assert len(set(counts)) == 1
 
-    def counting(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
 
-    register_backend(counting, name="counting of dense")
-    counts = [0]
-    for pretrain_epochs in (0, 1, 2):
-        clf = quick(max_epochs=2, pretrain_epochs=pretrain_epochs, retrain_epochs=2)
-        same = clone(clf).set_params(compile="counting of dense").fit(*planted)
-        assert_same_fit(same, clf.fit(*planted), planted[0])
-        counts.append(len(graphs))
-    without, one, two = np.diff(counts)
+def test_a_dense_network_is_trained_compiled_as_well(count_graphs):
+    without, one, two = (
+        count_graphs(pretrain_epochs=n, retrain_epochs=2) for n in (0, 1, 2)
+    )
     assert one == two > without
 
 
