@@ -15,7 +15,7 @@ DrawnRows = tuple[Tensor, Callable[[Tensor], Tensor]]
 # Given a generator, draws rows, as many at a time as are to be run at once.
 DrawRows = Callable[[torch.Generator], Iterable[DrawnRows]]
 
-DRAWS = 4  # of a point on the way, for each row, at an event
+POINTS = 2  # on the way, for each row, at an event: one in each half
 MEMORY = 10  # events over which costs are averaged
 
 
@@ -111,12 +111,12 @@ class CostSaliency(FisherSaliency):
         module.eval()
         shares = torch.zeros(self.network.inputs.size)
         n_rows = 0
-        for _ in range(DRAWS):
+        for part in range(POINTS):
             for X, losses in self.draw_rows(self.generator):
                 other = X[torch.randperm(len(X), generator=self.generator).to(X.device)]
                 way = X - other
                 t = torch.rand(len(X), 1, generator=self.generator).to(X.device)
-                at = (other + t * way).requires_grad_()
+                at = (other + (part + t) / POINTS * way).requires_grad_()
                 # the code may change what it is given
                 loss = losses(module(at.clone())).sum()
                 (gradient,) = torch.autograd.grad(  # one may be looked up, or rounded

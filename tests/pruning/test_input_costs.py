@@ -54,7 +54,7 @@ def measured(module, X, y, n_rows=1000, weight=None, n_events=1, at_once=1000):
 def test_costs_are_the_same_however_many_rows_are_run_at_once():
     X, y = table()
     found = [
-        measured(Exact(), X, y, n_events=30, at_once=at_once)[0].costs()
+        measured(Exact(), X, y, n_events=60, at_once=at_once)[0].costs()
         for at_once in (1000, 300, 40)
     ]
     torch.testing.assert_close(found[1], found[0], rtol=0.15, atol=0.01)
@@ -68,6 +68,27 @@ def test_costs_add_up_to_what_the_inputs_of_other_rows_cost():
     with torch.no_grad():
         rise = ((network.module(other)[:, 0] - y) ** 2).mean()
     assert float(saliency.costs().sum()) == pytest.approx(float(rise), rel=0.15)
+
+
+def test_a_point_is_drawn_in_each_half_of_the_way():
+    X = (torch.arange(100) % 2).float()[:, None].repeat(1, N_INPUTS)
+    seen = []
+    exact = Exact()
+    exact.first.register_forward_pre_hook(lambda layer, args: seen.append(args[0]))
+    network = find_groups(exact, (N_INPUTS,))
+    gates = InputGates(("channel",), (N_INPUTS,))
+    rows = [(X, lambda out: out[:, 0])]
+    saliency = CostSaliency(
+        network, lambda _: rows, gates=gates, batch_size=100, memory=10
+    )
+    seen.clear()
+    saliency.watch()
+    saliency.costs()
+    for at, least in zip(seen, (0.0, 0.5), strict=True):
+        gone = torch.where(X == 1, at, 1 - at)[:, 0]  # of the way from another row
+        gone = gone[(at[:, 0] > 0) & (at[:, 0] < 1)]
+        assert len(gone) > 20
+        assert ((gone >= least) & (gone <= least + 0.5)).all()
 
 
 def test_what_is_not_read_costs_nothing():
@@ -91,7 +112,7 @@ def test_a_cost_stays_where_the_network_fits_and_gradients_vanish():
 def test_rows_count_by_their_weights():
     X, y = table()
     weight = (X[:, 0] > 0).float() * 2
-    heavy, _ = measured(Exact(), X, y, weight=weight)
+    heavy, _ = measured(Exact(), X, y, weight=weight, n_events=10)
     light, _ = measured(Exact(), X, y, weight=torch.full((len(X),), 1e-3))
     assert float(light.costs().abs().max()) < 0.02 < float(heavy.costs()[:2].min())
 
