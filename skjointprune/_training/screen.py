@@ -27,7 +27,7 @@ LEFT_FOR_EACH = 4  # at least so many stay for each that is asked for
 TESTS = 3  # of an input: by itself, squared, beside others
 MOST_ROWS = 4096
 MOST_PRODUCTS = 3 * 10**9  # numbers that are multiplied to look at pairs of inputs
-PRODUCTS_AT_ONCE = 2**22
+PRODUCTS_AT_ONCE = 2**20
 
 
 def screen(task: Task, rows: Rows, prices: Prices, n_inputs: int) -> Tensor:
