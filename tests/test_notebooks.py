@@ -27,14 +27,14 @@ def test_notebook_is_stored_without_outputs(path):
             assert cell.execution_count is None
 
 
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    """A kernel for all notebooks, which imports once."""
+@pytest.fixture
+def kernel(tmp_path):
+    """A kernel that finds the package, and draws inline."""
     manager = KernelManager(kernel_name="python3")
     paths = [str(EXAMPLES.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = os.environ | {
         "OMP_NUM_THREADS": "1",
-        "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
+        "IPYTHONDIR": str(tmp_path),
         "PYTHONPATH": os.pathsep.join(paths),
     }
     env.pop("MPLBACKEND", None)  # else nothing is drawn inline
@@ -43,16 +43,16 @@ def kernel(tmp_path_factory):
     manager.shutdown_kernel(now=True)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("default::DeprecationWarning")  # of jupyter's own
-def test_notebook_runs(path, kernel):
-    notebook = nbformat.read(path, as_version=4)
-    # it must not need what the one before has defined
-    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
-    NotebookClient(notebook, km=kernel, timeout=120).execute()
-    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    kinds = {kind for out in outputs for kind in out.get("data", {})}
-    assert "image/png" in kinds
-    assert not [out for out in outputs if out.output_type == "error"]
-    printed = "".join(out.text for out in outputs if out.output_type == "stream")
-    assert "Warning" not in printed
+def test_notebooks_run(kernel):
+    for path in NOTEBOOKS:  # in one kernel, which takes seconds to import
+        notebook = nbformat.read(path, as_version=4)
+        # it must not need what the one before has defined
+        notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+        NotebookClient(notebook, km=kernel, timeout=120).execute()
+        outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+        kinds = {kind for out in outputs for kind in out.get("data", {})}
+        assert "image/png" in kinds, path.name
+        assert not [out for out in outputs if out.output_type == "error"]
+        printed = "".join(out.text for out in outputs if out.output_type == "stream")
+        assert "Warning" not in printed
