@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 LISTED = 5  # names in an error
 
 
 def values_by_column(
-    given: Any, n: int, names: Sequence[str] | None, parameter: str
+    given: Any, n: int, names: Sequence[Any] | None, parameter: str
 ) -> Any:
     """Return the values of a dict or a Series in the order of the columns of X.
 
@@ -20,7 +22,8 @@ def values_by_column(
         names.
     n : int
         How many columns X has.
-    names : sequence of str or None
+    names : sequence or None
+        Labels of the columns of a frame, which may be other than text.
     parameter : str
         For errors.
 
@@ -58,6 +61,14 @@ def values_by_column(
             f"{'it' if len(left_out) == 1 else 'them'}."
         )
     return [by_column[column] for column in columns]
+
+
+def positions_of_names(names: Sequence[Any] | None) -> dict[Any, int]:
+    """Return the position of each name; a whole number is none, but a position."""
+    if names is None:
+        return {}
+    whole = int | np.integer
+    return {name: i for i, name in enumerate(names) if not isinstance(name, whole)}
 
 
 def listed(names: Sequence[Any]) -> str:

@@ -1,16 +1,16 @@
 """Which columns of X hold categories."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
 
-from .by_name import listed, values_by_column
+from .by_name import listed, positions_of_names, values_by_column
 from .frames import column_of, holds_category, is_frame
 
 
 def resolve_categories(
-    categorical_features: Any, X: Any, names: Sequence[str] | None
+    categorical_features: Any, X: Any, names: Sequence[Any] | None
 ) -> list[int]:
     """Return the positions of the columns that hold categories, ascending.
 
@@ -19,7 +19,8 @@ def resolve_categories(
     categorical_features : "from_dtype", mask, names, positions, dict, Series or None
         As a parameter of the estimators.
     X : frame, ndarray or sparse matrix
-    names : sequence of str or None
+    names : sequence or None
+        Labels of the columns of a frame, which may be other than text.
 
     Raises
     ------
@@ -40,6 +41,7 @@ def resolve_categories(
             return []
         return [i for i in range(n) if holds_category(column_of(X, i))]
     given = values_by_column(categorical_features, n, names, "categorical_features")
+    given = list(given) if isinstance(given, Set) else given
     values = np.asarray(given, dtype=object).ravel().tolist()
     if values and all(isinstance(value, bool | np.bool_) for value in values):
         if len(values) != n:
@@ -48,7 +50,7 @@ def resolve_categories(
                 f"{n} columns of X. Got {len(values)}; or pass names or positions."
             )
         return [i for i, value in enumerate(values) if value]
-    position = {} if names is None else {name: i for i, name in enumerate(names)}
+    position = positions_of_names(names)
     found = [position.get(value, value) for value in values]
     wrong = [
         value

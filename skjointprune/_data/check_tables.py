@@ -7,13 +7,15 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
+from .._utils.input_names import labels_of_columns
 from .categorical_features import resolve_categories
 from .columns import Columns
 from .frames import as_table, columns_by_name, holds_plain_numbers, is_frame
 from .open_table import refuse_streams
 
 SPARSE = ["csr", "csc"]
-LARGEST = 1e150  # its square is a number, too
+LARGEST = 1e150  # its square is a number, too,
+SMALLEST = 1 / LARGEST  # and that of this is more than 0
 LARGEST_UNSCALED = 1e30  # well within float32
 
 
@@ -38,12 +40,13 @@ def check_table(
     """
     of_both = {"multi_output": True, "y_numeric": y_numeric}
     X = as_table(X)
+    labels = labels_of_columns(X)
     given = estimator.categorical_features
     by_type = isinstance(given, str) and given == "from_dtype"
     if holds_plain_numbers(X):
         X, y = _validate(estimator, X, y, **of_both)
         names = getattr(estimator, "feature_names_in_", None)
-        found = [] if by_type else resolve_categories(given, X, names)
+        found = [] if by_type else resolve_categories(given, X, labels)
         columns = Columns(X.shape[1])
         if found:
             if issparse(X):
@@ -56,13 +59,12 @@ def check_table(
     else:
         validate_data(estimator, X, y, skip_check_array=True)
         names = getattr(estimator, "feature_names_in_", None)
-        columns = Columns.find(X, resolve_categories(given, X, names))
+        columns = Columns.find(X, resolve_categories(given, X, labels))
         X = columns.read(X, range(columns.n), names)
         X, y = check_X_y(
             X, y, ensure_all_finite="allow-nan", estimator=estimator, **of_both
         )
-    limit = LARGEST if estimator.standardize else LARGEST_UNSCALED
-    refuse_huge(_largest(X), getattr(estimator, "feature_names_in_", None), limit)
+    refuse_sizes(largest_of_columns(X), names, scaled=estimator.standardize)
     return columns, X, y
 
 
@@ -87,18 +89,34 @@ def _validate(estimator: Any, X: Any, y: Any, **params) -> tuple[Any, Any]:
     return X, y
 
 
-def _largest(X: Any) -> np.ndarray:
-    """Return the largest number of each column, whatever its sign."""
+def largest_of_columns(X: Any) -> np.ndarray:
+    """Return the largest number of each column, whatever its sign; NaN of none."""
     if issparse(X):
         return abs(X).max(axis=0).toarray().ravel()
     return np.fmax(np.fmax.reduce(X), -np.fmin.reduce(X))
+
+
+def refuse_sizes(largest: np.ndarray, names: Any, *, scaled: bool) -> None:
+    """Raise ValueError where numbers of a column are too large, or too small, to scale.
+
+    `largest` are the largest numbers of the columns.
+    """
+    refuse_huge(largest, names, LARGEST if scaled else LARGEST_UNSCALED)
+    tiny = np.flatnonzero((largest > 0) & (largest < SMALLEST))
+    if scaled and len(tiny):
+        column = int(tiny[0]) if names is None else str(names[tiny[0]])
+        raise ValueError(
+            f"The column {column!r} of X holds no number beyond {SMALLEST:g}. Got "
+            f"{largest[tiny[0]]:g} as the largest; multiply the column, or make it 0."
+        )
 
 
 def refuse_huge(largest: np.ndarray, names: Any, limit: float) -> None:
     """Raise ValueError where the largest number of a column is beyond a limit."""
     huge = np.flatnonzero(largest.astype(np.float64) > limit)
     if len(huge):
-        column = int(huge[0]) if names is None else str(names[huge[0]])
+        column = huge[0] if names is None else names[huge[0]]
+        column = column if isinstance(column, str) else int(column)
         raise ValueError(
             f"The column {column!r} of X holds numbers beyond {limit:g}. Got "
             f"{largest[huge[0]]:g}; if that stands for a gap, make it NaN, else divide "

@@ -1,6 +1,6 @@
 """`Columns`: what the columns of a table hold, and the numbers a network is given."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._layers.encode_columns import EncodeColumns
+from .._utils.warn import warn_caller
 from .frames import column_of, numbers_of, values_of
 
 ROWS_OF_A_LEVEL = 5  # with fewer, a level is rare
@@ -50,7 +51,14 @@ class Columns:
         levels = {}
         for position in categories:
             values = values_of(column_of(X, position))
-            found = dict.fromkeys(value for value in values if value is not None)
+            try:
+                found = dict.fromkeys(value for value in values if value is not None)
+            except TypeError as error:  # of what has no hash
+                kind = str(error).rpartition(" ")[2]
+                raise ValueError(
+                    f"The column {position} of X cannot be a category. It holds values "
+                    f"of the type {kind}; make text or numbers of them."
+                ) from error
             levels[position] = ordered(found)
         return cls(X.shape[1], levels)
 
@@ -86,10 +94,12 @@ class Columns:
         made = np.empty((len(X), len(positions)))
         for i, position in enumerate(positions):
             column = column_of(X, i)
+            name = position if names is None else names[i]
             if position in self.levels:
-                made[:, i] = self._codes(position, values_of(column))
+                values = values_of(column)
+                _warn_of_other_types(values, self.levels[position], name)
+                made[:, i] = self._codes(position, values)
             else:
-                name = position if names is None else names[i]
                 made[:, i] = numbers_of(column, name)
         return self.fill(made, positions)
 
@@ -112,7 +122,8 @@ class Columns:
         codes: dict[Any, float] = {v: float(i) for i, v in enumerate(levels)}
         codes[None] = np.nan
         other = float(len(levels)) if position in self.rare else UNKNOWN
-        return [codes.get(value, other) for value in values]
+        hashable = (v if isinstance(v, Hashable) else Ellipsis for v in values)
+        return [codes.get(value, other) for value in hashable]
 
     def learn(
         self, X: np.ndarray, train: np.ndarray, weight: np.ndarray
@@ -203,6 +214,21 @@ class Columns:
         """Return what belongs to columns, (n,), for each number of the network."""
         widths = torch.from_numpy(self.widths)
         return torch.as_tensor(values).repeat_interleave(widths, dim=0)
+
+
+def _warn_of_other_types(values: list[Any], levels: list[Any], name: Any) -> None:
+    """Warn where levels were text and values are none, or the other way round.
+
+    Then no value is a level that the fit has seen.
+    """
+    was_text = {isinstance(level, str) for level in levels}
+    is_text = {isinstance(value, str) for value in values if value is not None}
+    if was_text and is_text and was_text.isdisjoint(is_text):
+        known, now = ("text", "none") if True in was_text else ("no text", "text")
+        warn_caller(
+            f"The column {name!r} of X was {known} in `fit`, as {levels[0]!r}, and is "
+            f"{now} now: all its levels are new. Convert the column."
+        )
 
 
 def ordered(levels: Iterable[Any]) -> list[Any]:

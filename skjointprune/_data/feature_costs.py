@@ -9,7 +9,7 @@ from .by_name import values_by_column
 
 
 def check_costs(
-    feature_costs: Any, n: int, names: Sequence[str] | None
+    feature_costs: Any, n: int, names: Sequence[Any] | None
 ) -> np.ndarray | None:
     """Return the cost of each of n columns; 0 means that it always stays.
 

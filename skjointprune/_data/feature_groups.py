@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from .._utils.warn import warn_caller
-from .by_name import values_by_column
+from .by_name import positions_of_names, values_by_column
 from .dummies import labels_of_dummies, labels_of_encoder
 
 
 def resolve_groups(
     feature_groups: Any,
     X: np.ndarray,
-    names: Sequence[str] | None,
+    names: Sequence[Any] | None,
     parameter: str = "feature_groups",
 ) -> list[np.ndarray]:
     """Return the positions of the columns of each group.
@@ -23,8 +23,8 @@ def resolve_groups(
     feature_groups : labels, list of lists, "auto", encoder or None
         As a parameter of the estimators.
     X : ndarray of shape (rows, columns)
-    names : sequence of str or None
-        Names of the columns, where there are any.
+    names : sequence or None
+        Labels of the columns of a frame, which may be other than text.
     parameter : str, default="feature_groups"
         For errors.
 
@@ -46,7 +46,7 @@ def resolve_groups(
     if feature_groups is None:
         return [np.array([i]) for i in range(n)]
     if isinstance(feature_groups, str):
-        if names is None:
+        if names is None or not all(isinstance(name, str) for name in names):
             raise ValueError(
                 f"`{parameter}`='auto' reads the names of columns, and X has none. "
                 "Pass a DataFrame (`set_output(transform='pandas')` of the encoder "
@@ -76,7 +76,10 @@ def resolve_groups(
 
 def _are_lists(groups) -> bool:
     return len(groups) > 0 and all(
-        isinstance(g, Collection) and not isinstance(g, str) for g in groups
+        isinstance(g, Collection)
+        and not isinstance(g, str)
+        and getattr(g, "ndim", 1) > 0  # unlike the numbers of a tensor
+        for g in groups
     )
 
 
@@ -91,11 +94,9 @@ def _by_label(labels: Sequence) -> list[np.ndarray]:
 
 
 def _by_lists(
-    lists, n: int, names: Sequence[str] | None, parameter: str
+    lists, n: int, names: Sequence[Any] | None, parameter: str
 ) -> list[np.ndarray]:
-    position: dict[Any, Any] = (
-        {} if names is None else {name: i for i, name in enumerate(names)}
-    )
+    position: dict[Any, Any] = positions_of_names(names)
     free = set(range(n))
     groups = []
     for listed in lists:

@@ -1,10 +1,15 @@
 """Read columns of arrays, lists, and frames of pandas, polars and pyarrow."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from numbers import Number
 from typing import Any
 
 import numpy as np
+
+from .by_name import listed
+from .check_images import as_array
 
 # how names of types begin, of pandas, polars, pyarrow and numpy
 TYPES_OF_CATEGORIES = ("categor", "dictionary", "enum", "str", "large_str", "<u", ">u")
@@ -14,16 +19,83 @@ TYPES_OF_NO_NUMBERS = ("complex", "date", "duration", "interval", "period", "tim
 def as_table(X: Any) -> Any:
     """Return X in a form that can be read column by column, where that is needed.
 
-    A list of rows that holds more than numbers becomes an array of objects; anything
-    else that is neither a frame nor an array stays as it is.
+    A list of rows that holds more than numbers becomes an array of objects, a masked
+    value NaN. Anything else that is neither a frame nor an array stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If X is nothing that scikit-learn knows how to read, or a name is there twice.
     """
-    if hasattr(X, "to_pandas") and not hasattr(X, "get_columns"):  # as pyarrow has
-        return X.to_pandas()
+    X = as_array(X)
+    _refuse_what_is_no_table(X)
+    X = from_arrow(X)
+    if is_frame(X):
+        _refuse_names_given_twice(X)
+    if isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "fiub":
+        kind = np.result_type(X.dtype, np.float32)
+        return np.ma.filled(X.astype(kind), np.nan)
     if isinstance(X, list) and any(
         _is_more_than_a_number(v) for row in X if isinstance(row, list) for v in row
     ):
         return np.array(X, dtype=object)
     return X
+
+
+def from_arrow(X: Any) -> Any:
+    """Return a table of pyarrow as a frame of pandas, and anything else as it is."""
+    if hasattr(X, "to_pandas") and not hasattr(X, "get_columns"):  # as polars has
+        return X.to_pandas()
+    return X
+
+
+def _refuse_what_is_no_table(X: Any) -> None:
+    """Raise ValueError where scikit-learn would try to make a number of X."""
+    shape = getattr(X, "shape", None)
+    if isinstance(X, list | tuple):
+        widths = {len(row) for row in X if isinstance(row, list | tuple)}
+        if len(widths) > 1:
+            raise ValueError(
+                "The rows of X must have as many columns each. Got rows of "
+                f"{' and of '.join(map(str, sorted(widths)[:2]))}; fill them up."
+            )
+        text = len(X) > 0 and isinstance(X[0], str)
+    else:
+        text = shape is not None and len(shape) == 1 and holds_category(X)
+    if text:
+        raise ValueError(
+            "X must have two dimensions, rows and columns. Got text; make columns of "
+            "it, as sklearn's TfidfVectorizer does, or pass a DataFrame."
+        )
+    if getattr(getattr(X, "dtype", None), "names", None):
+        raise ValueError(
+            "X must have two dimensions, rows and columns. Got a structured array; "
+            "pass pandas.DataFrame(X)."
+        )
+    known = list | tuple | Number | None
+    if shape is None and not isinstance(X, known) and not hasattr(X, "__array__"):
+        remedy = "make an array of it"
+        if hasattr(X, "collect"):
+            remedy = "pass X.collect()"
+        elif isinstance(X, str | os.PathLike):
+            remedy = "read the file, or open it as a pyarrow Dataset"
+        elif isinstance(X, Mapping):
+            remedy = "pass pandas.DataFrame(X)"
+        raise ValueError(
+            "X must be a table: an array, a sparse matrix, a DataFrame or a list of "
+            f"rows. Got a {type(X).__name__}; {remedy}."
+        )
+
+
+def _refuse_names_given_twice(X: Any) -> None:
+    """Raise ValueError where two columns of a frame have one name."""
+    names = list(X.columns)
+    if len(set(names)) < len(names):
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        raise ValueError(
+            f"The columns of X must have names of their own. Got {listed(twice)} more "
+            "than once; rename or leave out all but one."
+        )
 
 
 def holds_plain_numbers(X: Any) -> bool:
@@ -34,9 +106,11 @@ def holds_plain_numbers(X: Any) -> bool:
     if is_frame(X):
         kinds = [d.kind if isinstance(d, np.dtype) else "O" for d in X.dtypes]
         return len(kinds) > 0 and set(kinds) <= set("fiub")
-    if not (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2):
+    if not (isinstance(X, np.ndarray) and X.dtype.kind in "OUmM" and X.ndim == 2):
         return True
-    return not any(map(_is_more_than_a_number, X.ravel().tolist()))
+    return X.dtype == object and not any(
+        map(_is_more_than_a_number, X.ravel().tolist())
+    )
 
 
 def _is_more_than_a_number(value: Any) -> bool:
@@ -74,13 +148,33 @@ def holds_category(column: Any) -> bool:
         return True
     if kind != "object":
         return False
-    values = [value for value in _listed(column) if not _is_missing(value)]
+    values = [value for value in _listed(column) if not is_missing(value)]
     return bool(values) and all(isinstance(value, str) for value in values)
+
+
+def refuse_categories(X: Any, what: str) -> Any:
+    """Return a frame, or an array, whose columns are to be numbers.
+
+    Raises
+    ------
+    ValueError
+        If one holds a category.
+    """
+    array = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OU"
+    if array or is_frame(X):
+        names = range(X.shape[1]) if array else list(X.columns)
+        for i, name in enumerate(names):
+            if holds_category(column_of(X, i)):
+                raise ValueError(
+                    f"{what} takes numbers. Got the column {name!r} of text or levels; "
+                    "encode it, and put its columns together by `groups`."
+                )
+    return X
 
 
 def values_of(column: Any) -> list[Any]:
     """Return the values of a column of levels, None where one is missing."""
-    return [None if _is_missing(value) else value for value in _listed(column)]
+    return [None if is_missing(value) else value for value in _listed(column)]
 
 
 def numbers_of(column: Any, name: Any) -> np.ndarray:
@@ -113,10 +207,13 @@ def _listed(column: Any) -> Iterable[Any]:
     return column.tolist()
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is None, NaN, or pandas.NA."""
     if value is None:
         return True
     try:
         return bool(value != value)
     except TypeError:  # of pandas.NA
         return True
+    except ValueError:  # of an array
+        return False

@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 
 from .._storage.digest import digest
 from .categorical_features import resolve_categories
-from .check_tables import LARGEST, LARGEST_UNSCALED, refuse_huge
+from .check_tables import refuse_sizes
 from .columns import Columns
 from .feature_costs import check_costs
 from .feature_groups import resolve_groups
@@ -82,8 +82,8 @@ class StreamedInputs(TableInputs):
         categories = list(self.columns.levels)
         scan = Scan(X, categories, codes_of_y, factors, held_out, drawn)
         check_scan(scan, targets)
-        limit = LARGEST if estimator.standardize else LARGEST_UNSCALED
-        refuse_huge(scan.moments.largest, self.names, limit)
+        largest, scaled = scan.moments.largest, estimator.standardize
+        refuse_sizes(largest, self.names, scaled=scaled)
         columns, new_codes = scan.learn_columns(self.columns)
         target_scaling = None
         if targets.are_numbers:

@@ -15,10 +15,16 @@ from .._graph.network import Network
 from .._graph.probes import check_outputs
 from .._pruning.gates import InputGates
 from .._storage.digest import digest
+from .._utils.input_names import labels_of_columns
 from .._utils.sklearn import _check_feature_names_in, _safe_indexing
 from ..modules._mlp import MLP, check_sizes, mlp_defaults
 from .check_images import refuse_what_is_nearly_images
-from .check_tables import check_table, read_table
+from .check_tables import (
+    check_table,
+    largest_of_columns,
+    read_table,
+    refuse_huge,
+)
 from .columns import Columns
 from .feature_costs import check_costs
 from .feature_groups import resolve_groups
@@ -71,12 +77,13 @@ class TableInputs(Inputs):
     ) -> tuple[Self, Any, Any]:
         """Check a table; resolve categories, groups and costs of columns."""
         refuse_what_is_nearly_images(X)
+        labels = labels_of_columns(X)
         columns, X, y = check_table(estimator, X, y, y_numeric=y_numeric)
         shape = (columns.n,)
         refuse_parameters(estimator, "images", shape, {"images": None})
         names = getattr(estimator, "feature_names_in_", None)
-        groups = resolve_groups(estimator.feature_groups, X, names)
-        costs = check_costs(estimator.feature_costs, columns.n, names)
+        groups = resolve_groups(estimator.feature_groups, X, labels)
+        costs = check_costs(estimator.feature_costs, columns.n, labels)
         return cls(shape, names, groups, columns, costs), X, y
 
     def digest(self, X: Any) -> str:
@@ -100,7 +107,8 @@ class TableInputs(Inputs):
         columns, X = self.columns.learn(X, split.masks["train"], split.weight)
         if not columns.plain:
             encoder = columns.encoder()
-            X = encoder(torch.from_numpy(X.astype(np.float64, copy=False))).numpy()
+            # torch warns of arrays that it may not write to, as pandas returns them
+            X = encoder(torch.from_numpy(np.require(X, np.float64, "W"))).numpy()
         scaling, parts = scale_parts(X, split.masks, split.weight, how.standardize)
 
         def table(name: str) -> Table:
@@ -280,6 +288,10 @@ class TableInputs(Inputs):
             return
         X = read_table(estimator, X, self.columns, self.names, support)
         kind = np.float64 if dtype == torch.float64 else np.float32
+        if X.dtype.itemsize > np.dtype(kind).itemsize:
+            kept = np.flatnonzero(support)
+            kept = kept if self.names is None else self.names[kept]
+            refuse_huge(largest_of_columns(X), kept, float(np.finfo(kind).max))
         if not issparse(X):
             yield X.astype(kind, order="C")
             return

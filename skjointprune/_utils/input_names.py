@@ -18,6 +18,14 @@ def input_names(shape: tuple[int, ...], names=None) -> np.ndarray:
 
 def names_of_columns(X) -> np.ndarray | None:
     """Return the names of the columns of a frame; None where not all are str."""
-    names = np.asarray(getattr(X, "columns", []), dtype=object)
-    named = len(names) and all(isinstance(name, str) for name in names)
-    return names if named else None
+    labels = labels_of_columns(X)
+    if labels is None or not all(isinstance(label, str) for label in labels):
+        return None
+    return np.array(labels, dtype=object)
+
+
+def labels_of_columns(X) -> list | None:
+    """Return what the columns of a frame are called, text or not; None without any."""
+    if hasattr(X, "column_names"):  # a table of pyarrow
+        return list(X.column_names) or None
+    return list(getattr(X, "columns", [])) or None

@@ -1,7 +1,8 @@
+import numpy as np
 import pandas as pd
 import pytest
 
-from skjointprune._data.by_name import listed, values_by_column
+from skjointprune._data.by_name import listed, positions_of_names, values_by_column
 
 NAMES = ["a", "b", "c"]
 
@@ -12,6 +13,17 @@ def test_values_come_in_the_order_of_the_columns(kind):
     assert values_by_column(given, 3, NAMES, "prices") == [1.0, 2.0, 3.0]
     by_position = kind({2: "z", 0: "x", 1: "y"})
     assert values_by_column(by_position, 3, None, "prices") == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize("names", [[30, 10, 20], [("a", 3), ("a", 1), ("b", 2)]])
+def test_names_may_be_other_than_text(names):
+    given = {name: str(name) for name in sorted(names)}
+    assert values_by_column(given, 3, names, "prices") == [*map(str, names)]
+
+
+def test_a_whole_number_is_a_position_and_no_name():
+    assert positions_of_names(["a", 0, np.int64(1), ("b", 2)]) == {"a": 0, ("b", 2): 3}
+    assert positions_of_names(None) == {}
 
 
 def test_what_has_no_names_is_returned_as_it_is():

@@ -80,6 +80,9 @@ def test_sparse_tables_are_rows(kind):
         (np.full((30, 2), 1e35), {"standardize": False}, "beyond 1e\\+30"),
         (pd.DataFrame({"when": pd.date_range("2026", periods=30)}), {}, "'when'"),
         (np.full((30, 2), np.inf), {}, "infinity"),
+        (np.full((30, 2), 1e-300), {}, "column 0 of X holds no number beyond 1e-150"),
+        (np.array([["Oslo", 1]] * 30), {}, "column 0 of X holds no numbers. Got <U"),
+        (np.zeros((30, 2), dtype="M8[D]"), {}, "Got datetime64"),
     ],
 )
 def test_what_cannot_be_learnt_from_is_named(X, params, match):
@@ -160,3 +163,13 @@ def test_infinity_is_refused_where_it_is_read(frame, two_kept):
         two_kept(frame.assign(age=np.inf))
     with pytest.raises(ValueError, match="The column 'age' of X holds no numbers"):
         two_kept(frame.assign(age="old"))
+
+
+def test_a_number_too_large_to_predict_from_is_named(fitted, planted):
+    X = planted[0][:3].copy()
+    X[:, ~fitted.support_] = 1e300  # not read
+    assert np.isfinite(fitted.predict_proba(X)).all()
+    column = int(fitted.get_support(indices=True)[0])
+    X[1, column] = 1e300
+    with pytest.raises(ValueError, match=rf"column {column} of X .* Got 1e\+300"):
+        fitted.predict(X)

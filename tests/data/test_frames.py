@@ -3,14 +3,17 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from skjointprune._data.frames import (
     as_table,
     column_of,
     columns_by_name,
     holds_category,
+    holds_plain_numbers,
     is_frame,
     numbers_of,
+    refuse_categories,
     values_of,
 )
 
@@ -104,3 +107,58 @@ def test_what_is_no_number_is_refused_by_the_name_of_its_column(column):
 def test_columns_are_taken_by_name_in_an_order(frame):
     some = columns_by_name(frame, ["flag", "number"])
     assert list(some.columns) == ["flag", "number"]
+
+
+@pytest.mark.filterwarnings("ignore:Determining the column names of a LazyFrame")
+@pytest.mark.parametrize(
+    ("X", "remedy"),
+    [
+        (polars.DataFrame({"a": [1]}).lazy(), r"Got a LazyFrame; pass X.collect\(\)"),
+        ({"a": [1, 2]}, r"Got a dict; pass pandas.DataFrame\(X\)"),
+        ("table.csv", "Got a str; read the file"),
+        (iter([[1]]), "Got a list_iterator; make an array"),
+        (pd.DataFrame({"a": [1]}).to_records(), "a structured array; pass pandas"),
+        (["cheap pills", "at noon"], "Got text; make columns of it"),
+        (pd.Series(["cheap pills", "at noon"]), "Got text; make columns of it"),
+        ([[1, 2], [3]], "Got rows of 1 and of 2; fill them up"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "Got 'a' more than once"),
+        (pyarrow.table([[1], [2]], names=["a", "a"]), "Got 'a' more than once"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_what_to_pass(X, remedy):
+    with pytest.raises(ValueError, match=f"X .*{remedy}"):
+        as_table(X)
+
+
+def test_a_masked_value_is_a_gap_whatever_is_under_the_mask():
+    X = np.ma.masked_array([[1, -999], [3, 4]], [[False, True], [False, False]])
+    np.testing.assert_array_equal(as_table(X), [[1, np.nan], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    "X", [torch.ones(2, 2, requires_grad=True), torch.ones(2, 2, dtype=torch.bfloat16)]
+)
+def test_tensors_that_numpy_cannot_read_are_tables(X):
+    np.testing.assert_array_equal(np.asarray(as_table(X)), np.ones((2, 2)))
+
+
+def test_text_and_times_in_an_array_are_no_plain_numbers():
+    for X in (["a", "1"], ["2026-01-01", "2026-01-02"]):
+        assert not holds_plain_numbers(np.array([X]))
+    assert not holds_plain_numbers(np.array([["2026-01-01"]], dtype="M8[D]"))
+
+
+def test_a_cell_may_hold_an_array_and_is_then_no_number():
+    column = pd.Series([np.ones(2), None])
+    assert values_of(column)[1] is None
+    with pytest.raises(ValueError, match="'a' of X holds no numbers"):
+        numbers_of(column, "a")
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame, polars.DataFrame, np.array])
+def test_categories_are_refused_where_only_numbers_will_do(convert):
+    numbers = convert([[1.0, 2.0]])
+    assert refuse_categories(numbers, "This") is numbers
+    text = convert({"a": ["x"]} if convert is not np.array else [["x"]])
+    with pytest.raises(ValueError, match=r"This takes numbers. Got the column ('a'|0)"):
+        refuse_categories(text, "This")

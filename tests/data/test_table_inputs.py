@@ -160,3 +160,23 @@ def test_levels_count_where_it_is_decided_whether_numbers_are_embedded(quick, al
         clf = quick(alpha=alpha, max_epochs=1, retrain_epochs=1).fit(X, y)
         layers = dict(clf.module_.named_modules())
         assert any(name.endswith("embedding") for name in layers) == embedded
+
+
+@pytest.mark.filterwarnings("error:The given NumPy array is not writable")
+def test_gaps_of_a_frame_are_read_though_it_may_not_be_written_to(quick, frame):
+    X, y = frame
+    X = X.mask(X > 2.5)
+    clf = quick(max_epochs=2, retrain_epochs=1, alpha=1e-6).fit(X, y)
+    assert clf.predict(X).shape == y.shape
+
+
+def test_values_by_name_find_columns_that_are_called_by_numbers(planted):
+    X, y = planted
+    labels = [*range(1, X.shape[1]), 0]
+    X = pd.DataFrame(X, columns=labels)
+    costs = pd.Series(1.0, index=range(X.shape[1]))
+    costs[0] = 5.0  # of the last column
+    groups = {label: label // 2 for label in labels}
+    inputs, *_ = TABLE.check(X, y, feature_costs=costs, feature_groups=groups)
+    assert inputs.costs.tolist() == [1.0] * (X.shape[1] - 1) + [5.0]
+    assert [0, X.shape[1] - 1] in [g.tolist() for g in inputs.groups]  # 1 and 0
