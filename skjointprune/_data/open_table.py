@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .arrow_source import ArrowSource, is_arrow_dataset
+from .check_images import as_array
 from .readers import slices
 from .sources import ArraySource, Source, rows_of_map
 from .targets import targets_of
@@ -35,6 +36,15 @@ def open_table(
     table is read whole, and any if `in_memory`. All else is returned as it is.
     """
     source: Source
+    y, sample_weight = as_array(y), as_array(sample_weight)
+    if not is_arrow_dataset(X):
+        for name, given in {"y": y, "sample_weight": sample_weight}.items():
+            if isinstance(given, str):
+                raise ValueError(
+                    f"`{name}` names a column of a pyarrow Dataset alone. Got "
+                    f"{given!r} with a {type(X).__name__}; pass the column itself, "
+                    "and X without it."
+                )
     if is_map(X):
         if y is None:
             return X, y, sample_weight

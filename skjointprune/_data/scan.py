@@ -10,7 +10,12 @@ import torch
 from .columns import Columns, ordered, split_levels
 from .prepare import Scaling
 from .sources import Block, LevelCodes, Source, Y
-from .targets import Classes, Targets, refuse_huge_targets
+from .targets import (
+    Classes,
+    Targets,
+    refuse_no_indicators,
+    refuse_sizes_of_targets,
+)
 
 EPSILON = np.finfo(np.float64).eps
 
@@ -239,12 +244,10 @@ def check_scan(scan: Scan, targets: Targets) -> None:
             f"{n} of {scan.source.n_rows}; leave the other rows out of X."
         )
     if targets.are_numbers:
-        refuse_huge_targets(scan.moments_of_y.largest.max())
-    elif not isinstance(targets, Classes) and not scan.y_is_binary:
-        raise ValueError(
-            "Several labels a row must be 0 or 1 each. Got other numbers in y; use a "
-            "JointPruneRegressor for these."
-        )
+        for largest in scan.moments_of_y.largest:
+            refuse_sizes_of_targets(largest)
+    elif not isinstance(targets, Classes):
+        refuse_no_indicators(scan.y_is_binary)
 
 
 def chosen_rows(start: int, n: int, positions: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from .columns import UNKNOWN
 from .readers import slices
-from .targets import refuse_text
+from .targets import refuse_no_numbers
 
 ROWS_OF_A_BLOCK = 2**14
 ROWS_OF_A_PIECE = 2**12  # of an array: few, so that many places meet in a batch
@@ -223,7 +223,7 @@ def encode_columns(
 def encode_targets(y: np.ndarray, codes: LevelCodes) -> np.ndarray:
     """Return numbers, or codes of labels, (rows, outputs)."""
     if Y not in codes:
-        refuse_text(y)
+        refuse_no_numbers(y)
     else:
         y = codes.encode(Y, *factorise(y))
     return y.reshape(len(y), -1).astype(np.float64)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .frames import as_table, column_of, is_frame, values_of
+from .frames import column_of, from_arrow, is_frame, values_of
 from .step_function import StepFunction
 from .targets import EncodedTargets, ReadRows, Targets
 
@@ -85,7 +85,7 @@ def read_survival(y: Any) -> np.ndarray:
             "JointPruneSurvival requires y to be passed, but the target y is None: "
             f"{HOW_TO_PASS}."
         )
-    columns = _columns(as_table(y))
+    columns = _columns(from_arrow(y))
     names = list(columns)
     booleans = [name for name in names if columns[name].dtype.kind == "b"]
     if len(booleans) == 1:

@@ -7,17 +7,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 from torch.utils.data import Dataset, IterableDataset
 
 from .._utils.warn import warn_caller
+from .frames import is_missing
 from .readers import DATASETS
 
 MANY_CLASSES = 10  # of so many, numbers may be meant,
 FEW_ROWS_EACH = 3  # where there are fewer rows of each than this
-LARGEST = 1e150  # its square is a number, too
+LARGEST = 1e150  # its square is a number, too,
+SMALLEST = 1 / LARGEST  # and that of this is more than 0
 COMPARED_LABELS = 16  # items of a dataset, to see whether it returns what it lists
 
 
@@ -132,8 +135,15 @@ def encode_classes(y: Any, weight: np.ndarray, class_weight: Any) -> EncodedTarg
     targets: Targets
     if type_of_target(y) == "multilabel-indicator":
         targets, values = LabelSets(y.shape[1]), y.astype(np.float32)
+        refuse_no_indicators(bool(np.isin(values, (0, 1)).all()))
     else:
-        y = column_or_1d(y, warn=True)
+        if y.ndim > 1 and y.shape[1] == 1:
+            warn_caller(
+                "A column-vector y was passed when a 1d array was expected. Please "
+                "change the shape of y to (n_samples, ), for example using ravel().",
+                DataConversionWarning,  # as of scikit-learn, but once in a search
+            )
+        y = column_or_1d(y)
         labels, values = np.unique(y, return_inverse=True)
         targets = _classes(labels, len(y))
     if class_weight is not None:
@@ -164,6 +174,58 @@ def encode_labels(
     return classes, factors
 
 
+def refuse_no_indicators(y_is_binary: bool) -> None:
+    """Raise ValueError where several labels a row are given as other than 0 and 1."""
+    if not y_is_binary:
+        raise ValueError(
+            "Several labels a row must be 0 or 1 each. Got other numbers in y; pass "
+            "y > 0 if these are two of each, or use a JointPruneRegressor, or one "
+            "classifier a column (MultiOutputClassifier)."
+        )
+
+
+def read_labels(y: Any) -> Any:
+    """Return class labels; those of pandas' own types as numbers or booleans of numpy.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or labels are objects other than text.
+    """
+    if y is None or issparse(y):
+        return y
+    if getattr(getattr(y, "dtype", None), "names", None):
+        raise ValueError(
+            "y must hold class labels. Got events and times, as a structured array; "
+            "use a JointPruneSurvival."
+        )
+    plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if plain is not None and plain.kind in "biu" and not y.isna().any():
+        return y.to_numpy(dtype=plain)
+    try:
+        values = np.asarray(y)
+    except ValueError as error:
+        raise ValueError(
+            "y must hold one label a row, or an indicator of each. Got lists of "
+            "several lengths; sklearn's MultiLabelBinarizer makes indicators of these."
+        ) from error
+    if values.dtype == object and values.size == len(values):
+        flat = values.ravel().tolist()
+        missing = [i for i, value in enumerate(flat) if is_missing(value)]
+        if missing:
+            raise ValueError(
+                f"y must hold a label for each row. Got {flat[missing[0]]!r} in row "
+                f"{missing[0]}; leave such rows out."
+            )
+        other = [value for value in flat if not isinstance(value, str)]
+        if other:
+            raise ValueError(
+                f"Unknown label type of y: objects. Got {other[0]!r} as an object; "
+                "convert all to one type, as y.astype(int) or y.astype(str) does."
+            )
+    return y
+
+
 def _classes(labels: np.ndarray, n_rows: int) -> Classes:
     if len(labels) < 2:
         raise ValueError(
@@ -189,22 +251,37 @@ def _check_class_weight(weight: np.ndarray, class_weight: Any) -> None:
 def encode_numbers(y: np.ndarray, weight: np.ndarray) -> EncodedTargets:
     """Encode one number a row or several."""
     values = y.astype(np.float64).reshape(len(y), -1)
-    refuse_huge_targets(np.abs(values).max())
+    for largest in np.abs(values).max(axis=0):
+        refuse_sizes_of_targets(largest)
     return EncodedTargets(Numbers(values.shape[1], flat=y.ndim == 1), values, weight)
 
 
-def refuse_huge_targets(largest: float) -> None:
-    """Raise ValueError where the largest target is beyond a limit."""
+def refuse_sizes_of_targets(largest: float) -> None:
+    """Raise ValueError where the largest target is too large, or small, to scale."""
     if largest > LARGEST:
         raise ValueError(
             f"y holds numbers beyond {LARGEST:g}. Got {largest:g}; if that stands for "
             "a gap, leave its row out, else divide y."
         )
+    if 0 < largest < SMALLEST:
+        raise ValueError(
+            f"y holds no number beyond {SMALLEST:g}. Got {largest:g} as the largest; "
+            "multiply y."
+        )
 
 
-def refuse_text(y: Any) -> None:
-    """Raise ValueError where targets are to be numbers, and are text."""
+def refuse_no_numbers(y: Any) -> None:
+    """Raise ValueError where targets are to be numbers, and are text or times."""
     values = np.asarray(y)
+    if values.dtype.names:
+        raise ValueError(
+            "y must hold numbers. Got events and times, as a structured array; use a "
+            "JointPruneSurvival."
+        )
+    if values.dtype.kind in "mM":
+        raise ValueError(
+            f"y must hold numbers. Got {values.dtype}; convert it, to days for example."
+        )
     if values.dtype.kind not in "OUS":
         return
     text = next(

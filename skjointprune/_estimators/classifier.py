@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.targets import EncodedTargets, encode_classes
+from .._data.targets import EncodedTargets, encode_classes, read_labels
 from .._utils.sklearn import StrOptions, _fit_context
 from .base import JointPruneEstimator
 from .docstrings import documented
@@ -183,6 +183,9 @@ class JointPruneClassifier(ScoresDatasets, ClassifierMixin, JointPruneEstimator)
             was before.
         """
         return self._fit(X, y, sample_weight)
+
+    def _read_y(self, y):
+        return read_labels(y)
 
     def _encode(self, y, weight: np.ndarray) -> EncodedTargets:
         return encode_classes(y, weight, self.class_weight)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.targets import EncodedTargets, encode_numbers, refuse_text
+from .._data.targets import EncodedTargets, encode_numbers, refuse_no_numbers
 from .._training.tasks import REGRESSION
 from .._utils.sklearn import StrOptions, _fit_context
 from .base import JointPruneEstimator
@@ -185,7 +185,7 @@ class JointPruneRegressor(ScoresDatasets, RegressorMixin, JointPruneEstimator):
         return self._fit(X, y, sample_weight)
 
     def _read_y(self, y):
-        refuse_text(y)
+        refuse_no_numbers(y)
         return y
 
     def _encode(self, y: np.ndarray, weight: np.ndarray) -> EncodedTargets:

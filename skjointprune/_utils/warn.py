@@ -21,7 +21,7 @@ _COLLECTED: ContextVar[list[str] | None] = ContextVar("collected", default=None)
 _WORKERS = ("joblib._dask", "joblib.externals.loky.process_executor")
 
 
-def warn_caller(message: str) -> None:
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn where the user's code called, outside this package and scikit-learn.
 
     Where several fits are made in one search, or one `joblib.Parallel`, a message comes
@@ -43,7 +43,7 @@ def warn_caller(message: str) -> None:
         if _kind(message) in said:
             return
         said.add(_kind(message))
-    warnings.warn(message, UserWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
 
 
 @contextmanager

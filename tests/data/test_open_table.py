@@ -187,3 +187,10 @@ def test_predicting_needs_the_retained_columns_alone(frame, tmp_path):
     np.testing.assert_allclose(reg.predict(retained), expected, rtol=1e-5)
     with pytest.raises(ValueError, match="Got a Dataset without"):
         reg.predict(write_parquet(frame[["whole"]], tmp_path / "other"))
+
+
+def test_a_name_stands_for_a_column_of_a_dataset_alone(frame):
+    with pytest.raises(ValueError, match=r"`y` names .* Got 'y' with a DataFrame"):
+        opened(frame, "y", None)
+    with pytest.raises(ValueError, match=r"`sample_weight` names .* Got 'w'"):
+        opened(frame, frame["y"], "w")

@@ -1,6 +1,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from _pictures import Labelled, Pictures, make
@@ -17,8 +18,12 @@ from skjointprune._data.targets import (
     encode_classes,
     encode_numbers,
     labels_of,
+    read_labels,
+    refuse_no_numbers,
     targets_of,
 )
+
+EVENTS = np.array([(True, 1.0), (False, 2.0)], dtype=[("event", bool), ("time", float)])
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +275,59 @@ def test_numbers_taken_for_classes_are_told():
         warnings.simplefilter("error")
         encode_classes(np.repeat(np.arange(25), 4), np.ones(100), None)
         encode_classes(np.arange(6), np.ones(6), None)  # few of all
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("Int64", [2**60, 2**60 + 1]),  # one number as floats
+        ("UInt8", [1, 2]),
+        ("boolean", [True, False]),
+        ("bool[pyarrow]", [True, False]),
+        ("int64[pyarrow]", [2**60, 2**60 + 1]),
+    ],
+)
+def test_labels_of_pandas_own_types_stay_what_they_are(dtype, values):
+    read = read_labels(pd.Series(values, dtype=dtype))
+    assert read.tolist() == values and read.dtype.kind in "biu"
+
+
+def test_labels_of_other_kinds_are_left_alone():
+    for y in (None, [1, 2], ["a", "b"], pd.Series(["a"]), np.array([[True, 0.5]])):
+        assert read_labels(y) is y
+
+
+@pytest.mark.parametrize(
+    ("y", "says"),
+    [
+        (["a", None], "a label for each row. Got None in row 1"),
+        (pd.Series(["a", None]), "a label for each row. Got nan in row 1"),
+        (np.array([1, "a"], dtype=object), "Got 1 as an object; convert"),
+        (np.array([True, False], dtype=object), "Got True as an object; convert"),
+        ([("a", "b"), ("a",)], "lists of several lengths; .*MultiLabelBinarizer"),
+        (EVENTS, "class labels. Got events and times"),
+    ],
+)
+def test_what_are_no_labels_is_refused(y, says):
+    with pytest.raises(ValueError, match=f"(y must|type of y:) .*{says}"):
+        read_labels(y)
+
+
+@pytest.mark.parametrize("values", [(-1, 1), (1, 2)])
+def test_indicators_other_than_0_and_1_are_refused(values):
+    y = np.array(values)[np.eye(4, dtype=int)]
+    with pytest.raises(ValueError, match="must be 0 or 1 each"):
+        encode_classes(y, np.ones(4), None)
+
+
+@pytest.mark.parametrize(
+    "y", [EVENTS, pd.Series(pd.to_datetime(["2026"])), np.array([1], dtype="m8[h]")]
+)
+def test_times_are_no_numbers_to_predict(y):
+    with pytest.raises(ValueError, match=r"y must hold numbers. Got"):
+        refuse_no_numbers(y)
+
+
+def test_targets_too_small_to_scale_are_refused():
+    with pytest.raises(ValueError, match="y holds no number beyond 1e-150"):
+        encode_numbers(np.array([1e-300, 0.0]), np.ones(2))
