@@ -21,6 +21,7 @@ from .._training.ranks import ALONE, Ranks
 from .._training.settings import (
     check_backend,
     check_monitors,
+    check_params_of_optimizer,
     check_scoring_of,
     resolve_batch_size,
     resolve_callbacks,
@@ -156,6 +157,7 @@ def _make_trainer(
             f"The learning rate is `lr`. Got `optimizer__lr`={params['lr']!r} as well; "
             "set `lr` alone."
         )
+    check_params_of_optimizer(optimizer, estimator.lr, params)
     callbacks = resolve_callbacks(estimator.callbacks or ())
     check_scoring_of(callbacks, task)
     check_backend(estimator.compile)

@@ -76,6 +76,27 @@ class PruningNet(NeuralNet):
         if self.module_.training != training:
             super()._set_training(training)
 
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Call callbacks as skorch does; say which of skorch's own has failed.
+
+        Raises
+        ------
+        ValueError
+            If one does not suit this net, as one that knows the usual loaders of rows.
+        """
+        getattr(self, method_name)(self, **kwargs)
+        for name, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except Exception as error:
+                if not type(callback).__module__.startswith("skorch."):
+                    raise  # of the user, who knows it
+                raise ValueError(
+                    f"The callback {name!r} ({type(callback).__name__}) failed in "
+                    f"{method_name} with {type(error).__name__}: {error}. Change its "
+                    "parameters, or leave it out."
+                ) from error
+
     def run_single_epoch(
         self,
         iterator: Iterable[Any] | None,

@@ -49,6 +49,20 @@ def resolve_optimizer(optimizer: Any) -> type[torch.optim.Optimizer]:
     return optimizer
 
 
+def check_params_of_optimizer(
+    optimizer: type[torch.optim.Optimizer], lr: float, params: dict[str, Any]
+) -> None:
+    """Raise ValueError where an optimiser does not take the values of parameters."""
+    try:
+        optimizer([torch.nn.Parameter(torch.zeros(1, 1))], lr=lr, **params)  # type: ignore[call-arg]
+    except Exception as error:
+        given = ", ".join(f"`optimizer__{n}`={v!r}" for n, v in params.items())
+        raise ValueError(
+            f"`optimizer` {optimizer.__name__} cannot be made with "
+            f"{given or f'`lr`={lr:g}'} ({error}). See its documentation."
+        ) from error
+
+
 def resolve_callbacks(callbacks: Iterable[Any]) -> list[tuple[str, Callback]]:
     """Return callbacks with names; a class stands for what it makes without arguments.
 
@@ -74,6 +88,14 @@ def resolve_callbacks(callbacks: Iterable[Any]) -> list[tuple[str, Callback]]:
                 raise ValueError(
                     f"`callbacks` holds the class {kind.__name__}, which needs "
                     f"arguments ({error}). Pass an object."
+                ) from error
+        if kind.__module__.startswith("skorch."):
+            try:
+                copy(held).initialize()
+            except Exception as error:
+                raise ValueError(
+                    f"`callbacks` holds a {kind.__name__} that cannot be used "
+                    f"({error}). Change its parameters."
                 ) from error
         named.append((name, held))
     return named

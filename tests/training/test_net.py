@@ -4,7 +4,7 @@ import torch
 from _helpers import assert_unfitted, small_net, table
 from _pictures import make
 from _waits import Waits
-from skorch.callbacks import Callback
+from skorch.callbacks import BatchScoring, Callback
 from torch import nn
 
 from skjointprune import ImageInput
@@ -167,3 +167,10 @@ def test_nothing_is_removed_once_a_loss_is_not_finite(quick, planted, monkeypatc
         clf.fit(*planted)
     assert len(spoilt) > 20
     assert not any(spoilt)
+
+
+def test_a_callback_of_skorch_that_does_not_suit_is_named(quick, planted):
+    clf = quick(callbacks=[("own", BatchScoring("accuracy"))])
+    with pytest.raises(ValueError, match=r"callback 'own' \(BatchScoring\) failed in"):
+        clf.fit(*planted)
+    assert_unfitted(clf)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 
 from skjointprune._training import trainer
 from skjointprune._training.settings import (
@@ -30,6 +30,14 @@ WATCHED = EpochScoring("roc_auc", name="AUC", lower_is_better=False)
         (
             {"callbacks": [WATCHED, EarlyStopping("AUC")], "validation_fraction": 0},
             "EarlyStopping watches 'AUC', and no rows are held out",
+        ),
+        (
+            {"optimizer__betas": 3},
+            r"Adam cannot be made with `optimizer__betas`=3 \('int' object",
+        ),
+        (
+            {"callbacks": [LRScheduler("NoSuchLR")]},
+            "a LRScheduler that cannot be used .*NoSuchLR",
         ),
         ({"compile": "nothing"}, "`compile` must be .* Got 'nothing'; choose from"),
     ],
