@@ -11,9 +11,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from .._data.feature_groups import resolve_groups
+from .._data.frames import as_table, refuse_categories
 from .._data.open_table import refuse_streams
 from .._utils.clones import clone_with_seed
-from .._utils.input_names import names_of_columns
+from .._utils.input_names import labels_of_columns, names_of_columns
 from .._utils.parallel import call_each
 from .._utils.sklearn import HasMethods, Interval, StrOptions, validate_params
 from .design import DESIGNS, model_design
@@ -158,12 +159,12 @@ def knockoff_selection(
             f"and `n_repeats`={n_repeats}; change one of them to 1."
         )
     refuse_streams(X, "`knockoff_selection`")
-    names = names_of_columns(X)
+    names, labels = names_of_columns(X), labels_of_columns(X)
+    X = refuse_categories(as_table(X), "`knockoff_selection`")
     # copies of columns have no names that the estimator could know them by
     X = check_array(X, dtype=np.float64, ensure_min_samples=2, input_name="X")
     check_consistent_length(X, y, sample_weight)
-    listed = None if names is None else names.tolist()
-    columns = resolve_groups(groups, X, listed, "groups")
+    columns = resolve_groups(groups, X, labels, "groups")
     rng = check_random_state(random_state)
     draw, drawn = _draw(knockoffs, X, n_knockoffs, n_repeats, columns, rng)
     seeds = rng.randint(2**31 - 1, size=n_repeats)

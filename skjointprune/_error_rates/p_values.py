@@ -11,9 +11,11 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
 from .._data.feature_groups import resolve_groups
+from .._data.frames import as_table, refuse_categories
 from .._data.open_table import refuse_streams
+from .._data.survival import holds_survival
 from .._utils.clones import clone_with_seed
-from .._utils.input_names import names_of_columns
+from .._utils.input_names import labels_of_columns, names_of_columns
 from .._utils.parallel import call_each
 from .._utils.sklearn import (
     HasMethods,
@@ -122,18 +124,20 @@ def p_values(
         raise ValueError(
             "`p_values` tests inputs for a target. Got y=None; pass labels or targets."
         )
-    if np.asarray(y).dtype.names is not None:
+    if holds_survival(y):
         raise ValueError(
             "`p_values` compares losses of single rows, which events and times do not "
-            "have. Got y as a structured array; use `knockoff_selection`."
+            f"have. Got them in y, a {type(y).__name__}; use `knockoff_selection`."
         )
     refuse_streams(X, "`p_values`")
-    names = names_of_columns(X)
+    names, labels = names_of_columns(X), labels_of_columns(X)
+    X = refuse_categories(as_table(X), "`p_values`")
     X = check_array(X, dtype=np.float64, ensure_min_samples=4, input_name="X")
     check_consistent_length(X, y)
     y = np.asarray(y)
-    listed = None if names is None else names.tolist()
-    columns = resolve_groups(groups, X, listed, "groups")
+    if y.ndim == 2 and y.shape[1] == 1:  # what is predicted may have one dimension
+        y = y[:, 0]
+    columns = resolve_groups(groups, X, labels, "groups")
     rng = check_random_state(random_state)
     design = model_design(X, conditional, rng)
     folds = check_cv(cv, y, classifier=is_classifier(estimator))

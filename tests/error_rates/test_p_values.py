@@ -147,5 +147,22 @@ def test_what_does_not_fit_is_refused_by_name(table):
         p_values(LinearRegression(), X, y, groups=[[99]])
     with pytest.raises(ValueError, match="'conditional'"):
         p_values(LinearRegression(), X, y, conditional="lasso")
+    text = pd.DataFrame(X).add_prefix("x").assign(city="Oslo")
+    with pytest.raises(ValueError, match=r"`p_values` .* the column 'city' of text"):
+        p_values(LinearRegression(), text, y)
     with pytest.raises(ValueError, match="NaN"):
         p_values(LinearRegression(), np.where(X > 2, np.nan, X), y)
+
+
+class Flat(LinearRegression):
+    """Predicts one dimension, whatever y had, as forests do."""
+
+    def predict(self, X):
+        return super().predict(X).ravel()
+
+
+def test_targets_may_be_one_column(table):
+    X, y = table
+    right = p_values(Flat(), X, y, random_state=0)
+    found = p_values(Flat(), X, pd.DataFrame({"y": y}), random_state=0)
+    np.testing.assert_allclose(found.pvalues_, right.pvalues_, rtol=1e-6)
