@@ -23,6 +23,7 @@ from .._estimators.base import JointPruneEstimator
 from .._estimators.cross_validation import JointPruneCV
 from .._estimators.fitted import fit_of
 from .._estimators.selector import InputFeatureSelector
+from .._storage.archive import check_folder_of
 from .._training.fit import Fit
 from .._utils.optional import import_optional
 from .._utils.replaced import replaced
@@ -129,6 +130,7 @@ def export_onnx(estimator, path):
     onnx = import_optional("onnx", "`export_onnx`", install)
     import_optional("onnxscript", "`export_onnx`", install)  # torch converts with it
     path = Path(path)
+    check_folder_of(path)
     with TemporaryDirectory(prefix=".onnx", dir=path.parent) as folder:
         proto = _converted(fit)
         _strip(proto)

@@ -92,6 +92,15 @@ def unpack_archive(data: bytes, kind: bytes, newest: int) -> tuple[bytes, bytes]
         return archive.read(MODEL), archive.read(WEIGHTS)
 
 
+def check_folder_of(path: str | os.PathLike[str]) -> None:
+    """Raise FileNotFoundError where the folder of a file to write is not there."""
+    if not Path(os.path.realpath(path)).parent.is_dir():
+        raise FileNotFoundError(
+            "`path` must name a file in a folder that is there. Got "
+            f"{os.fspath(path)!r}; make the folder."
+        )
+
+
 def replace_file(data: bytes, path: str | os.PathLike[str], mark: str = "") -> None:
     """Replace a file at once, so that a write that fails leaves the old one.
 
@@ -101,6 +110,7 @@ def replace_file(data: bytes, path: str | os.PathLike[str], mark: str = "") -> N
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"`path` must name a file. Got the folder {target}.")
+    check_folder_of(path)
     new = target.with_name(f"{target.name}.{mark or uuid.uuid4().hex}.tmp")
     try:
         with open(new, "wb") as file:

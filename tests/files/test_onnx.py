@@ -367,7 +367,7 @@ def test_a_folder_that_is_not_there_is_found_out_before_the_work(
     small, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("skjointprune._files.onnx._converted", pytest.fail)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"`path` must .* make the folder"):
         export_onnx(small, tmp_path / "missing" / "it.onnx")
 
 

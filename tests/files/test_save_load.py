@@ -172,7 +172,7 @@ def test_foreign_files_give_clear_errors(joint, tmp_path):
         load(tmp_path)
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "missing")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"`path` must .* make the folder"):
         save(joint, tmp_path / "missing" / "model")
     with pytest.raises(IsADirectoryError):
         save(joint, tmp_path)
