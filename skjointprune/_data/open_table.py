@@ -1,5 +1,6 @@
 """Which X is read piece by piece: opened before a fit, and read to predict."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,10 +41,15 @@ def open_table(
     if not is_arrow_dataset(X):
         for name, given in {"y": y, "sample_weight": sample_weight}.items():
             if isinstance(given, str):
+                files = isinstance(X, str | os.PathLike | list | tuple)
                 raise ValueError(
                     f"`{name}` names a column of a pyarrow Dataset alone. Got "
-                    f"{given!r} with a {type(X).__name__}; pass the column itself, "
-                    "and X without it."
+                    f"{given!r} with a {type(X).__name__}; "
+                    + (
+                        "open files by pyarrow.dataset.dataset(X)."
+                        if files
+                        else "pass the column itself, and X without it."
+                    )
                 )
     if is_map(X):
         if y is None:

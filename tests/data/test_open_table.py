@@ -194,3 +194,5 @@ def test_a_name_stands_for_a_column_of_a_dataset_alone(frame):
         opened(frame, "y", None)
     with pytest.raises(ValueError, match=r"`sample_weight` names .* Got 'w'"):
         opened(frame, frame["y"], "w")
+    with pytest.raises(ValueError, match=r"with a list; open files by pyarrow"):
+        opened(["a.parquet", "b.parquet"], "y", None)
