@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from skorch.helper import SliceDataset
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -14,6 +15,8 @@ from .readers import DATASETS, as_tensor
 
 def is_images(X: Any) -> bool:
     """Tell whether X is a dataset, or has a dimension more than rows of a table."""
+    if isinstance(X, SliceDataset):  # of skorch: also of rows
+        return len(X) == 0 or getattr(X[0], "ndim", 3) > 1
     return isinstance(X, DATASETS) or getattr(X, "ndim", 2) == 4
 
 

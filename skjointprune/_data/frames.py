@@ -7,6 +7,7 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
+from skorch.helper import SliceDataset
 
 from .by_name import listed
 from .check_images import as_array
@@ -27,7 +28,7 @@ def as_table(X: Any) -> Any:
     ValueError
         If X is nothing that scikit-learn knows how to read, or a name is there twice.
     """
-    X = as_array(X)
+    X = np.asarray(X) if isinstance(X, SliceDataset) else as_array(X)
     _refuse_what_is_no_table(X)
     X = from_arrow(X)
     if is_frame(X):
@@ -51,7 +52,7 @@ def from_arrow(X: Any) -> Any:
 
 def _refuse_what_is_no_table(X: Any) -> None:
     """Raise ValueError where scikit-learn would try to make a number of X."""
-    shape = getattr(X, "shape", None)
+    shape = None if isinstance(X, Mapping) else getattr(X, "shape", None)
     if isinstance(X, list | tuple):
         widths = {len(row) for row in X if isinstance(row, list | tuple)}
         if len(widths) > 1:
@@ -61,7 +62,8 @@ def _refuse_what_is_no_table(X: Any) -> None:
             )
         text = len(X) > 0 and isinstance(X[0], str)
     else:
-        text = shape is not None and len(shape) == 1 and holds_category(X)
+        flat = shape is not None and len(shape) == 1 and hasattr(X, "dtype")
+        text = flat and holds_category(X)
     if text:
         raise ValueError(
             "X must have two dimensions, rows and columns. Got text; make columns of "

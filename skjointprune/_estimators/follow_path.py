@@ -40,8 +40,8 @@ class PathRun:
     def fit_at(self, number: int, share: float) -> Fit:
         """Trace a point back, and retrain it for a share of a fit's epochs."""
         problem = self.problem
-        sparse = problem.view_of(self.points[number])
         with problem.random_state():
+            sparse = problem.view_of(self.points[number])
             traced = problem.trace_back(sparse)
             return problem.retrain(sparse, traced, share)
 

@@ -26,13 +26,20 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch for a while, on one device, and then restore its random state.
 
-    New tensors are of float32 meanwhile, whatever type the user has set. All threads
-    of a process share torch's random state, that type, and what `torch.fx` patches
-    while it traces. So fits in threads take turns.
+    New tensors are of float32 meanwhile, whatever type the user has set, and have
+    gradients, though the user may have switched these off. All threads of a process
+    share torch's random state, that type, and what `torch.fx` patches while it traces.
+    So fits in threads take turns.
     """
     on_gpu = device.type == "cuda"
     devices = [device] if on_gpu else []
-    with _LOCK, _new_tensors_of(torch.float32), torch.random.fork_rng(devices=devices):
+    with (
+        _LOCK,
+        _new_tensors_of(torch.float32),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.random.fork_rng(devices=devices),
+    ):
         # torch.manual_seed would seed every GPU as well.
         torch.default_generator.manual_seed(seed)
         if on_gpu:

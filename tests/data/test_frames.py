@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from skorch.helper import SliceDataset, SliceDict
+from torch.utils.data import TensorDataset
 
+from skjointprune._data.check_images import is_images
 from skjointprune._data.frames import (
     as_table,
     column_of,
@@ -115,6 +118,7 @@ def test_columns_are_taken_by_name_in_an_order(frame):
     [
         (polars.DataFrame({"a": [1]}).lazy(), r"Got a LazyFrame; pass X.collect\(\)"),
         ({"a": [1, 2]}, r"Got a dict; pass pandas.DataFrame\(X\)"),
+        (SliceDict(a=np.ones((2, 1))), r"Got a SliceDict; pass pandas.DataFrame"),
         ("table.csv", "Got a str; read the file"),
         (iter([[1]]), "Got a list_iterator; make an array"),
         (pd.DataFrame({"a": [1]}).to_records(), "a structured array; pass pandas"),
@@ -162,3 +166,9 @@ def test_categories_are_refused_where_only_numbers_will_do(convert):
     text = convert({"a": ["x"]} if convert is not np.array else [["x"]])
     with pytest.raises(ValueError, match=r"This takes numbers. Got the column ('a'|0)"):
         refuse_categories(text, "This")
+
+
+def test_rows_of_a_dataset_that_skorch_slices_are_a_table():
+    X = SliceDataset(TensorDataset(torch.arange(6.0).reshape(3, 2), torch.ones(3)))
+    assert not is_images(X) and is_images(SliceDataset(X[:0]))
+    np.testing.assert_array_equal(as_table(X), [[0, 1], [2, 3], [4, 5]])

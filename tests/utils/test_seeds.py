@@ -50,3 +50,13 @@ def test_new_tensors_are_of_float32_within_whatever_the_user_has_set():
         assert torch.zeros(1).dtype == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("switch_off", [torch.no_grad, torch.inference_mode])
+def test_tensors_have_gradients_though_the_user_switched_them_off(switch_off):
+    with switch_off():
+        with seeded(0, torch.device("cpu")):
+            weight = torch.ones(2, requires_grad=True)
+            weight.sum().backward()
+        assert not torch.is_grad_enabled()
+    assert torch.equal(weight.grad, torch.ones(2))
