@@ -95,6 +95,8 @@ class Split:
 
 def check_weight(sample_weight: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of rows, and the positions of those that count."""
+    if np.asarray(sample_weight).dtype.kind in "US":
+        raise ValueError("`sample_weight` must hold numbers. Got text; convert it.")
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)  # a sparse one has no len
     rows = np.zeros((n_rows, 1))
     weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)

@@ -9,6 +9,7 @@ from _kinds import CPU
 from skjointprune._data.prepare import (
     Data,
     Preparation,
+    check_weight,
     draw_held_out,
     scale_parts,
     split_rows,
@@ -231,3 +232,8 @@ def test_one_row_of_each_class_stays_in_training(fraction):
     codes = np.repeat([0, 1, 2], [1, 2, 30])
     drawn = draw_held_out(codes, fraction, np.random.default_rng(0))
     assert (np.bincount(codes[~drawn], minlength=3) > 0).all()
+
+
+def test_weights_that_are_text_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"`sample_weight` must .* Got text"):
+        check_weight(["1", "2"], np.ones((2, 1)))
