@@ -2,6 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from _helpers import RELEVANT
 
 from skjointprune import (
@@ -169,3 +170,11 @@ def test_html_has_a_row_a_point(path):
     for size, score in zip(path.sizes, path.scores, strict=True):
         assert f"<td>{size.parameters:,}</td>" in html
         assert f"<td>{score:.4f}</td>" in html
+
+
+def test_a_path_is_the_same_where_gradients_are_switched_off(quick, planted):
+    clf = quick(max_epochs=3, retrain_epochs=2)
+    path = joint_prune_path(*planted, n_alphas=2, estimator=clf)
+    with torch.inference_mode():
+        without = joint_prune_path(*planted, n_alphas=2, estimator=clf)
+    np.testing.assert_array_equal(without.importances, path.importances)
