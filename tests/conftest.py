@@ -1,3 +1,4 @@
+import os
 import signal
 import warnings
 
@@ -9,6 +10,7 @@ from _helpers import RELEVANT
 from _pictures import make as classifier_of_images
 from matplotlib import pyplot as plt
 from sklearn.datasets import make_blobs
+from threadpoolctl import threadpool_limits
 
 from skjointprune import JointPruneClassifier
 
@@ -16,9 +18,13 @@ from skjointprune import JointPruneClassifier
 def pytest_configure(config):
     """Let all run on one thread, also fixtures of a session and docstrings.
 
-    Another number of threads is another order of summation, and so another fit.
+    Another number of threads is another order of summation, and so another fit. Two
+    tests at a time with two threads each would also wait for each other: those of
+    processes that tests start, and of scikit-learn's libraries, are limited as well.
     """
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(1)
     # What is started in the background may have inherited that interrupts are ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

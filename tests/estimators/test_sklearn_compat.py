@@ -10,10 +10,10 @@ from skjointprune import (
 
 QUICK = {
     "hidden_layer_sizes": (16,),
-    "max_epochs": 18,
+    "max_epochs": 16,
     "retrain_epochs": 8,
     "lr": 1e-2,
-    "batch_size": 16,
+    "batch_size": 32,
     "random_state": 0,
 }
 
@@ -22,7 +22,7 @@ SET = QUICK | {"alpha": 0.02}  # one of them is enough to find it out
 # what a selector is asked for does not depend on how well it selects
 SELECTS = SET | {"max_epochs": 6, "retrain_epochs": 0}
 
-ALONG_PATH = SET | {"max_epochs": 10}
+ALONG_PATH = SET | {"max_epochs": 6, "retrain_epochs": 4}
 
 # They compare a row in one batch with the row in another, to more digits than float32
 # has: on some processors its last bit depends on the batch.
