@@ -15,7 +15,8 @@ INTERVALS = 32  # of the way from the inputs to zero, to begin with
 SHORTEST = 2.0**-12  # of the way: what still differs there is a jump
 TOLERANCE = 0.1  # of the largest change of the outputs, on a whole way
 OF_ONE_INTERVAL = TOLERANCE / 640  # and on each part of it
-MOST_SLOPES = 50_000  # that are computed to find the columns in question
+MOST_SLOPES = 20_000  # that are computed to find the columns in question
+AT_ONCE = 16  # places on the way that are run together
 
 
 def find_untold_inputs(module: nn.Module, rows: Tensor) -> Tensor:
@@ -53,6 +54,18 @@ class _Ways:
         generator = torch.Generator().manual_seed(0)
         self.half = torch.rand(self.rows.shape, generator=generator) < 0.5
         self.n_slopes = 0
+        self.at_once = AT_ONCE if self._rows_are_independent() else 1
+
+    def _rows_are_independent(self) -> bool:
+        """Tell whether rows give the same beside others, as not where dropout is on."""
+        try:
+            with torch.no_grad():
+                other = self.rows.roll(1, 0) / 2
+                apart = torch.cat([self.outputs(self.rows), self.outputs(other)])
+                together = self.outputs(torch.cat([self.rows, other]))
+        except Exception:  # it takes other numbers of rows, or runs on none
+            return False
+        return torch.allclose(together, apart, rtol=1e-4, atol=1e-5)
 
     def outputs(self, X: Tensor) -> Tensor:
         """Return a random sum of the outputs, (rows,)."""
@@ -61,23 +74,28 @@ class _Ways:
             out = self.module(X.clone())
             return out @ torch.rand(out.shape[1]).to(out)
 
-    def slope(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """Return outputs, (rows,), and their gradient by the inputs, (rows, inputs)."""
-        self.n_slopes += 1
-        X = X.detach().clone().requires_grad_()
-        with torch.enable_grad():
-            out = self.outputs(X)
-            (gradient,) = torch.autograd.grad(out.sum(), X)
-        return out.detach(), gradient
+    def slopes(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what rows give at several places, and the gradients by the inputs.
+
+        `X` and the gradients are (places, rows, inputs), the outputs (places, rows).
+        """
+        self.n_slopes += len(X)
+        outputs, gradients = [], []
+        for part in X.split(self.at_once):
+            at = part.detach().flatten(0, 1).clone().requires_grad_()
+            with torch.enable_grad():
+                out = self.outputs(at)
+                (gradient,) = torch.autograd.grad(out.sum(), at)
+            outputs.append(out.detach().view(part.shape[:2]))
+            gradients.append(gradient.view(part.shape))
+        return torch.cat(outputs), torch.cat(gradients)
 
     def flat_inputs(self) -> Tensor:
         """Return a mask of inputs that change the outputs, and have no gradient."""
-        shares = torch.linspace(0.05, 1, 8).tolist()
-        some = [self.slope(self.rows)[1]]
-        for share in shares:  # numbers between those of two rows
-            mixed = share * self.rows + (1 - share) * self.rows.roll(1, 0)
-            some.append(self.slope(mixed)[1])
-        found = ~(torch.stack(some) != 0).any(0).any(0)
+        shares = torch.linspace(0.05, 1, 8)[:, None, None].to(self.rows)
+        between = shares * self.rows + (1 - shares) * self.rows.roll(1, 0)  # two rows
+        _, gradients = self.slopes(torch.cat([self.rows[None], between]))
+        found = ~(gradients != 0).any(0).any(0)
         with torch.no_grad():
             expected = self.outputs(self.rows)
             for column in found.nonzero().flatten().tolist():
@@ -111,33 +129,44 @@ class _Ways:
         in the shortest one, and a kink by no more than the steepest slope there.
         """
 
-        def at(share: float) -> Tensor:
-            with torch.no_grad():
-                return self.outputs(start - share * go)
+        def places(shares: Tensor) -> Tensor:
+            return start - shares[:, None, None] * go
 
-        ends = [at(i / INTERVALS) for i in range(INTERVALS + 1)]
-        values = torch.stack(ends)
-        allowed = float((values.amax(0) - values.amin(0)).max()) * OF_ONE_INTERVAL
-        todo = [
-            (i / INTERVALS, 1 / INTERVALS, ends[i], ends[i + 1])
-            for i in range(INTERVALS)
-        ]
+        shares = torch.linspace(0, 1, INTERVALS + 1).to(start)
+        with torch.no_grad():
+            ends = torch.cat(
+                [
+                    self.outputs(part.flatten(0, 1)).view(part.shape[:2])
+                    for part in places(shares).split(self.at_once)
+                ]
+            )
+        allowed = float((ends.amax(0) - ends.amin(0)).max()) * OF_ONE_INTERVAL
         missing, steepest = torch.zeros_like(ends[0]), 0.0
-        while todo:
-            left, width, before, after = todo.pop()
-            middle, gradient = self.slope(start - (left + width / 2) * go)
-            slope = -(gradient * go).sum(dim=1)
-            steepest = max(steepest, float(slope.abs().max()))
-            differs = after - before - width * slope
-            of_kinks = steepest * min(width, 2 * SHORTEST) / 2
+        # intervals: where they begin, how long they are, outputs before and after
+        todo = [shares[:-1], shares.diff(), ends[:-1], ends[1:]]
+        while len(todo[0]):
+            left, width, before, after = (each[-self.at_once :] for each in todo)
+            middle, gradients = self.slopes(places(left + width / 2))
+            slopes = -(gradients * go).sum(dim=2)
+            differs = after - before - width[:, None] * slopes
             if not bool(differs.isfinite().all()):
                 return False
-            if float(differs.abs().max()) <= allowed + of_kinks + 1e-6:
-                missing = missing + differs
-            elif width <= SHORTEST or self.n_slopes > MOST_SLOPES:
+            steepest = max(steepest, float(slopes.abs().max()))
+            of_kinks = steepest * width.clamp(max=2 * SHORTEST) / 2
+            rough = differs.abs().amax(dim=1) > allowed + of_kinks + 1e-6
+            missing = missing + differs[~rough].sum(dim=0)
+            short = width[rough] <= SHORTEST
+            if bool(short.any()) or (self.n_slopes > MOST_SLOPES and bool(rough.any())):
                 return False
-            else:
-                todo.append((left, width / 2, before, middle))
-                todo.append((left + width / 2, width / 2, middle, after))
+            left, half = left[rough], width[rough] / 2
+            before, middle, after = before[rough], middle[rough], after[rough]
+            halves = (
+                torch.cat([left, left + half]),
+                half.repeat(2),
+                torch.cat([before, middle]),
+                torch.cat([middle, after]),
+            )
+            pairs = zip(todo, halves, strict=True)
+            todo = [torch.cat([e[: -self.at_once], new]) for e, new in pairs]
         most = TOLERANCE / OF_ONE_INTERVAL * allowed + 1e-6
         return bool((missing.abs() <= most).all())
