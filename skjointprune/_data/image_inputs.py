@@ -179,9 +179,8 @@ class ImageInputs(Inputs):
         channels last. But `view` after a convolution then is an error of torch.
         """
         module = module.to(device)
-        channels_last = deepcopy(module).to(memory_format=torch.channels_last)
-        if runs(channels_last, *self.shape):
-            return module.to(memory_format=torch.channels_last)
+        if runs(_with_channels_last_(deepcopy(module)), *self.shape):
+            return _with_channels_last_(module)
         return module
 
     def gates(self, device: torch.device) -> InputGates:
@@ -285,3 +284,11 @@ class ImageInputs(Inputs):
             "Groups of images have no list. Read them off `get_support()`: "
             "`.any(axis=(0, 2))` are the rows that are retained."
         )
+
+
+def _with_channels_last_(module: nn.Module) -> nn.Module:
+    """Lay weights of maps out with channels last; torch has no such layout for more."""
+    for t in [*module.parameters(), *module.buffers()]:
+        if t.ndim == 4:
+            t.data = t.data.contiguous(memory_format=torch.channels_last)
+    return module

@@ -167,6 +167,23 @@ def test_weights_have_channels_last_while_training_if_the_network_runs_so(pictur
     assert all(weight.is_contiguous() for weight in clf.module_.parameters())
 
 
+class Deep(nn.Module):
+    """Channels as the depth of a volume: a weight of five dimensions."""
+
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.conv = nn.Conv3d(1, 4, 3, padding=1)
+        self.head = nn.Linear(4, n_outputs)
+
+    def forward(self, X):
+        return self.head(self.conv(X[:, None]).relu().mean((2, 3, 4)))
+
+
+def test_networks_whose_weights_have_more_dimensions_are_trained(pictures):
+    clf = make(module=Deep, max_epochs=1, retrain_epochs=1).fit(*pictures)
+    assert any(weight.ndim == 5 for weight in clf.module_.parameters())
+
+
 @pytest.mark.parametrize("prune", ["weights", "none"])
 def test_images_that_lose_nothing_have_no_gates(prune):
     inputs, *_ = IMAGES.check(prune=prune)
