@@ -1,5 +1,6 @@
 """Errors of code that cannot be followed: what was seen, where, and what to write."""
 
+import contextlib
 import inspect
 import os
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ HERE = Path(__file__).parent
 # The code in these folders is not the user's.
 LIBRARIES = (Path(torch.__file__).parent, Path(np.__file__).parent, HERE.parent)
 NOT_OF_USERS = (
+    contextlib.__file__,
     *(f"{folder}{os.sep}" for folder in LIBRARIES),
     "<frozen",
     "<eval",

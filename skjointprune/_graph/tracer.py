@@ -11,6 +11,7 @@ from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -31,6 +32,12 @@ from .tensors import QUESTIONS
 DECIDES = "decides"  # in `meta` of a node whose value the code has decided by
 ROWS = 2  # how many rows the graph is run on
 OTHER_ROWS = (1, 1000)  # for which a branch must be the same
+# Layers of torch whose code is followed, as it is made of layers and functions.
+LOOKED_INTO = (
+    nn.Unflatten,
+    nn.Transformer,
+    nn.TransformerDecoderLayer,
+)
 BRANCHES = (
     "Its forward must not branch on values or the number of rows; register a rule for "
     "the layer that does (skjointprune.register_rule)."
@@ -127,6 +134,8 @@ class Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a layer is one node of the graph."""
         whole = self.is_leaf(m) or isinstance(m, torch.jit.ScriptModule)
+        if type(m) in LOOKED_INTO and not whole:
+            return False
         return whole or super().is_leaf_module(m, module_qualified_name)
 
     def create_proxy(self, kind, target, args, kwargs, *more, **options) -> Any:
@@ -144,6 +153,10 @@ class Tracer(fx.Tracer):
             call = put_sizes(vars(owner), name, given, kwargs)
             args, kwargs = (args[0], *call.args[1:]), call.kwargs
         return super().create_proxy(kind, target, args, kwargs, *more, **options)
+
+    def create_arg(self, a: Any) -> Any:
+        """Return what a node is given: for a number of numpy, one of Python."""
+        return super().create_arg(a.item() if isinstance(a, np.number) else a)
 
     def _unpacked(self, sizes: tuple) -> tuple:
         """Return sizes one by one where a call is given a shape that is computed."""

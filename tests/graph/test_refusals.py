@@ -114,6 +114,25 @@ def test_a_rule_of_the_package_that_fails_is_one_error_with_the_line(monkeypatch
         find_groups(net(lambda m, x: m.b(torch.tanh(m.a(x)))), (6,))
 
 
+class Collecting(nn.Sequential):
+    """Has a hook that keeps what a layer gives, of the module itself alone."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(6, 8), nn.Linear(8, 2))
+        self.found = {}
+        self[0].register_forward_hook(lambda *given: self.found.update(a=given[-1]))
+
+    def forward(self, x):
+        self[0](x)
+        return self[1](self.found["a"])
+
+
+def test_a_copy_that_does_not_run_is_told_from_a_module_that_does_not():
+    says = rf"A copy of .*Collecting.*KeyError: 'a'\), {HERE}Let hooks"
+    with pytest.raises(ValueError, match=says):
+        find_groups(Collecting(), (6,))
+
+
 class Rows(nn.Module):
     """A layer that fails where it is trained."""
 

@@ -368,6 +368,11 @@ def empty_to_begin_with(m, x):
     return m.c(m.b(found).mean(1))
 
 
+def sizes_of_numpy(m, x):
+    rows, columns = np.array([len(x.shape), 4])
+    return m.c(m.b(m.a(x).view(-1, rows, columns).transpose(1, 2).reshape(len(x), -1)))
+
+
 @pytest.mark.parametrize(
     "forward",
     [
@@ -377,6 +382,7 @@ def empty_to_begin_with(m, x):
         autocast,
         assignment_of_all,
         empty_to_begin_with,
+        sizes_of_numpy,
     ],
 )
 def test_code_as_people_write_it_loses_nothing(forward):
