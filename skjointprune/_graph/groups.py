@@ -81,15 +81,18 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
         remembered=remembered,
         one_row_apart=one_row_apart,
     )
-    find_constants_(network)
+    untold = find_constants_(network)
     pin_what_has_no_gradient_(network)
-    _pin_what_adds_to_sums_(network, labels, inputs)
+    _pin_what_adds_to_sums_(network, labels, inputs, untold)
     _pin_what_is_decided_by_(network, labels)
     return network
 
 
-def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool:
-    """Try a cut, with parameters that are larger or smaller: a ReLU may hide much."""
+def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool | None:
+    """Try a cut, with parameters that are larger or smaller: a ReLU may hide much.
+
+    None where outputs are not finite, which tells nothing.
+    """
     kinds = torch.float64, kind_of_rows(network.module)["dtype"]
     for kind in kinds:  # some code has a type written down
         trial = network.copy()
@@ -103,18 +106,21 @@ def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool:
                 tells = trial.module(rows.clone()).isfinite().all()
         except Exception:  # whatever the module raises
             continue
-        return not tells or is_exact(trial, keep, rows)
+        return is_exact(trial, keep, rows) if tells else None
     return False
 
 
 SUMS = "to a sum of products, or to a mean"
 
 
-def _pin_what_adds_to_sums_(network: Network, labels: Labels, inputs: Tensor) -> None:
+def _pin_what_adds_to_sums_(
+    network: Network, labels: Labels, inputs: Tensor, untold: set[str]
+) -> None:
     """Keep channels whole that add to sums of products where all of them are zero.
 
     After a sigmoid, for example. No weight reads these products, so it is tried. And
-    so are channels of parameters of which weights are computed, as by an exponential.
+    so are channels of parameters of which weights are computed, as by an exponential,
+    and those that are `untold` by constants.
     """
     summed = {root for along in labels.summed for root in labels.roots(along).tolist()}
     of_inputs = labels.roots_in(labels.members(inputs))
@@ -125,12 +131,16 @@ def _pin_what_adds_to_sums_(network: Network, labels: Labels, inputs: Tensor) ->
             bound = labels.bound[labels.canonical(axis.tensor), axis.dim]["produce"]
             every = torch.ones(channels.size, dtype=torch.bool)
             roots |= labels.roots_in(bound.labels[axis.where(every)].tolist())
-        if channels.pinned or channels.size < 2 or not (roots & summed or computed):
+        tried = roots & summed or computed or channels.name in untold
+        if channels.pinned or channels.size < 2 or not tried:
             continue
         keep = {channels.name: torch.arange(channels.size) % 2 == 0}
-        if not all(_goes_exactly(network, keep, by) for by in (0.1, -0.1, 1, -1)):
-            what = f"to what is computed of {min(computed)!r}" if computed else SUMS
-            channels.pinned = f"zeroed, they still add {what}"
+        found = [_goes_exactly(network, keep, by) for by in (0.1, -0.1, 1, -1)]
+        if False in found or (channels.name in untold and True not in found):
+            adds = f"to what is computed of {min(computed)!r}" if computed else SUMS
+            untold_alone = not (roots & summed or computed)
+            what = "are still not constant" if untold_alone else f"still add {adds}"
+            channels.pinned = f"zeroed, they {what}"
 
 
 def _pin_what_is_decided_by_(network: Network, labels: Labels) -> None:
@@ -143,7 +153,7 @@ def _pin_what_is_decided_by_(network: Network, labels: Labels) -> None:
         if channels.pinned or channels.size < 2 or not counted:
             continue
         keep = {channels.name: torch.arange(channels.size) % 2 == 0}
-        if not all(_goes_exactly(network, keep, by) for by in (0.1, 1)):
+        if False in [_goes_exactly(network, keep, by) for by in (0.1, 1)]:
             channels.pinned = labels.renewed[counted[0]]
 
 

@@ -28,14 +28,18 @@ def absorbs_constants(layer: nn.Module) -> bool:
     return True
 
 
-def find_constants_(network: Network) -> None:
+def find_constants_(network: Network) -> set[str]:
     """Note which weights read a constant of units that are zeroed.
+
+    Returns the names of channels of which that is not told, as where all of them at
+    once leave 0 / 0.
 
     A sigmoid of zero is 0.5, for example. Units are kept whole if no bias can take the
     constant up. Statistics and parameters are drawn anew, both larger and smaller: a
     ReLU lets only one of these through.
     """
     zeroed = [c for c in network.hidden if not c.pinned]
+    untold: set[str] = set()
     for sign in (1, -1):
         probe = deepcopy(network.module).eval()
         generator = torch.Generator().manual_seed(0)
@@ -45,7 +49,8 @@ def find_constants_(network: Network) -> None:
         axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
         read = record_reads(probe, axes, rows)
         if sign > 0 or all(values.isfinite().all() for values in read.values()):
-            _note_constants_(network, zeroed, read)
+            untold |= _note_constants_(network, zeroed, read)
+    return untold
 
 
 def redraw_(
@@ -74,8 +79,12 @@ def _zero_all_(module: nn.Module, zeroed: list[Channels]) -> None:
 
 def _note_constants_(
     network: Network, zeroed: list[Channels], read: dict[Axis, Tensor]
-) -> None:
-    """Note which of the values that were read of zeroed channels are not zero."""
+) -> set[str]:
+    """Note which of the values that were read of zeroed channels are not zero.
+
+    Returns the names of those of which that is not told.
+    """
+    untold = set()
     layers_of = layers_by_parameter(network.module)
     not_zero = {axis: values.any(dim=0) for axis, values in read.items()}
     for channels in zeroed:
@@ -92,7 +101,9 @@ def _note_constants_(
             network.reads_constants.add(axis)
             if channels.pinned:
                 continue
-            if not constant:
+            if values.isnan().all():
+                untold.add(channels.name)
+            elif not constant:
                 channels.pinned = "zeroed, they are still not constant"
             elif not (
                 len(layers) == 1
@@ -107,6 +118,7 @@ def _note_constants_(
             if axis in read and not_zero[axis][axis.where(every)].any():
                 layer = axis.tensor.rpartition(".")[0]
                 channels.pinned = f"zeroed, they still add to means of {layer!r}"
+    return untold
 
 
 def pin_what_has_no_gradient_(network: Network) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from .._layers.attention import MultiheadAttention
 from .._layers.sizes import asked_sizes
 from .attributes import label_attribute
 from .counted import Counted, CountedFloat, CountedInt
@@ -136,7 +137,7 @@ def _labels_of(
 def _uses(module: nn.Module, node: fx.Node) -> dict[str, int]:
     """Return how often a layer uses each of its weights for one row."""
     layer = module.get_submodule(str(node.target))
-    if isinstance(layer, nn.RNNBase):
+    if isinstance(layer, nn.RNNBase | nn.RNNCellBase):
         given = node.all_input_nodes[0].meta.get("shape", ())
         return uses_of(layer, str(node.target), given)
     weight = getattr(layer, "weight", None)
@@ -162,6 +163,10 @@ def _call_layer(
         args, kwargs = tuple(kwargs.values()), {}
     while args and args[-1] is None:  # an option that is left out
         args = args[:-1]
+    if isinstance(layer, nn.LSTM | nn.LSTMCell) and isinstance(args[-1], tuple):
+        args = (*args[:-1], *args[-1])  # a state of two parts
+    if isinstance(layer, MultiheadAttention):
+        kwargs = _without_masks(kwargs, context)
     plain = all(isinstance(a, Tensor) for a in args)
     plain &= not any(isinstance(a, Tensor | PinnedParts) for a in kwargs.values())
     hooked = layer._forward_pre_hooks or layer._forward_hooks  # may do anything
@@ -176,6 +181,18 @@ def _call_layer(
     if any(True for _ in layer.parameters()):
         context.labels.without_rule[name] = f"there is no rule for {what}"
     return _no_rule(context, [args, kwargs], what)
+
+
+def _without_masks(kwargs: Any, context: RuleContext) -> Any:
+    """Pin masks of attention that are for all heads; return what else is given."""
+    masks = {
+        name: given
+        for name, given in kwargs.items()
+        if name in ("attn_mask", "key_padding_mask")
+        if isinstance(given, Tensor) and given.ndim < 3
+    }
+    context.pin(masks, f"they are a mask at {context.node!r}")
+    return {name: given for name, given in kwargs.items() if name not in masks}
 
 
 @contextmanager
@@ -220,7 +237,7 @@ def _call(
             context.pin(numbers, f"the code computes {what} of their number")
         return _number(node.meta["value"], of, True, _divided_by(node, args, flat))
     if node.target is getattr and "shape" in node.meta:
-        return getattr(x, args[1])
+        return x if args[1] in ("real", "imag") else getattr(x, args[1])
     asks = node.target is getattr or node.target in QUESTIONS
     asks |= isinstance(node.meta.get("value"), str)  # of `x.type()`
     if isinstance(x, Tensor) and asks:

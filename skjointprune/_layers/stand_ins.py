@@ -8,7 +8,11 @@ from torch import nn
 from .attention import MultiheadAttention
 from .norms import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from .norms_by_hand import norm_alike
-from .transformer import TransformerEncoder, TransformerEncoderLayer
+from .transformer import (
+    TransformerDecoder,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from .weight_norms_by_hand import (
     normed_alike,
     without_hook,
@@ -24,6 +28,7 @@ STAND_INS: dict[type[nn.Module], StandIn] = {
     nn.GroupNorm: GroupNorm.of,
     nn.TransformerEncoderLayer: TransformerEncoderLayer,
     nn.TransformerEncoder: TransformerEncoder,
+    nn.TransformerDecoder: TransformerDecoder,
 }
 # Those of torchvision by their names: to import it for its classes costs seconds.
 STAND_INS_BY_NAME: dict[str, StandIn] = {
@@ -33,7 +38,6 @@ STAND_INS_BY_NAME: dict[str, StandIn] = {
 READ_THEIR_PARTS = (
     nn.TransformerEncoder,
     nn.TransformerEncoderLayer,
-    nn.TransformerDecoderLayer,
 )
 
 

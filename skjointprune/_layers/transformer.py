@@ -1,4 +1,4 @@
-"""Encoders of transformers that call their parts, so that these can be replaced.
+"""Encoders and decoders that call their parts, so that these can be replaced.
 
 `torch.nn.TransformerEncoder` and its layers read the parameters of their parts, for a
 fast path. So they can neither be traced nor lose heads, units or channels.
@@ -88,3 +88,43 @@ class TransformerEncoder(nn.Module):
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask, bool(is_causal))
         return src if self.norm is None else self.norm(src)
+
+
+class TransformerDecoder(nn.Module):
+    """Layers of a decoder, one after the other, which need not find out what masks are.
+
+    Parameters
+    ----------
+    given : nn.TransformerDecoder
+        The decoder to stand in for. Its parts are taken over, and so is its signature.
+    """
+
+    def __init__(self, given: nn.TransformerDecoder):
+        super().__init__()
+        self.layers, self.norm = given.layers, given.norm
+        self.train(given.training)
+
+    def forward(
+        self,
+        tgt: Tensor,
+        memory: Tensor,
+        tgt_mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        tgt_key_padding_mask: Tensor | None = None,
+        memory_key_padding_mask: Tensor | None = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> Tensor:
+        """Return the stream after all layers."""
+        for layer in self.layers:
+            tgt = layer(
+                tgt,
+                memory,
+                tgt_mask=tgt_mask,
+                memory_mask=memory_mask,
+                tgt_key_padding_mask=tgt_key_padding_mask,
+                memory_key_padding_mask=memory_key_padding_mask,
+                tgt_is_causal=bool(tgt_is_causal),
+                memory_is_causal=memory_is_causal,
+            )
+        return tgt if self.norm is None else self.norm(tgt)

@@ -122,7 +122,6 @@ KEPT_WHOLE = {
     "shufflenet_v2_x1_0": {r"stage[23]\.(0\.branch1\.2|[37]\.branch2\.5)": TOGETHER},
     "swin": {
         r"features\.(0\.0|2\.reduction|[13]\.[01]\.attn\.(qkv|proj))": ATTENTION,
-        r"features\.2\.norm": "there is no rule for _patch_merging_pad",
     },
     "swin_v2": {
         r"features\.(0\.0|2\.reduction|[13]\.[01]\.attn(\.qkv|\.proj|))": ATTENTION,

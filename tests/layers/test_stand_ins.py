@@ -93,9 +93,8 @@ class OwnEncoderLayer(nn.TransformerEncoderLayer):
     """Might do something else."""
 
 
-@pytest.mark.parametrize("make", [OwnEncoderLayer, nn.TransformerDecoderLayer])
-def test_what_looks_inside_keeps_its_parts(make):
-    layer = make(8, 2)
+def test_what_looks_inside_keeps_its_parts():
+    layer = OwnEncoderLayer(8, 2)
     (same,) = with_prunable_layers(nn.Sequential(layer))
     assert same is layer
     assert type(layer.self_attn) is nn.MultiheadAttention

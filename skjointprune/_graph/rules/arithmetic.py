@@ -3,7 +3,7 @@
 `functions.py` says what a rule is given, and returns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -32,8 +32,11 @@ def elementwise(context: RuleContext, *args, **kwargs) -> Any:
     parts = [a for a in given if isinstance(a, Tensor)]
     if parts[0].ndim > len(context.shape):
         return NotImplemented
-    out = parts[0].expand(context.shape)
     pin_what_meets_constants(context, parts)
+    for_all = [part for part in parts if _is_for_all(context, part, parts)]
+    context.pin(for_all, f"it is one for all at {context.node!r}")
+    parts = [p for p in parts if not any(p is one for one in for_all)]
+    out = parts[0].expand(context.shape)
     for part in parts[1:]:
         context.tie(out, part)
         if (out == CONSTANT).any():
@@ -41,6 +44,22 @@ def elementwise(context: RuleContext, *args, **kwargs) -> Any:
     numbers = [a for a in given if isinstance(a, Counted)]
     context.pin(numbers, f"their number is part of what {context.node!r} computes")
     return out
+
+
+def _is_for_all(context: RuleContext, one: Tensor, parts: list[Tensor]) -> bool:
+    """Tell whether a tensor is of one channel, which meets all channels of another.
+
+    As a gate of one unit does, (n, 1, height, width): there are as many whatever goes.
+    """
+    dims = [(p, -d) for p in parts if p is not one for d in range(1, 1 + p.ndim)]
+    dims = [(p, d) for p, d in dims if p.shape[d] > 1]
+    repeated = [one.ndim < -d or one.shape[d] == 1 for _, d in dims]
+    if not any(repeated):
+        return False
+    met = [context.labels.vary(p, d) for p, d in dims]
+    if not any(met) or len(context.labels.members(one)) != 1:
+        return False
+    return all(again for again, differ in zip(repeated, met, strict=True) if differ)
 
 
 def multiply(context: RuleContext, *args, **kwargs) -> Any:
@@ -138,7 +157,19 @@ def reduce(
 def norm(
     context: RuleContext, x: Tensor, p: Any = 2, dim=None, *args, **kwargs
 ) -> Tensor:
-    return reduce(context, x, dim)
+    """Let channels go from a norm, to which zeros add nothing."""
+    p = kwargs.get("ord", p)
+    grows = p is None or isinstance(p, str) or p > 0
+    return (add_up if grows else reduce)(context, x, dim)
+
+
+def spread_and_mean(
+    context: RuleContext, x: Tensor, dim=None, correction=1, keepdim=False, **kwargs
+) -> tuple[Tensor, Tensor]:
+    dims = _dims(x, dim)
+    x = tie_along(context, x, dims)
+    x = x if keepdim else x.squeeze(dims)
+    return x, x
 
 
 class Extremes(NamedTuple):
@@ -156,6 +187,49 @@ def extreme(context: RuleContext, x: Tensor, dim=None, keepdim: bool = False) ->
     x = tie_along(context, x, [dim])
     x = x if keepdim else x.squeeze(dim)
     return Extremes(x, x)
+
+
+def ordered(context: RuleContext, x: Tensor, dim: int = -1, *args, **kwargs) -> Any:
+    x = couple_along(context, x, dim)
+    return Extremes(x, x)
+
+
+def topk(
+    context: RuleContext, x: Tensor, k: int, dim: int = -1, *args, **kwargs
+) -> Any:
+    context.pin(k, f"their number is part of what {context.node!r} computes")
+    x = couple_along(context, x, dim).narrow(dim, 0, k)
+    return Extremes(x, x)
+
+
+def transform(over: Any) -> Callable:
+    """Make the rule of a Fourier transform, over dimensions without channels."""
+
+    def rule(context: RuleContext, x: Tensor, n=None, dim=over, *args, **kwargs) -> Any:
+        dims = _dims(x, dim)
+        if any(context.labels.vary(x, d) for d in dims):
+            return NotImplemented
+        context.pin(n, f"their number is a size at {context.node!r}")
+        for d in dims:
+            x = x.narrow(d, 0, 1)
+        return x.expand(context.shape)
+
+    return rule
+
+
+def sampled(context: RuleContext, x: Tensor, grid: Tensor, *args, **kwargs) -> Any:
+    """Sample each channel at the same places."""
+    context.pin(grid, f"{context.node!r} reads them as places")
+    return within_channels(context, x)
+
+
+def cosine_similarity(
+    context: RuleContext, x: Tensor, other: Tensor, dim: int = 1, *args, **kwargs
+) -> Any:
+    """Add up products and squares, to which zeros add nothing."""
+    shape = tuple(torch.broadcast_shapes(x.shape, other.shape))
+    product = elementwise(RuleContext(context.labels, context.node, shape), x, other)
+    return product if product is NotImplemented else add_up(context, product, dim)
 
 
 def softmax(

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ..._layers.sizes import Asked
 from ..counted import Counted
-from ..labels import CONSTANT, Labels, SizeAsked
+from ..held_numbers import HeldInt
+from ..labels import CONSTANT, HeldBound, Labels, SizeAsked
 
 
 class RuleContext:
@@ -113,11 +114,27 @@ def filled(context: RuleContext, given: Any = (), alike: bool = True) -> Tensor:
         for d, n in enumerate(sizes)
         if isinstance(n, Counted) and len(n.of) == 1 and not n.computed
     ]
-    if len(counted) == 1:
+    if counted:
         more = [] if sizes is given else [g for g in given if g is not sizes]
         context.pin(more, f"their number is part of what {context.node!r} computes")
-        ((dim, x, along),) = counted
+        dim, x, along = counted[0]
+        if len(counted) > 1:  # one label is of one channel
+            counted.sort(key=lambda of: sizes[of[0]], reverse=True)
+            chosen = context.labels.choose(context.owner, context.node, counted)
+            dim, x, along = chosen
+            context.labels.splits[context.node].x = context.channels(x, along)
+            others = [sizes[d] for d, *_ in counted if d != dim]
+            context.pin(others, f"their number is a size at {context.node!r}")
         return context.spread(context.channels(x, along), dim)
+    held = [d for d, n in enumerate(sizes) if isinstance(n, HeldInt)]
+    if held:  # whether it counts units is known at the end
+        dim = context.labels.choose(context.owner, context.node, held[::-1])
+        out = context.spread(context.labels.fresh(context.shape[dim]), dim)
+        context.labels.splits[context.node].x = out
+        why = f"their number is a size at {context.node!r}"
+        bound = HeldBound(context.node, sizes[dim], out, dim, why)
+        context.labels.bounds.append(bound)
+        return out
     context.pin(given, f"their number is a size at {context.node!r}")
     per_row = context.shape[1:] or context.shape
     if torch.Size(per_row).numel() == 1:  # it fits whatever it meets

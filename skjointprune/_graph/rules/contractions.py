@@ -26,6 +26,7 @@ def contract(context: RuleContext, terms: list[Term], kept: str) -> Tensor:
     """
     out = torch.full(context.shape, CONSTANT)
     n_heads = torch.Size(context.shape[1:-2]).numel()
+    left: dict[str, Tensor] = {}
     for letter in dict.fromkeys("".join(letters for _, letters in terms)):
         along = channels_along(context, terms, letter)
         if along is not None and letter not in kept:
@@ -33,9 +34,20 @@ def contract(context: RuleContext, terms: list[Term], kept: str) -> Tensor:
             if n_heads > 1:
                 context.tie(along[1:], along[:1])  # a head goes whole
         if along is not None and letter in kept:
-            spread = context.spread(along, kept.index(letter))
-            context.tie(out, spread)
-            out = torch.where(out == CONSTANT, spread, out)
+            left[letter] = along
+    if left:  # one label is of one channel: those along one dimension stay labels
+        choices = sorted(
+            left, key=lambda c: (len(left[c]), kept.index(c)), reverse=True
+        )
+        letter = choices[0]
+        if len(choices) > 1:
+            letter = context.labels.choose(context.owner, context.node, choices)
+            context.labels.splits[context.node].x = left[letter]
+        for other in choices:
+            if other != letter:
+                why = f"all of them meet others at {context.node!r}"
+                context.pin(left[other], why)
+        out = context.spread(left[letter], kept.index(letter))
     whole = [x for x, _ in terms if x.numel() and _is_one_channel(x)]
     if (out == CONSTANT).all() and whole:  # as many as they are, they stay so
         return whole[0].flatten()[0].expand(context.shape)
@@ -58,13 +70,17 @@ def channels_along(
         for x, letters in terms
         if letter in letters and x.shape[letters.index(letter)] > 1
     ]
-    if not any(context.labels.vary(x, dim) for x, dim in found):
+    differ = [(x, dim) for x, dim in found if context.labels.vary(x, dim)]
+    if not differ:
         return None
-    first, *others = (context.channels(x, dim) for x, dim in found)
-    for other in (first, *others):
-        if (other == CONSTANT).any():  # written in the code, in as many numbers
-            why = f"their number is written in what {context.node!r} multiplies"
-            context.pin([first, *others], why)
+    first, *others = (context.channels(x, dim) for x, dim in differ)
+    whole = [first, *others]
+    if any((x == CONSTANT).any() for x in [*whole, *(x for x, _ in found)]):
+        context.pin(
+            whole, f"their number is written in what {context.node!r} multiplies"
+        )
+    elif len(differ) < len(found):
+        context.pin(whole, f"others meet them at {context.node!r}, which do not go")
     for other in others:
         context.tie(first, other)
     return torch.where(first == CONSTANT, others[0], first) if others else first

@@ -15,29 +15,28 @@ from . import positions as position
 from . import shapes as shape
 
 ELEMENTWISE = (
-    "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul",
-    "alpha_dropout", "and", "asin", "asinh", "atan", "atan2", "atanh", "bernoulli",
-    "bool", "ceil", "celu", "clamp", "clamp_max", "clamp_min", "clip", "clone",
-    "contiguous", "copysign", "cos", "cosh", "detach", "div", "divide", "double",
-    "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "eq", "erf", "erfc",
-    "exp", "exp2", "expand_as", "expm1", "feature_alpha_dropout", "float",
+    "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "alpha_dropout",
+    "and", "angle", "asin", "asinh", "atan", "atan2", "atanh", "bernoulli", "bool",
+    "ceil", "celu", "clamp", "clamp_max", "clamp_min", "clip", "clone", "complex",
+    "conj", "contiguous", "copysign", "cos", "cosh", "detach", "div", "divide",
+    "double", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "eq", "erf",
+    "erfc", "exp", "exp2", "expand_as", "expm1", "feature_alpha_dropout", "float",
     "float_power", "floor", "floordiv", "fmod", "frac", "ge", "gelu", "greater",
     "greater_equal", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "heaviside", "hypot", "iadd", "int", "invert", "isfinite",
-    "isinf", "isnan", "isub", "itruediv", "le", "leaky_relu", "lerp", "less",
-    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
-    "logsigmoid", "long", "lt", "masked_fill", "maximum", "minimum", "mish", "mod",
-    "nan_to_num", "ne", "neg", "negative", "not_equal", "or",
-    "positive", "pow", "reciprocal", "relu", "relu6", "remainder", "round", "rrelu",
-    "rsqrt", "rsub", "selu", "sgn", "sigmoid", "sign", "silu", "sin", "sinc",
-    "sinh", "softplus", "softshrink", "softsign", "sqrt", "square", "sub",
-    "subtract", "tan", "tanh", "tanhshrink", "_threshold", "threshold",
-    "true_divide", "truediv", "trunc", "where", "xlogy", "xor",
+    "hardtanh", "heaviside", "hypot", "iadd", "int", "invert", "isfinite", "isinf",
+    "isnan", "isub", "itruediv", "le", "leaky_relu", "lerp", "less", "less_equal",
+    "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logit", "logsigmoid", "long", "lt",
+    "masked_fill", "maximum", "minimum", "mish", "mod", "nan_to_num", "ne", "neg",
+    "negative", "not_equal", "or", "polar", "positive", "pow", "reciprocal", "relu",
+    "relu6", "remainder", "round", "rrelu", "rsqrt", "rsub", "selu", "sgn", "sigmoid",
+    "sign", "silu", "sin", "sinc", "sinh", "softplus", "softshrink", "softsign",
+    "sqrt", "square", "sub", "subtract", "tan", "tanh", "tanhshrink", "_threshold",
+    "threshold", "true_divide", "truediv", "trunc", "where", "xlogy", "xor",
 )  # fmt: skip
 SAME = (
     "empty_like", "full_like", "normalize", "ones_like", "rand_like", "randn_like",
-    "stochastic_depth", "to", "type", "type_as", "zeros_like",
+    "stochastic_depth", "to", "tril", "triu", "type", "type_as", "zeros_like",
 )  # fmt: skip
 MOVES = (
     "flip", "moveaxis", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose",
@@ -56,6 +55,8 @@ REDUCTIONS = (
 # Functions that make tensors of some sizes, whose numbers follow no position.
 FILLED = ("empty", "full", "ones", "rand", "randn", "zeros")
 
+TRANSFORMS = {"": -1, "2": (-2, -1), "n": None}  # of Fourier: over which dimensions
+
 # A name means the same among functions of operator, torch and torch.nn.functional and
 # among methods of tensors.
 FUNCTION_RULES: dict[str, Callable] = {
@@ -69,7 +70,18 @@ FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
     **dict.fromkeys(("max", "median", "min"), compute.extreme),
     **dict.fromkeys(("layer_norm", "rms_norm"), compute.layer_norm),
+    **dict.fromkeys(("std_mean", "var_mean"), compute.spread_and_mean),
+    **dict.fromkeys(("cummax", "cummin", "sort"), compute.ordered),
+    "topk": compute.topk,
+    "gather": position.gather,
+    "grid_sample": compute.sampled,
+    "cosine_similarity": compute.cosine_similarity,
     **dict.fromkeys(("cat", "concat", "concatenate"), shape.concatenate),
+    "hstack": shape.hstack,
+    "unfold": shape.unfold,
+    "fold": shape.fold,
+    "view_as_complex": shape.view_as_complex,
+    "view_as_real": shape.view_as_real,
     **dict.fromkeys(("view", "reshape"), shape.view),
     **dict.fromkeys(
         ("new_empty", "new_full", "new_ones", "new_zeros"), shape.new_tensor
@@ -83,7 +95,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     "group_norm": compute.group_norm,
     "softmax": compute.softmax,
     **dict.fromkeys(("log_softmax", "softmin"), compute.couple_along),
-    **dict.fromkeys(("cumprod", "cumsum"), compute.couple_along),
+    **dict.fromkeys(("cumprod", "cumsum", "logcumsumexp"), compute.couple_along),
     **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),
     **dict.fromkeys(("matmul", "bmm", "mm"), contraction.matmul),
     "einsum": contraction.einsum,
@@ -91,6 +103,11 @@ FUNCTION_RULES: dict[str, Callable] = {
     "stack": shape.stack,
     "column_stack": shape.column_stack,
     "embedding": compute.embedding,
+    **{
+        f"fft_{kind}fft{of}": compute.transform(dims)
+        for of, dims in TRANSFORMS.items()
+        for kind in ("", "i", "r", "ir")
+    },
     "flatten": shape.flatten,
     "unflatten": shape.unflatten,
     "chunk": shape.chunk,

@@ -26,14 +26,15 @@ from ...modules._embeddings import (
 )
 from .arithmetic import glu, within_channels
 from .context import PinnedParts, RuleContext, kept_whole
-from .recurrent import recurrent
+from .recurrent import cell, recurrent
 from .shapes import (
     channel_shuffle,
+    fold,
     pad,
     pixel_shuffle,
     pixel_unshuffle,
     reshape,
-    unflatten,
+    unfold_images,
 )
 
 LayerRule = Callable[[Any, str, Any, RuleContext], Any]
@@ -154,6 +155,8 @@ def _norm(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
 def _mean_norm(layer: Norm, name: str, x: Tensor, context: RuleContext) -> Tensor:
     if layer.weight is None and not isinstance(layer, RMSNorm):
         return _keep_whole(layer, name, x, context)  # a zero would leave as -mean/std
+    if x.shape[layer.dim] > 1 and not context.labels.vary(x, layer.dim):
+        return x  # as of each head by itself
     v = context.average(f"{name}.width", x, layer.dim)
     for tensor in ("weight", "bias"):
         if context.labels.has(f"{name}.{tensor}"):
@@ -201,10 +204,8 @@ def _flatten(layer: nn.Flatten, name: str, x: Tensor, context: RuleContext) -> T
     return reshape(context, x)
 
 
-def _unflatten(
-    layer: nn.Unflatten, name: str, x: Tensor, context: RuleContext
-) -> Tensor:
-    return unflatten(context, x, layer.dim, layer.unflattened_size)
+def _windows(layer, name: str, x: Tensor, context: RuleContext) -> Any:
+    return (fold if isinstance(layer, nn.Fold) else unfold_images)(context, x)
 
 
 def _shuffle(layer, name: str, x: Tensor, context: RuleContext) -> Tensor:
@@ -267,7 +268,6 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     nn.Bilinear: _bilinear,
     nn.PReLU: _prelu,
     nn.Flatten: _flatten,
-    nn.Unflatten: _unflatten,
     nn.Embedding: _embedding,
     nn.GLU: _glu,
     **dict.fromkeys(NORMED.values(), _normed),
@@ -289,6 +289,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     **dict.fromkeys((nn.LayerNorm, nn.RMSNorm), _keep_whole),
     **dict.fromkeys((nn.LogSoftmax, nn.Softmax, nn.Softmin), _softmax),
     **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU), recurrent),
+    **dict.fromkeys((nn.RNNCell, nn.LSTMCell, nn.GRUCell), cell),
     **dict.fromkeys(
         (nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish,
          nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU, nn.ReLU6, nn.RReLU,
@@ -314,6 +315,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
         _padding,
     ),
     **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), _shuffle),
+    **dict.fromkeys((nn.Fold, nn.Unfold), _windows),
 }  # fmt: skip
 # Those of torchvision by their names: to import it for its classes costs seconds. And
 # convolutions of timm that pad as many zeros as TensorFlow does.

@@ -93,6 +93,17 @@ def _look_up(context: RuleContext, x: Tensor, keys: list[Any]) -> Tensor:
     return one.expand(shape)
 
 
+def gather(context: RuleContext, x: Tensor, dim: int, index: Tensor, **kwargs) -> Any:
+    """Take numbers along a dimension without channels, by positions for each."""
+    one = x.narrow(dim, 0, 1)
+    sizes = [n for d, n in enumerate(index.shape) if d != dim % x.ndim]
+    alike = sizes == [n for d, n in enumerate(x.shape) if d != dim % x.ndim]
+    if not alike or context.labels.vary(x, dim) or context.labels.vary(index, dim):
+        return NotImplemented
+    context.tie(one.expand(index.shape), index)
+    return one.expand(index.shape)
+
+
 def _takes_all(part: slice, n: int) -> bool:
     """Tell whether a slice leaves nothing out of n numbers, or of fewer."""
     to_the_end = part.stop is None or (isinstance(part.stop, int) and part.stop >= n)

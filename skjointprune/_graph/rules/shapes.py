@@ -39,6 +39,40 @@ def _tie_across(context: RuleContext, a: Tensor, b: Tensor, dim: int) -> None:
             context.tie(b, one)
 
 
+def hstack(context: RuleContext, tensors) -> Any:
+    return concatenate(context, tensors, min(1, tensors[0].ndim - 1))
+
+
+def unfold(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
+    """Return labels of windows, as a method makes them, or of patches of images."""
+    if len(context.shape) == x.ndim + 1:
+        names = ("dimension", "size", "step")
+        dim, size, step = (*args, *(kwargs[name] for name in names[len(args) :]))
+        if context.labels.vary(x, dim):
+            context.pin(x, f"{context.node!r} takes them by their positions")
+        return x.unfold(dim, size, step)
+    return unfold_images(context, x)
+
+
+def unfold_images(context: RuleContext, x: Tensor) -> Any:
+    each = context.shape[1] // x.shape[1]
+    return context.spread(context.channels(x).repeat_interleave(each))
+
+
+def fold(context: RuleContext, x: Tensor, *args, **kwargs) -> Any:
+    windows = context.channels(x).view(context.shape[1], -1)
+    context.tie(windows[:, 1:], windows[:, :1])
+    return context.spread(windows[:, 0])
+
+
+def view_as_complex(context: RuleContext, x: Tensor) -> Tensor:
+    return tie_along(context, x, [-1]).squeeze(-1)
+
+
+def view_as_real(context: RuleContext, x: Tensor) -> Tensor:
+    return x[..., None].expand(context.shape)
+
+
 def stack(context: RuleContext, tensors, dim: int = 0) -> Tensor:
     first, *others = tensors
     pin_what_meets_constants(context, tensors)
@@ -213,8 +247,16 @@ def squeeze(context: RuleContext, x: Tensor, dim=None) -> Tensor:
 def expand(context: RuleContext, x: Tensor, *shape, size=()) -> Tensor:
     sizes = shape[0] if shape and isinstance(shape[0], tuple | list) else shape
     sizes = sizes or size
+    all_told = [
+        told if n == -1 else n for n, told in zip(sizes, context.shape, strict=True)
+    ]
     if (x == CONSTANT).all() and any(n > 1 for n in sizes):
-        return filled(context, sizes)
+        return filled(context, all_told)
+    counted = [n for n in sizes if isinstance(n, Counted)]
+    follows = any(context.labels.counts_channels(n) for n in counted)
+    if follows and len(context.labels.members(x)) == 1:
+        context.pin(x, f"it is one for all at {context.node!r}")
+        return filled(context, all_told)
     out = x.expand(context.shape)
     for d, n in enumerate(sizes):
         ask_size(context, d, n, out, d)

@@ -117,6 +117,57 @@ PRUNED = {
     "std": (flat(lambda m, x: x.std((2, 3)), 3), I3),
     "norm": (flat(lambda m, x: x.norm(2, (2, 3)), 3), I3),
     "vector_norm": (flat(lambda m, x: torch.linalg.vector_norm(x, 1, (2, 3)), 3), I3),
+    "norm of channels": (row(lambda m, x: x / x.norm(dim=1, keepdim=True)), A8),
+    "var_mean": (
+        flat(lambda m, x: torch.cat(torch.var_mean(x, (2, 3)), 1), 6),
+        I3,
+    ),
+    "std_mean, kept dimensions": (
+        flat(lambda m, x: torch.std_mean(x, (2, 3), keepdim=True)[0].flatten(1), 3),
+        I3,
+    ),
+    "sort of positions": (sequence(lambda m, x: x.sort(1)[0][:, 0]), A8),
+    "topk of positions": (sequence(lambda m, x: x.topk(2, 1)[0].mean(1)), A8),
+    "logcumsumexp": (sequence(lambda m, x: x.logcumsumexp(1)[:, -1]), A8),
+    "rfft of positions": (
+        sequence(lambda m, x: torch.fft.rfft(x, dim=1).real.mean(1)),
+        A8,
+    ),
+    "filter of maps": (
+        image(lambda m, x: torch.fft.irfft2(torch.fft.rfft2(x) * 0.5j, s=(6, 6))),
+        I8,
+    ),
+    "complex": (two(lambda x, y: torch.complex(x, y).abs()), A8),
+    "pairs turned as complex numbers": (
+        row(
+            lambda m, x: torch.view_as_real(
+                torch.view_as_complex(x.view(len(x), -1, 2)) * (0.6 + 0.8j)
+            ).flatten(1)
+        ),
+        {"inputs": 6, "a": 4},
+    ),
+    "grid_sample": (
+        image(
+            lambda m, x: F.grid_sample(
+                x, torch.zeros(len(x), 5, 5, 2).to(x), align_corners=False
+            )
+        ),
+        I8,
+    ),
+    "cosine_similarity": (
+        row(
+            lambda m, x: F.cosine_similarity(x[:, None], m.p, -1), 3, p=parameter(3, 8)
+        ),
+        A8,
+    ),
+    "spatial attention": (
+        image(lambda m, x: x * m.l(x).sigmoid(), l=conv(8, 1, 3, padding=1)),
+        I8 | {"l": "it is one for all at 'mul'"},
+    ),
+    "attention of one unit": (
+        sequence(lambda m, x: (m.l(x).softmax(1) * x).sum(1), l=linear(8, 1)),
+        A8 | {"l": "it is one for all at 'mul'"},
+    ),
     "logsumexp": (flat(lambda m, x: x.logsumexp((2, 3)), 3), I3),
     "prod": (sequence(lambda m, x: x.prod(1)), A8),
     "median": (sequence(lambda m, x: x.median(1).values), A8),
@@ -286,10 +337,6 @@ KEPT = {
         two(lambda x, y: x / y),
         whole("zeroed, they are still not constant"),
     ),
-    "spatial attention": (
-        image(lambda m, x: x * m.l(x).sigmoid(), l=conv(8, 1, 3, padding=1)),
-        whole(TOGETHER, 4),
-    ),
     "mean of what zeros do not leave as zeros": (
         row(lambda m, x: x * x.sigmoid().mean(1, keepdim=True)),
         whole(ADDS),
@@ -339,9 +386,18 @@ KEPT = {
     ),
     "einsum": (
         row(lambda m, x: torch.einsum("bi,bj->bij", x, x).flatten(1), 64),
-        whole(TOGETHER),
+        whole("all of them meet others at 'einsum'"),
     ),
-    "sort": (row(lambda m, x: x.sort(1)[0]), no_rule("sort at 'sort'")),
+    "sort": (row(lambda m, x: x.sort(1)[0]), whole("'sort' couples them")),
+    "topk": (
+        row(lambda m, x: x.topk(3)[0], 3),
+        whole(why := "'topk' couples them", **{"a#2": why}),
+    ),
+    "fft of channels": (
+        row(lambda m, x: torch.fft.fft(x).abs()),
+        no_rule("fft_fft at 'fft_fft'"),
+    ),
+    "smallest norm": (row(lambda m, x: x / x.norm(-1, 1, True)), whole(TOGETHER)),
     "one number without a rule": (
         row(lambda m, x: x / x.new_tensor(2.0)),
         no_rule("new_tensor at 'new_tensor'"),

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from _cases import (
@@ -10,7 +12,6 @@ from _cases import (
     ROW,
     SEQUENCE,
     TOGETHER,
-    WRITTEN,
     check,
     conv,
     flat,
@@ -41,6 +42,13 @@ def recurrent(kind, size=5, **options):
     return sequence(
         lambda m, x: m.l(x)[0][:, -1], size, l=lambda: kind(8, 5, **options)
     )
+
+
+def by_steps(m, x):
+    state = None
+    for t in range(x.shape[1]):
+        state = m.l(x[:, t], state)
+    return state[0] if type(m.l) is nn.LSTMCell else state
 
 
 class Plain(nn.Linear):
@@ -294,10 +302,6 @@ KEPT = {
         bilinear(lambda m, x: m.a(x).sigmoid(), lambda m, x: m.c(x)),
         {"inputs": 6, "a": CONSTANT.format("l"), "c": 7, "l": 5},
     ),
-    "literal sizes of a layer": (
-        row(lambda m, x: m.l(x).flatten(1), l=lambda: nn.Unflatten(1, (4, 2))),
-        whole(WRITTEN.format(4, "l")),
-    ),
     "ConstantPad2d": (
         image_through(lambda: nn.ConstantPad2d(1, 5.0)),
         whole("zeroed, they are still not constant", 4),
@@ -332,13 +336,6 @@ KEPT = {
             },
         ),
         {"inputs": "'l' takes means over them"},
-    ),
-    "LayerNorm over positions": (
-        sequence(
-            lambda m, x: m.l(x.transpose(1, 2)).mean(2),
-            l=lambda: LayerNorm(5, 5, 1e-5, True, True),
-        ),
-        whole(TOGETHER),
     ),
     "LayerNorm of torch": (
         row_through(lambda: nn.LayerNorm(8)),
@@ -384,6 +381,61 @@ KEPT = {
         ),
         A8 | {"l": 5},
     ),
+    "GRU, state given": (
+        sequence(
+            lambda m, x: m.l(x, m.c(x.mean(1))[None])[0][:, 0],
+            5,
+            l=lambda: nn.GRU(8, 5, batch_first=True),
+            c=linear(8, 5),
+        ),
+        A8 | {"c": 5},
+    ),
+    "LSTM, state of another": (
+        sequence(
+            lambda m, x: m.l(x, m.c(x)[1])[0][:, -1],
+            5,
+            l=lambda: nn.LSTM(8, 5, batch_first=True),
+            c=lambda: nn.LSTM(8, 5, batch_first=True),
+        ),
+        A8 | {"c": 5},
+    ),
+    "LSTM, zeros as many as an attribute says": (
+        sequence(
+            lambda m, x: m.l(
+                x, (torch.zeros(1, len(x), m.n).to(x), x.new_zeros(1, len(x), m.n))
+            )[0][:, -1],
+            5,
+            l=lambda: nn.LSTM(8, 5, batch_first=True),
+            n=lambda: 5,
+        ),
+        A8 | {"l": 5},
+    ),
+    **{
+        f"{kind.__name__} by steps": (
+            sequence(by_steps, 5, l=partial(kind, 8, 5)),
+            A8 | {"l": 5},
+        )
+        for kind in (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+    },
+    "Unflatten": (
+        row(lambda m, x: m.l(x).flatten(1), l=lambda: nn.Unflatten(1, (4, 2))),
+        {"inputs": 6, "a": 4},
+    ),
+    "Unfold and Fold": (
+        image(
+            lambda m, x: m.c(m.l(x)),
+            l=lambda: nn.Unfold(2, stride=2),
+            c=lambda: nn.Fold(6, 2, stride=2),
+        ),
+        I8,
+    ),
+    "LayerNorm over positions": (
+        sequence(
+            lambda m, x: m.l(x.transpose(1, 2)).mean(2),
+            l=lambda: LayerNorm(5, 5, 1e-5, True, True),
+        ),
+        A8,
+    ),
     "LSTM, state": (
         sequence(
             lambda m, x: torch.cat(m.l(x)[1], -1)[0],
@@ -392,14 +444,14 @@ KEPT = {
         ),
         A8 | {"l": 5},
     ),
-    "GRU, state given": (
+    "GRU, state given that zeros leave": (
         sequence(
-            lambda m, x: m.l(x, m.c(x.mean(1))[None])[0][:, 0],
+            lambda m, x: m.l(x, m.c(x.mean(1)).sigmoid()[None])[0][:, 0],
             5,
             l=lambda: nn.GRU(8, 5, batch_first=True),
             c=linear(8, 5),
         ),
-        no_rule("GRU 'l'", c="there is no rule for GRU 'l'"),
+        A8 | {"c": "zeroed, they still add to a sum of products, or to a mean"},
     ),
     "Embedding": (
         (

@@ -5,6 +5,7 @@ from _cases import (
     CONSTANT,
     I8,
     ROW,
+    SEQUENCE,
     check,
     image,
     linear,
@@ -205,6 +206,46 @@ ADDS = "zeroed, they still add to what is computed of 'p'"
 
 # What is pruned, and how many groups there are.
 PRUNED = {
+    "mixture by bmm": (
+        row(
+            lambda m, x: torch.bmm(
+                m.c(x).softmax(1)[:, None], torch.stack([m.d(x), m.e(x)], 1)
+            )[:, 0],
+            5,
+            c=lambda: nn.Linear(8, 2),
+            d=lambda: nn.Linear(8, 5),
+            e=lambda: nn.Linear(8, 5),
+        ),
+        A8 | {"c": "others meet them at 'bmm', which do not go", "d": 5},
+    ),
+    "queries that are learnt": (
+        (
+            SEQUENCE,
+            lambda m, x: m.b(
+                torch.einsum(
+                    "bqn,bnd->bqd",
+                    torch.einsum("qd,bnd->bqn", m.p, m.a(x)).softmax(-1),
+                    m.a(x),
+                ).flatten(1)
+            ),
+            {
+                "a": lambda: nn.Linear(6, 8),
+                "p": parameter(3, 8),
+                "b": lambda: nn.Linear(24, 2),
+            },
+        ),
+        A8 | {"p": "all of them meet others at 'einsum_1'"},
+    ),
+    "state of several numbers for each unit": (
+        sequence(
+            lambda m, x: (
+                x.new_zeros(len(x), x.shape[2], m.p.shape[1])
+                + torch.einsum("bld,dn->bdn", x, m.p.exp())
+            ).sum(2),
+            p=parameter(8, 3),
+        ),
+        A8,
+    ),
     "a threshold that is learnt": (
         row(lambda m, x: (x - m.p).relu(), p=lambda: nn.Parameter(torch.tensor(0.02))),
         A8,

@@ -58,6 +58,12 @@ def padded_shortcut(m, x):
     return pooled(m.b(F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2)) + m.c(x)))
 
 
+def largest(m, x):
+    values, at = m.c(x).topk(2, 1)
+    return (x.gather(1, at.expand(-1, -1, x.shape[2])) * values.sigmoid()).sum(1)
+
+
+FOR_ALL = "it is one for all at 'expand'"
 # What is pruned, and how many groups there are.
 PRUNED = {
     "PixelShuffle, flattened": (
@@ -132,6 +138,25 @@ PRUNED = {
     ),
     "cat with an empty slice": (
         sequence(lambda m, x: torch.cat([x[:, :0], x.relu()], 1).mean(1)),
+        A8,
+    ),
+    "hstack": (two(lambda x, y: torch.hstack([x, y]), b=linear(16, 2)), A8 | {"c": 8}),
+    "windows of positions": (
+        sequence(lambda m, x: x.unfold(1, 3, step=1).flatten(2).mean(1), 24),
+        A8,
+    ),
+    "patches, put together": (
+        image(lambda m, x: F.fold(F.unfold(x, 2, stride=2), 6, 2, stride=2)),
+        I8,
+    ),
+    "the largest positions": (sequence(largest, c=linear(8, 1)), A8 | {"c": FOR_ALL}),
+    "a mask of positions": (
+        sequence(
+            lambda m, x: (
+                (x @ x.mT + torch.triu(torch.full((5, 5), -9.0), 1).to(x)).softmax(-1)
+                @ x
+            ).mean(1)
+        ),
         A8,
     ),
     "column_stack": (
