@@ -10,7 +10,7 @@ from itertools import groupby
 
 import torch
 
-from .._layers.sizes import AS_IT_IS, BEFORE
+from .._layers.sizes import AS_IT_IS, BEFORE, OF, PutSize
 from .counted import Counted
 from .held_numbers import HeldInt
 from .labels import Labels, SizeAsked
@@ -37,16 +37,39 @@ def settle_sizes(labels: Labels) -> None:
         if all(size.kept for size in sizes):
             labels.put_in[full] = sizes
             continue
-        vary = {labels.vary(size.x, size.dim) for size in sizes}
-        asked = {(int(size.n), _has_rows(size)) for size in sizes}
-        if len(asked) > 1 or len(vary) > 1:  # one number is put in at each call
-            _pin(labels, [size for size in sizes if not _follows(labels, size)])
+        written = {_written(size) for size in sizes}
+        if len(written) == 1 or any(_changes(labels, size) for size in sizes):
+            _put_in(labels, full, sizes)
             continue
-        labels.put_in[full] = sizes
-        if vary == {True}:
-            for size in sizes:
-                along = labels.channels(size.x, size.dim)
-                labels.bind(full, 0, "count", along[: _numbers_put_in(size)])
+        for number in sorted(written):  # as of queries, and of fewer keys
+            some = [size for size in sizes if _written(size) == number]
+            if not all(_follows(labels, size) for size in some):
+                _put_in(labels, f"{full}{OF}{number}", some)
+
+
+def _put_in(labels: Labels, full: str, sizes: list[SizeAsked]) -> None:
+    """Let a layer put one number in at each of several calls, or pin what it counts."""
+    vary = {labels.vary(size.x, size.dim) for size in sizes}
+    asked = {(int(size.n), _has_rows(size)) for size in sizes}
+    if len(asked) > 1 or len(vary) > 1:
+        _pin(labels, [size for size in sizes if not _follows(labels, size)])
+        return
+    labels.put_in[full] = sizes
+    if vary == {True}:
+        for size in sizes:
+            along = labels.channels(size.x, size.dim)
+            labels.bind(full, 0, "count", along[: _numbers_put_in(size)])
+
+
+def _written(size: SizeAsked) -> int:
+    """Return a size as the code writes it, also where another was put in."""
+    return size.n.written if isinstance(size.n, PutSize) else int(size.n)
+
+
+def _changes(labels: Labels, size: SizeAsked) -> bool:
+    """Tell whether the code itself asks for another size once channels went."""
+    held = isinstance(size.n, HeldInt) and size.n.name in labels.renewed
+    return held or isinstance(size.n, Counted) or _has_rows(size)
 
 
 def _within(owner: str, name: str, sizes: list[SizeAsked]) -> list[SizeAsked]:

@@ -150,7 +150,7 @@ class Tracer(fx.Tracer):
             name = target if kind == "call_method" else getattr(target, "__name__", "")
             args = (args[0], *self._unpacked(args[1:]))
             given = (self.value(args[0].node), *args[1:])
-            call = put_sizes(vars(owner), name, given, kwargs)
+            call = put_sizes(vars(owner), name, given, kwargs, traced=True)
             args, kwargs = (args[0], *call.args[1:]), call.kwargs
         return super().create_proxy(kind, target, args, kwargs, *more, **options)
 

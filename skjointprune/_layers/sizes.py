@@ -19,7 +19,14 @@ PREFIX = "size_of_"  # of the attributes that hold the sizes
 # of one that holds the size of one row, before channels went, if rows are part of it
 BEFORE = "_before"
 MEAN = "mean"  # of which a size is that of before, whatever goes
+OF = "_of_"  # before the number that is written, where calls alike write several
 AS_IT_IS = 0  # in place of a size: that of this dimension, which a view leaves alone
+
+
+class PutSize(int):
+    """A size that is put in place of one that is `written`, as its name tells."""
+
+    written: int
 
 
 class Call(NamedTuple):
@@ -239,13 +246,20 @@ class _PutSizes(TorchFunctionMode):
 
 
 def put_sizes(
-    held: dict[str, Any], function: str, args: tuple, kwargs: dict[str, Any]
+    held: dict[str, Any],
+    function: str,
+    args: tuple,
+    kwargs: dict[str, Any],
+    traced: bool = False,
 ) -> Call:
-    """Return a call with the sizes that a layer's attributes hold."""
+    """Return a call with the sizes that a layer's attributes hold.
+
+    Where it is `traced`, they know what was written.
+    """
     asked = asked_sizes(function, args, kwargs)
     if asked is None:
         return Call(args, kwargs)
-    names = [asked.name(i) for i in range(len(asked.sizes))]
+    names = [_name_in(held, asked.name(i), n) for i, n in enumerate(asked.sizes)]
     if not any(name in held for name in names):
         return Call(args, kwargs)
     sizes = [
@@ -259,7 +273,24 @@ def put_sizes(
         else held[name]
         for i, (name, n) in enumerate(zip(names, asked.sizes, strict=True))
     ]
+    if traced:
+        sizes = [
+            _put(n, old) if OF in name else n
+            for name, n, old in zip(names, sizes, asked.sizes, strict=True)
+        ]
     return asked.put(tuple(sizes))
+
+
+def _name_in(held: dict[str, Any], name: str, n: Any) -> str:
+    """Return the name of a size by its number, too, if there is one."""
+    by_number = f"{name}{OF}{int(n)}" if isinstance(n, int) else name
+    return by_number if by_number in held else name
+
+
+def _put(size: int, written: int) -> PutSize:
+    put = PutSize(size)
+    put.written = int(written)
+    return put
 
 
 @cache

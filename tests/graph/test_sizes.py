@@ -83,16 +83,28 @@ def test_the_code_of_a_layer_whose_sizes_are_right_is_run_as_it_is():
     assert type(find_groups(module, (4,)).module) is Net
 
 
-def test_one_size_that_two_calls_write_for_different_channels_keeps_both():
+def test_one_size_that_two_calls_write_stays_where_one_counts_no_channels():
+    def forward(m, x):
+        ones = torch.ones(len(x), 8).to(x).view(-1, 2, 4)
+        return m.b(m.a(x).view(-1, 2, 4).flatten(1)) + ones.sum((1, 2))[:, None]
+
+    network = find_groups(Net(forward, a=nn.Linear(4, 8), b=nn.Linear(8, 2)), (4,))
+    assert "is written at" in network.kept_whole["a"]
+
+
+def test_two_sizes_that_two_calls_write_follow():
     def forward(m, x):
         a, c = m.a(x).view(-1, 2, 4), m.c(x).view(-1, 3, 5)
         return m.b(a.flatten(1)) + m.d(c.flatten(1))
 
-    layers = {"a": (4, 8), "c": (4, 15), "b": (8, 2), "d": (15, 2)}
-    layers = {name: nn.Linear(*sizes) for name, sizes in layers.items()}
-    network = find_groups(Net(forward, **layers), (4,))
-    for name in ("a", "c"):
-        assert "is written at" in network.kept_whole[name]
+    def make():
+        layers = {"a": (4, 8), "c": (4, 15), "b": (8, 2), "d": (15, 2)}
+        return Net(
+            forward, **{name: nn.Linear(*sizes) for name, sizes in layers.items()}
+        )
+
+    assert find_groups(make(), (4,)).kept_whole == {}
+    assert_cuts_are_exact(make, (4,))
 
 
 def test_a_size_is_not_that_of_channels_that_all_hang_together():
@@ -358,3 +370,62 @@ def test_a_layer_does_not_count_for_one_within_that_takes_other_means():
     network = find_groups(make(), (4,))
     assert "several means" in network.kept_whole["a"]
     assert_cuts_are_exact(make, (4,))
+
+
+class Grouped(nn.Module):
+    """Four heads of queries, and two of keys and values."""
+
+    def __init__(self, repeat):
+        super().__init__()
+        self.heads, self.pairs, self.width, self.repeat = 4, 2, 4, repeat
+        self.embed = nn.Linear(5, 16)
+        self.q, self.k, self.v = (nn.Linear(16, n) for n in (16, 8, 8))
+        self.proj, self.head = nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        x = self.embed(x)
+        n, t, _ = x.shape
+        q = self.q(x).view(n, t, self.heads, self.width).transpose(1, 2)
+        k = self.k(x).view(n, t, self.pairs, self.width).transpose(1, 2)
+        v = self.v(x).view(n, t, self.pairs, self.width).transpose(1, 2)
+        options = {"enable_gqa": True} if self.repeat is None else {}
+        if self.repeat is not None:
+            k, v = (self.repeat(part) for part in (k, v))
+        out = F.scaled_dot_product_attention(q, k, v, **options)
+        out = out.transpose(1, 2).reshape(n, t, -1)
+        return self.head((x + self.proj(out)).mean(1))
+
+
+def interleaved(x):
+    return x.repeat_interleave(2, dim=1)
+
+
+def expanded(x):
+    n, heads, t, width = x.shape
+    x = x[:, :, None].expand(n, heads, 2, t, width)
+    return x.reshape(n, 2 * heads, t, width)
+
+
+REPEATS = [interleaved, expanded, None]
+
+
+@pytest.mark.parametrize("repeat", REPEATS)
+def test_keys_go_with_all_queries_that_ask_them(repeat):
+    network = find_groups(Grouped(repeat), (7, 5))
+    assert network.kept_whole == {}
+    assert {c.name: c.size for c in network.channels} == {
+        "inputs": 5,
+        "embed": 16,
+        "q": 2,
+    }
+    assert_cuts_are_exact(lambda: Grouped(repeat), (7, 5))
+
+
+@pytest.mark.parametrize("repeat", REPEATS)
+def test_two_sizes_at_calls_alike_follow_when_the_network_is_cut_once_more(repeat):
+    network = find_groups(shaken(Grouped(repeat)), (7, 5))
+    small, _ = cut(network, {"embed": torch.arange(16) % 2 == 0})
+    again = find_groups(pickle.loads(pickle.dumps(small.module)), (7, 5))
+    assert again.kept_whole == {}
+    _, difference = cut(again, {"q": torch.tensor([False, True])})
+    assert difference < 1e-5

@@ -113,6 +113,7 @@ def filled(context: RuleContext, given: Any = (), alike: bool = True) -> Tensor:
         (d, *n.of[0])
         for d, n in enumerate(sizes)
         if isinstance(n, Counted) and len(n.of) == 1 and not n.computed
+        if context.labels.counts_channels(n)
     ]
     if counted:
         more = [] if sizes is given else [g for g in given if g is not sizes]

@@ -154,10 +154,14 @@ def attend(
 ) -> Any:
     """Attend: what is summed over in queries and keys is one, as their number counts.
 
-    torch divides by the root of their number, unless a scale is given.
+    torch divides by the root of their number, unless a scale is given. Several heads of
+    queries may ask one of keys and values.
     """
-    if enable_gqa or min(query.ndim, key.ndim, value.ndim) < 3:
+    if min(query.ndim, key.ndim, value.ndim) < 3:
         return NotImplemented
+    if enable_gqa:
+        each = query.shape[-3] // key.shape[-3]
+        key, value = (x.repeat_interleave(each, -3) for x in (key, value))
     if isinstance(scale, Counted):
         context.pin(scale, f"their number is part of what {context.node!r} computes")
     many = ascii_uppercase[: len(context.shape) - 2]
