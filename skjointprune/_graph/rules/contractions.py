@@ -5,7 +5,7 @@
 lacks are summed over.
 """
 
-from string import ascii_uppercase
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import torch
@@ -139,6 +139,17 @@ def letters_of(equation: Any, n_dims: list[int]) -> tuple[list[str], str] | None
     if any(len({*part}) != n for part, n in zip(letters, n_dims, strict=False)):
         return None
     return (letters, kept) if len(parts) == len(n_dims) else None
+
+
+def letters_of_tensordot(dims: Any, n_a: int, n_b: int) -> tuple[list[str], str]:
+    """Return the letters of two tensors, of which some dimensions are summed over."""
+    a, b = list(ascii_uppercase[:n_a]), list(ascii_lowercase[:n_b])
+    if isinstance(dims, int):
+        dims = range(n_a - dims, n_a), range(dims)
+    for i, j in zip(*dims, strict=True):
+        b[j] = a[i]
+    kept = [letter for letter in (*a, *b) if (letter in a) != (letter in b)]
+    return ["".join(a), "".join(b)], "".join(kept)
 
 
 def attend(

@@ -14,7 +14,9 @@ from .functions import function_name
 from .registry import registered_rule
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
-MULTIPLY = ("addmm", "bmm", "einsum", "linear", "matmul", "mm", *CONVOLUTIONS)
+MULTIPLY = (
+    "addmm", "bmm", "einsum", "linear", "matmul", "mm", "tensordot", *CONVOLUTIONS
+)  # fmt: skip
 
 
 @dataclass

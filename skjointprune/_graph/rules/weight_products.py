@@ -12,7 +12,7 @@ from torch import Tensor
 from ..labels import CONSTANT
 from .arithmetic import elementwise
 from .context import RuleContext, kept_whole
-from .contractions import channels_along, letters_of
+from .contractions import channels_along, letters_of, letters_of_tensordot
 from .faces import Face, Weight
 
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
@@ -63,6 +63,11 @@ def _read_product(
             (b, many[len(many) - _n_dims(b) + 2 :] + "km"),
         ]
         return terms, many + "nm", bias, dim
+    if name == "tensordot":
+        a, b, *dims = args
+        dims = dims[0] if dims else kwargs.get("dims", 2)
+        letters, kept = letters_of_tensordot(dims, _n_dims(a), _n_dims(b))
+        return list(zip((a, b), letters, strict=True)), kept, None, -1
     given = dict(zip(ARGUMENTS, args, strict=False)) | kwargs
     if not {"input", "weight"} <= given.keys() or given.get("groups", 1) != 1:
         return None

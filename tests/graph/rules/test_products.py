@@ -206,6 +206,18 @@ ADDS = "zeroed, they still add to what is computed of 'p'"
 
 # What is pruned, and how many groups there are.
 PRUNED = {
+    "tensordot": (
+        row(lambda m, x: torch.tensordot(x, m.p, dims=1), 7, p=parameter(8, 7)),
+        A8 | {"p": 7},
+    ),
+    "tensordot over a dimension that is told": (
+        sequence(
+            lambda m, x: torch.tensordot(x, m.p, dims=([-1], [1])).mean(1),
+            7,
+            p=parameter(7, 8),
+        ),
+        A8 | {"p": 7},
+    ),
     "mixture by bmm": (
         row(
             lambda m, x: torch.bmm(
