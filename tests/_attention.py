@@ -32,6 +32,26 @@ class OneReshape(Attention):
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, c)
 
 
+class Turned(Attention):
+    """With queries and keys that are turned by angles of a buffer (RoPE)."""
+
+    def __init__(self, width=16):
+        super().__init__(width)
+        self.register_buffer("speeds", 0.5 ** torch.arange(self.head_dim // 2))
+
+    def turn(self, x, angles):
+        a, b = x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]
+        return x * angles.cos() + torch.cat([-b, a], -1) * angles.sin()
+
+    def attend(self, x, n, t, c):
+        places = torch.arange(t, device=x.device)[:, None].float()
+        angles = torch.cat([places * self.speeds.to(x)] * 2, -1)
+        qkv = self.qkv(x).reshape(n, t, 3, self.heads, self.head_dim)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        q, k = self.turn(q, angles), self.turn(k, angles)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, c)
+
+
 class ComputedWidth(Attention):
     """As tutorials of language models have it, with a mask that is a buffer."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .labels import CONSTANT, all_differ, varies
+from .labels import CONSTANT, Split, all_differ, varies
 from .rules.arithmetic import NUMBER_BY_NUMBER, multiply
 from .rules.context import RuleContext, kept_whole
 from .rules.contractions import PRODUCTS
@@ -69,8 +69,11 @@ def label_attribute(
     v = labels.fresh(held.shape[long[0]])
     if isinstance(held, nn.Parameter):
         v = context.produce(name, long[0], v)
-    else:
+    elif labels.chosen.get(node.name) and node.name not in labels.splits:
+        return torch.full(held.shape, CONSTANT)
+    else:  # where it meets no channels, its numbers are of none
         context.carry(name, long[0], v)
+        labels.splits.setdefault(node.name, Split(node.name, 1, v))
     if node.name in labels.splits:
         labels.splits[node.name].x = v
     return context.spread(v, long[0])
