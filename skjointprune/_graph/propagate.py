@@ -163,8 +163,9 @@ def _call_layer(
         args, kwargs = tuple(kwargs.values()), {}
     while args and args[-1] is None:  # an option that is left out
         args = args[:-1]
-    if isinstance(layer, nn.LSTM | nn.LSTMCell) and isinstance(args[-1], tuple):
-        args = (*args[:-1], *args[-1])  # a state of two parts
+    if isinstance(layer, nn.LSTM | nn.LSTMCell) and len(args) == 2:
+        x, state = args  # of two parts
+        args = (x, *state) if isinstance(state, tuple) else args
     if isinstance(layer, MultiheadAttention):
         kwargs = _without_masks(kwargs, context)
     plain = all(isinstance(a, Tensor) for a in args)

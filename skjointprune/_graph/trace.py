@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
-from .._utils.torch import evaluating, kind_of_rows
+from .._utils.torch import kind_of_rows
 from .refusals import at_line, explain, first_line, line_of, line_of_class
 from .remembered import ABSENT, find_tensors_kept, take_snapshot
 from .rules.registry import layer_rule
@@ -113,24 +113,7 @@ def _refuse_what_does_not_run(module: nn.Module, shape: tuple[int, ...]) -> None
     try:
         _run(module, torch.zeros(ROWS, *shape, **kind_of_rows(module)))
     except Exception as error:
-        if _runs_itself(module, shape):
-            fact = f"{type(error).__name__}: {first_line(error)}"
-            raise ValueError(
-                f"A copy of `module` {type(module).__name__} does not run, as it does "
-                f"({fact}){at_line(line_of(error))}. Let hooks and functions that it "
-                "holds use what they are given, and no part of the one they were made "
-                "for: copies go on with that."
-            ) from error
         raise _does_not_run(module, shape, error) from error
-
-
-def _runs_itself(module: nn.Module, shape: tuple[int, ...]) -> bool:
-    try:
-        with evaluating(module), torch.no_grad():
-            module(torch.zeros(ROWS, *shape, **kind_of_rows(module)))
-    except Exception:  # whatever the module raises
-        return False
-    return True
 
 
 def _run(module: nn.Module, rows: Tensor) -> Any:
@@ -153,6 +136,12 @@ def _does_not_run(
         remedy = (
             "Let it look up whole numbers, as `x.long()` are, and leave X as it is by "
             "`standardize=False`."
+        )
+    elif isinstance(error, KeyError | AttributeError):
+        message = f"{type(error).__name__}: {message}"
+        remedy = (
+            "Correct this. A copy of it is run: let hooks and functions that it holds "
+            "use what they are given, and no part of the one they were made for."
         )
     elif "type" in message or "Double" in message:
         remedy = "Let it compute in float32, which it is made to have here."

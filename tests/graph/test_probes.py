@@ -17,6 +17,7 @@ from _cases import (
 from torch import nn
 from torch.nn import functional as F
 
+from skjointprune._graph.groups import find_groups
 from skjointprune._graph.probes import (
     check_outputs,
     gives_probabilities,
@@ -42,6 +43,22 @@ def test_what_is_multiplied_by_a_weight_is_recorded(read, n_times):
     assert factors[id(other)] == []
     assert len(factors[id(weight)]) == n_times
     assert all(given is x for given in factors[id(weight)])
+
+
+class InParts(nn.Sequential):
+    """Normalises halves of a batch by themselves while it is trained."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+
+    def forward(self, x):
+        x = self[0](x)
+        parts = x.chunk(2) if self.training else [x]
+        return self[2](torch.cat([self[1](part) for part in parts]))
+
+
+def test_two_rows_may_be_too_few_to_train():
+    assert find_groups(InParts(), (6,)).kept_whole == {}
 
 
 def test_what_fails_on_rows_of_x_or_gives_no_numbers_is_refused():

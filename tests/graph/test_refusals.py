@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -127,10 +129,11 @@ class Collecting(nn.Sequential):
         return self[1](self.found["a"])
 
 
-def test_a_copy_that_does_not_run_is_told_from_a_module_that_does_not():
-    says = rf"A copy of .*Collecting.*KeyError: 'a'\), {HERE}Let hooks"
-    with pytest.raises(ValueError, match=says):
-        find_groups(Collecting(), (6,))
+def test_what_a_copy_lacks_is_named():
+    says = rf"Collecting.*KeyError: 'a'\), {HERE}Correct this. A copy"
+    for module in (Collecting(), deepcopy(Collecting())):
+        with pytest.raises(ValueError, match=says):
+            find_groups(module, (6,))
 
 
 class Rows(nn.Module):
