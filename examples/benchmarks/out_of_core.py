@@ -95,7 +95,7 @@ def fit(path, streamed, hidden, epochs):
 
 def compare(path, n_rows, args):
     """Return rows to print of one file: streamed and, if it is asked for, in memory."""
-    hidden, epochs = tuple(args.hidden), 1 if args.quick else "auto"
+    hidden, epochs = tuple(args.hidden), 3 if args.quick else "auto"
 
     def run(streamed):
         if args.quick:  # without the time of a process, which tells no memory

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback, EpochScoring
 
+from .phase_callbacks import WRITERS
 from .tasks import Task
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -89,7 +90,8 @@ def resolve_callbacks(callbacks: Iterable[Any]) -> list[tuple[str, Callback]]:
                     f"`callbacks` holds the class {kind.__name__}, which needs "
                     f"arguments ({error}). Pass an object."
                 ) from error
-        if kind.__module__.startswith("skorch."):
+        # one that writes files would make its folder
+        if kind.__module__.startswith("skorch.") and not isinstance(held, WRITERS):
             try:
                 copy(held).initialize()
             except Exception as error:
