@@ -114,7 +114,7 @@ class JointPruneCV(
     >>> from skjointprune import JointPruneClassifier, JointPruneCV
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> clf = JointPruneClassifier(max_epochs=20, retrain_epochs=20, random_state=0)
-    >>> cv = JointPruneCV(clf, n_alphas=5, rule=0.01).fit(X, y)
+    >>> cv = JointPruneCV(clf, n_alphas=4, cv=3, rule=0.01).fit(X, y)
     >>> cv.cv_results_["mean_test_score"][cv.best_index_] > 0.9
     np.True_
     """
