@@ -155,7 +155,7 @@ def test_regressor_finds_the_inputs_of_friedman():
     X, y = make_friedman1(400, 10, random_state=0)
     reg = cross_validated(
         JointPruneRegressor,
-        **{**QUICK, "max_epochs": 60, "n_alphas": 10},
+        **{**QUICK, "max_epochs": 40, "n_alphas": 8},
         rule="one_se",
         prune="inputs",
     ).fit(X, y)

@@ -54,7 +54,7 @@ def test_alpha_drops_noise_inputs(quick, linear):
     assert reg.support_.sum() < 12
 
 
-@pytest.mark.parametrize(("shift", "scale"), [(0, 1), (1e6, 1), (-3, 1e8), (0, 1e-6)])
+@pytest.mark.parametrize(("shift", "scale"), [(1e6, 1), (-3, 1e8), (0, 1e-6)])
 def test_target_of_any_scale_is_learnt_as_well(quick, linear, shift, scale):
     X, y = linear
     reference = quick(n_features_to_select=3).fit(X, y)

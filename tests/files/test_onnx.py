@@ -142,11 +142,11 @@ def pixels():  # some of those that are given to `module_` are zeroed
 
 def vgg16():
     params = {
-        "n_features_to_select": 50,
+        "n_features_to_select": 25,
         "images": ImageInput(groups="column"),
         "alpha": 1e-3,
     }
-    return images(1, 64, 3, module="vgg16", module__width=0.03, **params)
+    return images(1, 32, 3, module="vgg16", module__width=0.03, **params)
 
 
 def resnet18():

@@ -54,9 +54,10 @@ def test_sgd_takes_momentum(quick, planted):
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_the_user_chooses_how_an_optimizer_computes(quick, planted, optimizer):
     """One kernel for all parameters unless another way is asked for."""
-    fused = quick(optimizer=optimizer).fit(*planted)
+    short = {"optimizer": optimizer, "max_epochs": 1, "retrain_epochs": 1}
+    fused = quick(**short).fit(*planted)
     assert fused.net_.optimizer_.defaults["fused"]
-    each = quick(optimizer=optimizer, optimizer__foreach=True).fit(*planted)
+    each = quick(**short, optimizer__foreach=True).fit(*planted)
     assert not each.net_.optimizer_.defaults["fused"]
 
 
