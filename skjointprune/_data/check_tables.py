@@ -12,10 +12,9 @@ from .categorical_features import resolve_categories
 from .columns import Columns
 from .frames import as_table, columns_by_name, holds_plain_numbers, is_frame
 from .open_table import refuse_streams
+from .targets import LARGEST, SMALLEST
 
 SPARSE = ["csr", "csc"]
-LARGEST = 1e150  # its square is a number, too,
-SMALLEST = 1 / LARGEST  # and that of this is more than 0
 LARGEST_UNSCALED = 1e30  # well within float32
 
 
@@ -64,7 +63,7 @@ def check_table(
         X, y = check_X_y(
             X, y, ensure_all_finite="allow-nan", estimator=estimator, **of_both
         )
-    refuse_sizes(largest_of_columns(X), names, scaled=estimator.standardize)
+    refuse_unscalable(largest_of_columns(X), names, scaled=estimator.standardize)
     return columns, X, y
 
 
@@ -96,7 +95,7 @@ def largest_of_columns(X: Any) -> np.ndarray:
     return np.fmax(np.fmax.reduce(X), -np.fmin.reduce(X))
 
 
-def refuse_sizes(largest: np.ndarray, names: Any, *, scaled: bool) -> None:
+def refuse_unscalable(largest: np.ndarray, names: Any, *, scaled: bool) -> None:
     """Raise ValueError where numbers of a column are too large, or too small, to scale.
 
     `largest` are the largest numbers of the columns.
@@ -104,23 +103,27 @@ def refuse_sizes(largest: np.ndarray, names: Any, *, scaled: bool) -> None:
     refuse_huge(largest, names, LARGEST if scaled else LARGEST_UNSCALED)
     tiny = np.flatnonzero((largest > 0) & (largest < SMALLEST))
     if scaled and len(tiny):
-        column = int(tiny[0]) if names is None else str(names[tiny[0]])
         raise ValueError(
-            f"The column {column!r} of X holds no number beyond {SMALLEST:g}. Got "
-            f"{largest[tiny[0]]:g} as the largest; multiply the column, or make it 0."
+            f"The column {_called(names, tiny[0])} of X holds no number above "
+            f"{SMALLEST:g}. Got {largest[tiny[0]]:g} as the largest; multiply the "
+            "column, or make it 0."
         )
+
+
+def _called(names: Any, i: int) -> str:
+    """Return what a column is called in errors; `names` may hold positions."""
+    name = i if names is None else names[i]
+    return repr(name) if isinstance(name, str) else str(name)
 
 
 def refuse_huge(largest: np.ndarray, names: Any, limit: float) -> None:
     """Raise ValueError where the largest number of a column is beyond a limit."""
     huge = np.flatnonzero(largest.astype(np.float64) > limit)
     if len(huge):
-        column = huge[0] if names is None else names[huge[0]]
-        column = column if isinstance(column, str) else int(column)
         raise ValueError(
-            f"The column {column!r} of X holds numbers beyond {limit:g}. Got "
-            f"{largest[huge[0]]:g}; if that stands for a gap, make it NaN, else divide "
-            "the column."
+            f"The column {_called(names, huge[0])} of X holds numbers beyond "
+            f"{limit:g}. Got {largest[huge[0]]:g}; if that stands for a gap, make it "
+            "NaN, else divide the column."
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._layers.encode_columns import EncodeColumns
+from .._utils.input_names import labels_of_columns
 from .._utils.warn import warn_caller
 from .frames import column_of, numbers_of, values_of
 
@@ -54,9 +55,10 @@ class Columns:
             try:
                 found = dict.fromkeys(value for value in values if value is not None)
             except TypeError as error:  # of what has no hash
-                kind = str(error).rpartition(" ")[2]
+                kind, labels = str(error).rpartition(" ")[2], labels_of_columns(X)
+                name = position if labels is None else labels[position]
                 raise ValueError(
-                    f"The column {position} of X cannot be a category. It holds values "
+                    f"The column {name!r} of X cannot be a category. It holds values "
                     f"of the type {kind}; make text or numbers of them."
                 ) from error
             levels[position] = ordered(found)
@@ -122,8 +124,11 @@ class Columns:
         codes: dict[Any, float] = {v: float(i) for i, v in enumerate(levels)}
         codes[None] = np.nan
         other = float(len(levels)) if position in self.rare else UNKNOWN
-        hashable = (v if isinstance(v, Hashable) else Ellipsis for v in values)
-        return [codes.get(value, other) for value in hashable]
+        # what has no hash, as a list, is no level
+        return [
+            codes.get(value, other) if isinstance(value, Hashable) else other
+            for value in values
+        ]
 
     def learn(
         self, X: np.ndarray, train: np.ndarray, weight: np.ndarray
@@ -224,10 +229,10 @@ def _warn_of_other_types(values: list[Any], levels: list[Any], name: Any) -> Non
     was_text = {isinstance(level, str) for level in levels}
     is_text = {isinstance(value, str) for value in values if value is not None}
     if was_text and is_text and was_text.isdisjoint(is_text):
-        known, now = ("text", "none") if True in was_text else ("no text", "text")
+        before, now = ("text", "no text") if True in was_text else ("no text", "text")
         warn_caller(
-            f"The column {name!r} of X was {known} in `fit`, as {levels[0]!r}, and is "
-            f"{now} now: all its levels are new. Convert the column."
+            f"The column {name!r} of X held {before} in `fit`, such as {levels[0]!r}, "
+            f"and holds {now} now: all its levels are new. Convert the column."
         )
 
 

@@ -41,15 +41,12 @@ def open_table(
     if not is_arrow_dataset(X):
         for name, given in {"y": y, "sample_weight": sample_weight}.items():
             if isinstance(given, str):
-                files = isinstance(X, str | os.PathLike | list | tuple)
+                remedy = "pass the column itself, and X without it"
+                if isinstance(X, str | os.PathLike | list | tuple):
+                    remedy = "open files by pyarrow.dataset.dataset(X)"
                 raise ValueError(
-                    f"`{name}` names a column of a pyarrow Dataset alone. Got "
-                    f"{given!r} with a {type(X).__name__}; "
-                    + (
-                        "open files by pyarrow.dataset.dataset(X)."
-                        if files
-                        else "pass the column itself, and X without it."
-                    )
+                    f"`{name}` can name a column only where X is a pyarrow Dataset. "
+                    f"Got {given!r} with a {type(X).__name__}; {remedy}."
                 )
     if is_map(X):
         if y is None:

@@ -14,7 +14,7 @@ from .targets import (
     Classes,
     Targets,
     refuse_no_indicators,
-    refuse_sizes_of_targets,
+    refuse_unscalable_targets,
 )
 
 EPSILON = np.finfo(np.float64).eps
@@ -245,7 +245,7 @@ def check_scan(scan: Scan, targets: Targets) -> None:
         )
     if targets.are_numbers:
         for largest in scan.moments_of_y.largest:
-            refuse_sizes_of_targets(largest)
+            refuse_unscalable_targets(largest)
     elif not isinstance(targets, Classes):
         refuse_no_indicators(scan.y_is_binary)
 

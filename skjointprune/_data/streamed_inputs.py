@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 
 from .._storage.digest import digest
 from .categorical_features import resolve_categories
-from .check_tables import refuse_sizes
+from .check_tables import refuse_unscalable
 from .columns import Columns
 from .feature_costs import check_costs
 from .feature_groups import resolve_groups
@@ -83,7 +83,7 @@ class StreamedInputs(TableInputs):
         scan = Scan(X, categories, codes_of_y, factors, held_out, drawn)
         check_scan(scan, targets)
         largest, scaled = scan.moments.largest, estimator.standardize
-        refuse_sizes(largest, self.names, scaled=scaled)
+        refuse_unscalable(largest, self.names, scaled=scaled)
         columns, new_codes = scan.learn_columns(self.columns)
         target_scaling = None
         if targets.are_numbers:

@@ -178,9 +178,9 @@ def refuse_no_indicators(y_is_binary: bool) -> None:
     """Raise ValueError where several labels a row are given as other than 0 and 1."""
     if not y_is_binary:
         raise ValueError(
-            "Several labels a row must be 0 or 1 each. Got other numbers in y; pass "
-            "y > 0 if these are two of each, or use a JointPruneRegressor, or one "
-            "classifier a column (MultiOutputClassifier)."
+            "Where a row of y has several labels, each must be 0 or 1. Got other "
+            "numbers; pass y > 0 if each column has two, or use a JointPruneRegressor, "
+            "or one classifier for each column (MultiOutputClassifier)."
         )
 
 
@@ -252,11 +252,11 @@ def encode_numbers(y: np.ndarray, weight: np.ndarray) -> EncodedTargets:
     """Encode one number a row or several."""
     values = y.astype(np.float64).reshape(len(y), -1)
     for largest in np.abs(values).max(axis=0):
-        refuse_sizes_of_targets(largest)
+        refuse_unscalable_targets(largest)
     return EncodedTargets(Numbers(values.shape[1], flat=y.ndim == 1), values, weight)
 
 
-def refuse_sizes_of_targets(largest: float) -> None:
+def refuse_unscalable_targets(largest: float) -> None:
     """Raise ValueError where the largest target is too large, or small, to scale."""
     if largest > LARGEST:
         raise ValueError(
@@ -265,7 +265,7 @@ def refuse_sizes_of_targets(largest: float) -> None:
         )
     if 0 < largest < SMALLEST:
         raise ValueError(
-            f"y holds no number beyond {SMALLEST:g}. Got {largest:g} as the largest; "
+            f"y holds no number above {SMALLEST:g}. Got {largest:g} as the largest; "
             "multiply y."
         )
 

@@ -131,15 +131,14 @@ def _pin_what_adds_to_sums_(
             bound = labels.bound[labels.canonical(axis.tensor), axis.dim]["produce"]
             every = torch.ones(channels.size, dtype=torch.bool)
             roots |= labels.roots_in(bound.labels[axis.where(every)].tolist())
-        tried = roots & summed or computed or channels.name in untold
-        if channels.pinned or channels.size < 2 or not tried:
+        adds, is_untold = roots & summed or computed, channels.name in untold
+        if channels.pinned or channels.size < 2 or not (adds or is_untold):
             continue
         keep = {channels.name: torch.arange(channels.size) % 2 == 0}
         found = [_goes_exactly(network, keep, by) for by in (0.1, -0.1, 1, -1)]
-        if False in found or (channels.name in untold and True not in found):
-            adds = f"to what is computed of {min(computed)!r}" if computed else SUMS
-            untold_alone = not (roots & summed or computed)
-            what = "are still not constant" if untold_alone else f"still add {adds}"
+        if False in found or (is_untold and True not in found):
+            to = f"to what is computed of {min(computed)!r}" if computed else SUMS
+            what = f"still add {to}" if adds else "are still not constant"
             channels.pinned = f"zeroed, they {what}"
 
 

@@ -140,8 +140,8 @@ def _does_not_run(
     elif isinstance(error, KeyError | AttributeError):
         message = f"{type(error).__name__}: {message}"
         remedy = (
-            "Correct this. A copy of it is run: let hooks and functions that it holds "
-            "use what they are given, and no part of the one they were made for."
+            "Correct this. What is run is a copy: a hook or function in it must use "
+            "the layer that it is given, not the one that it was made for."
         )
     elif "type" in message or "Double" in message:
         remedy = "Let it compute in float32, which it is made to have here."

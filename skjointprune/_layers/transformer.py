@@ -61,7 +61,16 @@ class TransformerEncoderLayer(nn.Module):
         return self.dropout2(self.linear2(hidden))
 
 
-class TransformerEncoder(nn.Module):
+class _Stack(nn.Module):
+    """Layers and a normalisation, taken over from an encoder or a decoder."""
+
+    def __init__(self, given: nn.TransformerEncoder | nn.TransformerDecoder):
+        super().__init__()
+        self.layers, self.norm = given.layers, given.norm
+        self.train(given.training)
+
+
+class TransformerEncoder(_Stack):
     """Layers of a transformer, one after the other.
 
     Parameters
@@ -71,11 +80,6 @@ class TransformerEncoder(nn.Module):
         for batches. At padded positions outputs are those of torch's in training; in
         evaluation torch's may give 0 there.
     """
-
-    def __init__(self, given: nn.TransformerEncoder):
-        super().__init__()
-        self.layers, self.norm = given.layers, given.norm
-        self.train(given.training)
 
     def forward(
         self,
@@ -90,7 +94,7 @@ class TransformerEncoder(nn.Module):
         return src if self.norm is None else self.norm(src)
 
 
-class TransformerDecoder(nn.Module):
+class TransformerDecoder(_Stack):
     """Layers of a decoder, one after the other, which need not find out what masks are.
 
     Parameters
@@ -98,11 +102,6 @@ class TransformerDecoder(nn.Module):
     given : nn.TransformerDecoder
         The decoder to stand in for. Its parts are taken over, and so is its signature.
     """
-
-    def __init__(self, given: nn.TransformerDecoder):
-        super().__init__()
-        self.layers, self.norm = given.layers, given.norm
-        self.train(given.training)
 
     def forward(
         self,

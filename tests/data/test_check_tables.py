@@ -80,7 +80,7 @@ def test_sparse_tables_are_rows(kind):
         (np.full((30, 2), 1e35), {"standardize": False}, "beyond 1e\\+30"),
         (pd.DataFrame({"when": pd.date_range("2026", periods=30)}), {}, "'when'"),
         (np.full((30, 2), np.inf), {}, "infinity"),
-        (np.full((30, 2), 1e-300), {}, "column 0 of X holds no number beyond 1e-150"),
+        (np.full((30, 2), 1e-300), {}, "column 0 of X holds no number above 1e-150"),
         (np.array([["Oslo", 1]] * 30), {}, "column 0 of X holds no numbers. Got <U"),
         (np.zeros((30, 2), dtype="M8[D]"), {}, "Got datetime64"),
     ],

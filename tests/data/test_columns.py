@@ -123,7 +123,7 @@ def test_what_belongs_to_columns_is_spread_over_their_numbers(table):
 
 def test_what_has_no_hash_is_no_level(table):
     table["job"] = [[1]] * N
-    with pytest.raises(ValueError, match=r"column 2 of X cannot be .* type 'list'"):
+    with pytest.raises(ValueError, match=r"column 'job' of X cannot be .* type 'list'"):
         Columns.find(table, [2])
 
 
@@ -132,6 +132,6 @@ def test_what_has_no_hash_is_no_level(table):
 )
 def test_levels_of_another_type_than_in_the_fit_are_new_and_said_to_be(fitted, new):
     columns, _ = learnt(pd.DataFrame({"code": fitted * 30}), [0])
-    with pytest.warns(UserWarning, match="'code' of X was .* all its levels are new"):
+    with pytest.warns(UserWarning, match="'code' of X held .* all its levels are new"):
         read = columns.read(pd.DataFrame({"code": new}), [0], ["code"])
     assert (read == -1).all()

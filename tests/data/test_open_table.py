@@ -190,9 +190,9 @@ def test_predicting_needs_the_retained_columns_alone(frame, tmp_path):
 
 
 def test_a_name_stands_for_a_column_of_a_dataset_alone(frame):
-    with pytest.raises(ValueError, match=r"`y` names .* Got 'y' with a DataFrame"):
+    with pytest.raises(ValueError, match=r"`y` can name .* Got 'y' with a DataFrame"):
         opened(frame, "y", None)
-    with pytest.raises(ValueError, match=r"`sample_weight` names .* Got 'w'"):
+    with pytest.raises(ValueError, match=r"`sample_weight` can name .* Got 'w'"):
         opened(frame, frame["y"], "w")
     with pytest.raises(ValueError, match=r"with a list; open files by pyarrow"):
         opened(["a.parquet", "b.parquet"], "y", None)

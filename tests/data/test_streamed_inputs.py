@@ -379,7 +379,7 @@ def test_several_labels_a_row_are_columns(frame, tmp_path):
     assert clf.fit(dataset, ["up", "down"]).predict(dataset).shape == (len(frame), 2)
     with pytest.raises(ValueError, match="`class_weight` is for one class a row"):
         clf.set_params(class_weight="balanced").fit(dataset, ["up", "down"])
-    with pytest.raises(ValueError, match="must be 0 or 1 each"):
+    with pytest.raises(ValueError, match="each must be 0 or 1"):
         JointPruneClassifier().fit(dataset, ["up", "a"])
 
 

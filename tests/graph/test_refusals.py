@@ -130,7 +130,7 @@ class Collecting(nn.Sequential):
 
 
 def test_what_a_copy_lacks_is_named():
-    says = rf"Collecting.*KeyError: 'a'\), {HERE}Correct this. A copy"
+    says = rf"Collecting.*KeyError: 'a'\), {HERE}Correct this. What is run is a copy"
     for module in (Collecting(), deepcopy(Collecting())):
         with pytest.raises(ValueError, match=says):
             find_groups(module, (6,))

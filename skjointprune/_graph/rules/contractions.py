@@ -80,7 +80,7 @@ def channels_along(
             whole, f"their number is written in what {context.node!r} multiplies"
         )
     elif len(differ) < len(found):
-        context.pin(whole, f"others meet them at {context.node!r}, which do not go")
+        context.pin(whole, f"they meet others that stay at {context.node!r}")
     for other in others:
         context.tie(first, other)
     return torch.where(first == CONSTANT, others[0], first) if others else first

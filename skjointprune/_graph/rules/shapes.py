@@ -247,16 +247,15 @@ def squeeze(context: RuleContext, x: Tensor, dim=None) -> Tensor:
 def expand(context: RuleContext, x: Tensor, *shape, size=()) -> Tensor:
     sizes = shape[0] if shape and isinstance(shape[0], tuple | list) else shape
     sizes = sizes or size
-    all_told = [
-        told if n == -1 else n for n, told in zip(sizes, context.shape, strict=True)
-    ]
+    pairs = zip(sizes, context.shape, strict=True)
+    without_gaps = [known if n == -1 else n for n, known in pairs]
     if (x == CONSTANT).all() and any(n > 1 for n in sizes):
-        return filled(context, all_told)
+        return filled(context, without_gaps)
     counted = [n for n in sizes if isinstance(n, Counted)]
     follows = any(context.labels.counts_channels(n) for n in counted)
     if follows and len(context.labels.members(x)) == 1:
         context.pin(x, f"it is one for all at {context.node!r}")
-        return filled(context, all_told)
+        return filled(context, without_gaps)
     out = x.expand(context.shape)
     for d, n in enumerate(sizes):
         ask_size(context, d, n, out, d)

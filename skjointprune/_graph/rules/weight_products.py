@@ -151,7 +151,7 @@ def _channels_of_rows(
     ]
     along = channels_along(context, differ, letter)
     if along is not None and len(differ) < len(_places(rows, letter)):
-        context.pin(along, f"others meet them at {context.node!r}, which do not go")
+        context.pin(along, f"they meet others that stay at {context.node!r}")
     return along
 
 

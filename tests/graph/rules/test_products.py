@@ -228,7 +228,7 @@ PRUNED = {
             d=lambda: nn.Linear(8, 5),
             e=lambda: nn.Linear(8, 5),
         ),
-        A8 | {"c": "others meet them at 'bmm', which do not go", "d": 5},
+        A8 | {"c": "they meet others that stay at 'bmm'", "d": 5},
     ),
     "queries that are learnt": (
         (
