@@ -180,6 +180,10 @@ class Ranks:
         """Add up a tensor over ranks, in place."""
         self._ask(dist.all_reduce, tensor, self._group_for(tensor))
 
+    def wait(self) -> None:
+        """Go on when all ranks have come here."""
+        self.sum_(torch.zeros(()))
+
     def _draw_alike(self, device: torch.device) -> None:
         """Take the random state of rank 0: shares may have drawn unequally often."""
         torch.set_rng_state(self.of_first(torch.get_rng_state()))
@@ -204,7 +208,7 @@ class Ranks:
         """End; others who still ask this rank get an error, and do not wait."""
         try:
             if waits:
-                self.sum_(torch.zeros(()))
+                self.wait()
         finally:
             group, self.group = self.group, None  # the last to hold it
             if group is not None:
@@ -239,6 +243,8 @@ def open_ranks() -> Iterator[Ranks]:
     ranks.group = dist.new_group(backend="gloo")
     ended = False
     try:
+        # Not all are connected yet: one that fails now would cut the others off.
+        ranks.wait()
         yield ranks
         ended = True
     finally:
