@@ -10,7 +10,14 @@ from .labels import CONSTANT, Split, all_differ, varies
 from .rules.arithmetic import NUMBER_BY_NUMBER, multiply
 from .rules.context import RuleContext, kept_whole
 from .rules.contractions import PRODUCTS
-from .rules.faces import MULTIPLY, Weight, leads_to_products, weight_of
+from .rules.faces import (
+    CONVOLUTIONS,
+    MULTIPLY,
+    Weight,
+    leads_to_products,
+    n_groups,
+    weight_of,
+)
 from .rules.functions import function_name
 from .rules.registry import function_rule, layer_rule
 from .tensors import QUESTIONS, get_tensor, locate_tensor
@@ -38,7 +45,9 @@ def label_attribute(
     if leads_to_products(node):
         return weight_of(module, name, context)
     every = long
-    if len(long) > 1 and (looked_up := _looked_up_along(node)) is not None:
+    if all(map(_convolves_each, node.users)):
+        long = long[:1] if held.shape[0] > 1 else []
+    elif len(long) > 1 and (looked_up := _looked_up_along(node)) is not None:
         long = [d for d in long if d != looked_up]
     elif len(long) > 1:  # channels are where those of an elementwise partner are
         long = [
@@ -77,6 +86,12 @@ def label_attribute(
     if node.name in labels.splits:
         labels.splits[node.name].x = v
     return context.spread(v, long[0])
+
+
+def _convolves_each(node: fx.Node) -> bool:
+    """Tell whether a function convolves each of so many channels by itself."""
+    named = function_name(node) in CONVOLUTIONS
+    return named and isinstance(n_groups(node), fx.Node)
 
 
 def _spread_along(

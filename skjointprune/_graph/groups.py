@@ -81,9 +81,9 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
         remembered=remembered,
         one_row_apart=one_row_apart,
     )
-    untold = find_constants_(network)
+    untold, vary = find_constants_(network)
     pin_what_has_no_gradient_(network)
-    _pin_what_adds_to_sums_(network, labels, inputs, untold)
+    _pin_what_adds_to_sums_(network, labels, inputs, untold, vary)
     _pin_what_is_decided_by_(network, labels)
     return network
 
@@ -110,17 +110,18 @@ def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool 
     return False
 
 
-SUMS = "to a sum of products, or to a mean"
+SUMS = "to a sum of products, a mean or a maximum"
 
 
 def _pin_what_adds_to_sums_(
-    network: Network, labels: Labels, inputs: Tensor, untold: set[str]
+    network: Network, labels: Labels, inputs: Tensor, untold: set[str], vary: set[str]
 ) -> None:
     """Keep channels whole that add to sums of products where all of them are zero.
 
     After a sigmoid, for example. No weight reads these products, so it is tried. And
     so are channels of parameters of which weights are computed, as by an exponential,
-    and those that are `untold` by constants.
+    and those that are `untold` by constants, or that `vary` as zeros. What varies and
+    adds to a sum stays: what it costs to make it zero there is not known.
     """
     summed = {root for along in labels.summed for root in labels.roots(along).tolist()}
     of_inputs = labels.roots_in(labels.members(inputs))
@@ -128,14 +129,20 @@ def _pin_what_adds_to_sums_(
         roots = of_inputs if channels is network.inputs else set()
         computed = {a.tensor for a in channels.axes} & labels.computed
         for axis in channels.produced_by:
-            bound = labels.bound[labels.canonical(axis.tensor), axis.dim]["produce"]
+            bound = labels.bound[labels.canonical(axis.tensor), axis.dim]
             every = torch.ones(channels.size, dtype=torch.bool)
-            roots |= labels.roots_in(bound.labels[axis.where(every)].tolist())
-        adds, is_untold = roots & summed or computed, channels.name in untold
+            if "produce" in bound:
+                of = bound["produce"].labels[axis.where(every)]
+                roots |= labels.roots_in(of.tolist())
+        adds, is_untold = roots & summed or computed, channels.name in untold | vary
         if channels.pinned or channels.size < 2 or not (adds or is_untold):
             continue
         keep = {channels.name: torch.arange(channels.size) % 2 == 0}
-        found = [_goes_exactly(network, keep, by) for by in (0.1, -0.1, 1, -1)]
+        found = [
+            _goes_exactly(network, keep, by)
+            for by in (0.1, -0.1, 1, -1)
+            if not (adds and channels.name in vary)
+        ]
         if False in found or (is_untold and True not in found):
             to = f"to what is computed of {min(computed)!r}" if computed else SUMS
             what = f"still add {to}" if adds else "are still not constant"

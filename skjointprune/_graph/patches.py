@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .._utils.replaced import replaced
 from .proxies import PROXIES, Proxy, tracer_of
+from .rules.faces import CONVOLUTIONS
 from .rules.functions import FILLED
 from .rules.registry import registered_functions
 
@@ -84,7 +86,8 @@ def sizes_one_by_one() -> Iterator[None]:
     """Let the code call `torch.zeros(x.shape[0], 3)` and `torch.zeros(x.shape)`.
 
     torch itself takes proxies only in a tuple of several sizes. And in none of those
-    functions that make a tensor of numbers.
+    functions that make a tensor of numbers; where a convolution is told the number of
+    its groups, it asks for the number itself.
     """
 
     def packed(make: Callable) -> Callable:
@@ -103,7 +106,8 @@ def sizes_one_by_one() -> Iterator[None]:
 
     makers = {name: packed(getattr(torch, name)) for name in FILLED}
     makers |= {name: _as_a_node(getattr(torch, name)) for name in OF_NUMBERS}
-    with replaced(torch, makers):
+    convolve = {name: _as_a_node(getattr(F, name)) for name in CONVOLUTIONS}
+    with replaced(torch, makers | convolve), replaced(F, convolve):
         yield
 
 

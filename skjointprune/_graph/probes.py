@@ -28,11 +28,12 @@ def absorbs_constants(layer: nn.Module) -> bool:
     return True
 
 
-def find_constants_(network: Network) -> set[str]:
+def find_constants_(network: Network) -> tuple[set[str], set[str]]:
     """Note which weights read a constant of units that are zeroed.
 
     Returns the names of channels of which that is not told, as where all of them at
-    once leave 0 / 0.
+    once leave 0 / 0; and of those that zeros do not make a constant. The weights that
+    read these go as zeros, too.
 
     A sigmoid of zero is 0.5, for example. Units are kept whole if no bias can take the
     constant up. Statistics and parameters are drawn anew, both larger and smaller: a
@@ -40,17 +41,22 @@ def find_constants_(network: Network) -> set[str]:
     """
     zeroed = [c for c in network.hidden if not c.pinned]
     untold: set[str] = set()
-    for sign in (1, -1):
-        probe = deepcopy(network.module).eval()
-        generator = torch.Generator().manual_seed(0)
-        redraw_(probe, sign, generator)
-        _zero_all_(probe, zeroed)
-        rows = torch.rand(2, *network.input_shape, generator=generator)
-        axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
-        read = record_reads(probe, axes, rows)
-        if sign > 0 or all(values.isfinite().all() for values in read.values()):
-            untold |= _note_constants_(network, zeroed, read)
-    return untold
+    vary: set[str] = set()
+    for step in (1, 2):  # all of them; every other one, beside others that live
+        dead = {c.name: torch.arange(c.size) % step == 0 for c in zeroed}
+        for sign in (1, -1):
+            probe = deepcopy(network.module).eval()
+            generator = torch.Generator().manual_seed(0)
+            redraw_(probe, sign, generator)
+            _zero_(probe, zeroed, dead)
+            rows = torch.rand(2, *network.input_shape, generator=generator)
+            axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
+            read = record_reads(probe, axes, rows)
+            if sign > 0 or all(values.isfinite().all() for values in read.values()):
+                found = _note_constants_(network, zeroed, dead, read)
+                untold, vary = untold | found[0], vary | found[1]
+        zeroed = [c for c in zeroed if not c.pinned and c.size > 1]
+    return untold, vary
 
 
 def redraw_(
@@ -67,34 +73,37 @@ def redraw_(
                 p.add_(sign * by * torch.rand(p.shape, generator=generator).to(p))
 
 
-def _zero_all_(module: nn.Module, zeroed: list[Channels]) -> None:
-    """Zero all that makes some channels."""
+def _zero_(module: nn.Module, zeroed: list[Channels], dead: dict[str, Tensor]) -> None:
+    """Zero all that makes some of some channels."""
     with torch.no_grad():
         for channels in zeroed:
             for axis in channels.produced_by:
                 t = get_tensor(module, axis.tensor)
-                every = torch.ones(channels.size, dtype=torch.bool, device=t.device)
-                t.index_fill_(axis.dim, axis.where(every).nonzero().flatten(), 0)
+                slots = axis.where(dead[channels.name]).nonzero().flatten()
+                t.index_fill_(axis.dim, slots.to(t.device), 0)
 
 
 def _note_constants_(
-    network: Network, zeroed: list[Channels], read: dict[Axis, Tensor]
-) -> set[str]:
+    network: Network,
+    zeroed: list[Channels],
+    dead: dict[str, Tensor],
+    read: dict[Axis, Tensor],
+) -> tuple[set[str], set[str]]:
     """Note which of the values that were read of zeroed channels are not zero.
 
-    Returns the names of those of which that is not told.
+    Returns the names of those of which that is not told, and of those that vary.
     """
-    untold = set()
+    untold, vary = set(), set()
     layers_of = layers_by_parameter(network.module)
     not_zero = {axis: values.any(dim=0) for axis, values in read.items()}
     for channels in zeroed:
-        every = torch.ones(channels.size, dtype=torch.bool)
+        mine = dead[channels.name]
         for axis in channels.read_by:
-            if axis not in read or not not_zero[axis][axis.where(every)].any():
+            if axis not in read or not not_zero[axis][axis.where(mine)].any():
                 continue
             if axis in channels.produced_by:  # what reads them goes as zeros, too
                 continue
-            values = read[axis][:, axis.where(every)]  # (positions, slots)
+            values = read[axis][:, axis.where(mine)]  # (positions, slots)
             layers = layers_of[id(get_tensor(network.module, axis.tensor))]
             one = values[:1]
             constant = torch.allclose(values, one) and one.isfinite().all()
@@ -103,8 +112,9 @@ def _note_constants_(
                 continue
             if values.isnan().all():
                 untold.add(channels.name)
-            elif not constant:
-                channels.pinned = "zeroed, they are still not constant"
+            elif not constant:  # a head of queries, where all heads share values
+                channels.produced_by.append(axis)
+                vary.add(channels.name)
             elif not (
                 len(layers) == 1
                 and absorbs_constants(layers[0])
@@ -115,10 +125,10 @@ def _note_constants_(
                     f"{axis.tensor.rpartition('.')[0] or axis.tensor!r} cannot take up"
                 )
         for axis in channels.averaged_by:
-            if axis in read and not_zero[axis][axis.where(every)].any():
+            if axis in read and not_zero[axis][axis.where(mine)].any():
                 layer = axis.tensor.rpartition(".")[0]
                 channels.pinned = f"zeroed, they still add to means of {layer!r}"
-    return untold
+    return untold, vary
 
 
 def pin_what_has_no_gradient_(network: Network) -> None:

@@ -102,7 +102,7 @@ def _of_split(
     asked: Any = next((n for n in given if n is not None), None)
     several = isinstance(asked, tuple | list)
     sizes = tuple(asked) if several else (asked,)
-    call = f"split_{x.ndim}_{len(sizes) if several else 'equally'}"
+    call = f"split_{x.ndim}_{dim % x.ndim}_{len(sizes) if several else 'equally'}"
     return Asked(
         call, sizes, lambda new: Call((x, list(new) if several else new[0], dim), {})
     )

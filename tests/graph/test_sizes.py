@@ -210,7 +210,9 @@ def test_units_that_are_zero_in_a_sum_of_products_can_go():
 
 def test_units_that_add_to_a_sum_where_they_are_zeroed_are_kept_whole():
     kept = find_groups(products(torch.sigmoid), (3, 4)).kept_whole
-    assert kept == {"q": "zeroed, they still add to a sum of products, or to a mean"}
+    assert kept == {
+        "q": "zeroed, they still add to a sum of products, a mean or a maximum"
+    }
     assert_cuts_are_exact(lambda: products(torch.sigmoid), (3, 4))
 
 
@@ -429,3 +431,73 @@ def test_two_sizes_at_calls_alike_follow_when_the_network_is_cut_once_more(repea
     assert again.kept_whole == {}
     _, difference = cut(again, {"q": torch.tensor([False, True])})
     assert difference < 1e-5
+
+
+class OneKey(nn.Module):
+    """Four heads of queries that ask one of keys and values."""
+
+    def __init__(self, attend):
+        super().__init__()
+        self.attend, self.heads, self.width = attend, 4, 4
+        self.embed, self.q, self.kv = (
+            nn.Linear(n, m) for n, m in ((5, 8), (8, 16), (8, 8))
+        )
+        self.proj, self.head = nn.Linear(16, 8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.embed(x)
+        q = self.q(x).view(*x.shape[:2], self.heads, self.width)
+        out = self.attend(q, *self.kv(x).chunk(2, -1))
+        return self.head((x + self.proj(out.flatten(2))).mean(1))
+
+
+def by_products(q, k, v):
+    weights = (q.transpose(1, 2) @ k[:, None].mT / 2).softmax(-1)
+    return (weights @ v[:, None]).transpose(1, 2)
+
+
+def by_letters(q, k, v):
+    weights = torch.einsum("bnhd,bmd->bhnm", q, k).softmax(-1)
+    return torch.einsum("bhnm,bmd->bnhd", weights, v)
+
+
+@pytest.mark.parametrize("attend", [by_products, by_letters])
+def test_heads_of_queries_go_that_all_ask_one_key(attend):
+    def make():
+        return OneKey(attend)
+
+    network = find_groups(make(), (7, 5))
+    assert {c.name: c.size for c in network.hidden if not c.pinned} == {
+        "embed": 8,
+        "q": 4,
+    }
+    assert_cuts_are_exact(make, (7, 5))
+
+
+class HeadsAsRows(nn.Module):
+    """Heads beside each other as rows, as in the Set Transformer of Lee et al."""
+
+    def __init__(self):
+        super().__init__()
+        self.width = 4
+        self.embed = nn.Linear(5, 8)
+        self.q, self.k, self.v = (nn.Linear(8, 8) for _ in range(3))
+        self.proj, self.head = nn.Linear(8, 8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.embed(x)
+        q, k, v = (
+            torch.cat(layer(x).split(self.width, 2), 0)
+            for layer in (self.q, self.k, self.v)
+        )
+        weights = torch.baddbmm(q.new_zeros(len(q), 7, 7), q, k.mT, alpha=0.5).softmax(
+            -1
+        )
+        out = torch.cat((weights @ v).split(x.size(0), 0), 2)
+        return self.head((x + self.proj(out)).mean(1))
+
+
+def test_heads_that_are_rows_lose_width():
+    network = find_groups(HeadsAsRows(), (7, 5))
+    assert network.kept_whole == {}
+    assert_cuts_are_exact(HeadsAsRows, (7, 5))

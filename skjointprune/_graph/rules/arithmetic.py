@@ -182,11 +182,54 @@ class Extremes(NamedTuple):
 def extreme(context: RuleContext, x: Tensor, dim=None, keepdim: bool = False) -> Any:
     if isinstance(dim, Tensor):
         return elementwise(context, x, dim)
+    return _extremes(reduce, context, x, dim, keepdim)
+
+
+def largest(context: RuleContext, x: Tensor, dim=None, keepdim: bool = False) -> Any:
+    """Let channels go from a maximum, where zeros are none: whether, is tried."""
+    if isinstance(dim, Tensor):
+        return elementwise(context, x, dim)
+    return _extremes(add_up, context, x, dim, keepdim)
+
+
+def _extremes(rule: Callable, context: RuleContext, x: Tensor, dim, keepdim) -> Any:
     if dim is None:
-        return reduce(context, x)
-    x = tie_along(context, x, [dim])
-    x = x if keepdim else x.squeeze(dim)
+        return rule(context, x)
+    shape = list(x.shape)
+    shape[dim] = 1
+    if not keepdim:
+        del shape[dim]
+    inner = RuleContext(context.labels, context.node, tuple(shape))
+    x = rule(inner, x, dim)
     return Extremes(x, x)
+
+
+def depthwise(
+    context: RuleContext,
+    x: Tensor,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: Any = 1,
+) -> Any:
+    """Convolve each channel by itself; the code asks how many there are.
+
+    As blur pools do, with a kernel that is repeated.
+    """
+    if not isinstance(weight, Tensor) or not isinstance(groups, Counted):
+        return NotImplemented
+    if not groups == x.shape[1] == len(weight):
+        return NotImplemented
+    v = context.channels(x)
+    why = f"their number is part of what {context.node!r} computes"
+    context.labels.expect(groups, v, why)
+    own = [weight.flatten(1)[:, 0], *([] if bias is None else [bias])]
+    pin_what_meets_constants(context, [v, *own])
+    for one in own:
+        context.tie(v, one)
+    return context.spread(v)
 
 
 def ordered(context: RuleContext, x: Tensor, dim: int = -1, *args, **kwargs) -> Any:

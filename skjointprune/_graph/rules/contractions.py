@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..counted import Counted
 from ..labels import CONSTANT
+from .arithmetic import elementwise
 from .context import RuleContext
 
 Term = tuple[Tensor, str]  # labels, and a letter for each dimension
@@ -97,6 +98,16 @@ def matmul(context: RuleContext, a: Tensor, b: Any = None, **kwargs) -> Any:
         (b, many[len(many) - b.ndim + 2 :] + "km"),
     ]
     return contract(context, terms, many + "nm")
+
+
+def baddbmm(
+    context: RuleContext, added: Tensor, a: Tensor, b: Tensor, *, beta=1, alpha=1
+) -> Any:
+    """Multiply matrices, and add others to the product."""
+    out = matmul(context, a, b)
+    if out is NotImplemented or not isinstance(added, Tensor):
+        return NotImplemented
+    return out if beta == 0 else elementwise(context, out, added, beta, alpha)
 
 
 def einsum(context: RuleContext, equation: str, *operands) -> Any:
@@ -186,4 +197,4 @@ def attend(
     return contract(context, terms, many + "nf")
 
 
-PRODUCTS = (matmul, einsum, attend)
+PRODUCTS = (matmul, baddbmm, einsum, attend)

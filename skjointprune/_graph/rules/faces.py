@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, fx, nn
 
@@ -90,7 +91,13 @@ def _multiplies_by(user: fx.Node, node: fx.Node) -> bool:
         biases = [*user.args[:1]]
     elif name not in ("linear", *CONVOLUTIONS):
         biases = []
-    return name in MULTIPLY and node not in biases
+    by_channel = name in CONVOLUTIONS and n_groups(user) != 1
+    return name in MULTIPLY and node not in biases and not by_channel
+
+
+def n_groups(node: fx.Node) -> Any:
+    """Return the number of groups that a convolution is told, or the node of it."""
+    return node.args[6] if len(node.args) > 6 else node.kwargs.get("groups", 1)
 
 
 def _asks(node: fx.Node) -> bool:

@@ -49,7 +49,7 @@ POOLS = (
     "upsample",
 )  # fmt: skip
 REDUCTIONS = (
-    "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "nanmean", "nansum",
+    "all", "amin", "any", "count_nonzero", "logsumexp", "nanmean", "nansum",
     "prod", "std", "var",
 )  # fmt: skip
 # Functions that make tensors of some sizes, whose numbers follow no position.
@@ -68,7 +68,10 @@ FUNCTION_RULES: dict[str, Callable] = {
     "mean": compute.mean,
     "sum": compute.add_up,
     **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
-    **dict.fromkeys(("max", "median", "min"), compute.extreme),
+    "amax": compute.add_up,
+    "max": compute.largest,
+    **dict.fromkeys(("median", "min"), compute.extreme),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), compute.depthwise),
     **dict.fromkeys(("layer_norm", "rms_norm"), compute.layer_norm),
     **dict.fromkeys(("std_mean", "var_mean"), compute.spread_and_mean),
     **dict.fromkeys(("cummax", "cummin", "sort"), compute.ordered),
@@ -98,6 +101,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(("cumprod", "cumsum", "logcumsumexp"), compute.couple_along),
     **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),
     **dict.fromkeys(("matmul", "bmm", "mm"), contraction.matmul),
+    "baddbmm": contraction.baddbmm,
     "einsum": contraction.einsum,
     "scaled_dot_product_attention": contraction.attend,
     "stack": shape.stack,

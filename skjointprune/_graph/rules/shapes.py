@@ -264,7 +264,9 @@ def expand(context: RuleContext, x: Tensor, *shape, size=()) -> Tensor:
 
 def repeat(context: RuleContext, x: Tensor, *sizes) -> Tensor:
     if (x == CONSTANT).all():
-        return filled(context, sizes)
+        given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else sizes
+        pairs = zip(given, context.shape, strict=True)
+        return filled(context, [n if n == all_ else all_ for n, all_ in pairs])
     context.pin(sizes, f"their number is a size at {context.node!r}")
     return x.repeat(*sizes)
 

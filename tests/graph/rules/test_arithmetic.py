@@ -30,12 +30,24 @@ from torch.nn import functional as F
 from skjointprune._graph.groups import find_groups, let_inputs_go
 from skjointprune._graph.network import IN_GROUPS
 
-ADDS = "zeroed, they still add to a sum of products, or to a mean"
+ADDS = "zeroed, they still add to a sum of products, a mean or a maximum"
 
 
 def excited(m, x):
     s = m.up(torch.relu(m.down(x.mean((2, 3))))).sigmoid()
     return x * s.view(x.size(0), x.size(1), 1, 1)
+
+
+def mean_and_largest(x):
+    return torch.cat([x.mean(1, keepdim=True), x.max(1, keepdim=True)[0]], 1)
+
+
+class Kernel(nn.Module):
+    """Holds a kernel, which is not trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kernel", torch.rand(1, 1, 3, 3))
 
 
 class ActingNorm(nn.GroupNorm):
@@ -182,6 +194,34 @@ PRUNED = {
         {"inputs": 6},
     ),
     "negative": (row(lambda m, x: torch.threshold(x, 0.1, 0).negative().atan()), A8),
+    "largest of channels, none below zero": (
+        row(lambda m, x: x.relu() / (1 + x.relu().amax(1, keepdim=True))),
+        A8,
+    ),
+    "mean and largest of channels": (
+        image(
+            lambda m, x: (x := x.relu()) * m.l(mean_and_largest(x)).sigmoid(),
+            l=conv(2, 1, 3, padding=1),
+        ),
+        I8 | {"l": "it is one for all at 'mul'"},
+    ),
+    "convolution of each channel": (
+        image(
+            lambda m, x: F.conv2d(x, m.p, m.q, 1, 1, 1, x.shape[1]),
+            p=parameter(8, 1, 3, 3),
+            q=parameter(8),
+        ),
+        I8,
+    ),
+    "blur of each channel": (
+        image(
+            lambda m, x: F.conv2d(
+                x, m.p.kernel.repeat(x.size(1), 1, 1, 1), stride=2, groups=x.size(1)
+            ),
+            p=Kernel,
+        ),
+        I8,
+    ),
     "max over positions": (sequence(lambda m, x: torch.max(x, 1)[0]), A8),
     "max over positions, values": (sequence(lambda m, x: x.max(dim=1).values), A8),
     "batch_norm": (
@@ -325,6 +365,11 @@ KEPT = {
         whole("'group_norm' has a number for each, which does not go", 4),
     ),
     "largest of all": (row(lambda m, x: x * x.max()), whole(TOGETHER)),
+    "largest of channels": (row(lambda m, x: x * x.amax(1, True)), whole(ADDS)),
+    "convolution of each channel, of which there are written": (
+        image(lambda m, x: F.conv2d(x, m.p, groups=8), p=parameter(8, 1, 3, 3)),
+        no_rule(what := "conv2d at 'conv2d'", 4, p=f"there is no rule for {what}"),
+    ),
     "divided by their number": (
         row(lambda m, x: x / x.size(1)),
         whole("their number is part of what 'truediv' computes"),

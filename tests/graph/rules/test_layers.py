@@ -77,6 +77,7 @@ def bilinear(first, second, **layers):
 
 # What is pruned, and how many groups there are.
 PRUNED = {
+    "ConstantPad2d": (image_through(lambda: nn.ConstantPad2d(1, 5.0)), I8),
     "Linear": (row(lambda m, x: x), A8),
     "Linear, no bias": (row(lambda m, x: x, a=linear(6, 8, bias=False)), A8),
     "Linear, positions": (sequence(lambda m, x: x.mean(1)), A8),
@@ -302,10 +303,6 @@ KEPT = {
         bilinear(lambda m, x: m.a(x).sigmoid(), lambda m, x: m.c(x)),
         {"inputs": 6, "a": CONSTANT.format("l"), "c": 7, "l": 5},
     ),
-    "ConstantPad2d": (
-        image_through(lambda: nn.ConstantPad2d(1, 5.0)),
-        whole("zeroed, they are still not constant", 4),
-    ),
     "convolution over channels": (
         row(
             lambda m, x: m.l(x.unsqueeze(1)).squeeze(1),
@@ -451,7 +448,7 @@ KEPT = {
             l=lambda: nn.GRU(8, 5, batch_first=True),
             c=linear(8, 5),
         ),
-        A8 | {"c": "zeroed, they still add to a sum of products, or to a mean"},
+        A8 | {"c": "zeroed, they still add to a sum of products, a mean or a maximum"},
     ),
     "Embedding": (
         (

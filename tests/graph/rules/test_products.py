@@ -206,6 +206,10 @@ ADDS = "zeroed, they still add to what is computed of 'p'"
 
 # What is pruned, and how many groups there are.
 PRUNED = {
+    "linear by the weight of a layer, sigmoid": (
+        row(lambda m, x: F.linear(m.l(x).sigmoid(), m.l.weight), l=linear(8, 8)),
+        {"inputs": 6, "a": 8},
+    ),
     "tensordot": (
         row(lambda m, x: torch.tensordot(x, m.p, dims=1), 7, p=parameter(8, 7)),
         A8 | {"p": 7},
@@ -514,13 +518,9 @@ KEPT = {
         row(lambda m, x: F.linear(x.sigmoid(), m.p), p=parameter(8, 8)),
         whole(CONSTANT.format("p"), p=8),
     ),
-    "linear by the weight of a layer, sigmoid": (
-        row(lambda m, x: F.linear(m.l(x).sigmoid(), m.l.weight), l=linear(8, 8)),
-        whole("zeroed, they are still not constant"),
-    ),
     "conv2d in groups": (
         image(lambda m, x: F.conv2d(x, m.p, groups=4), p=parameter(8, 2, 1, 1)),
-        no_rule("conv2d at 'conv2d'", 4),
+        no_rule(what := "conv2d at 'conv2d'", 4, p=f"there is no rule for {what}"),
     ),
 }
 ALL = PRUNED | KEPT
