@@ -319,19 +319,19 @@ def test_a_saliency_may_be_measured_on_rows_with_the_module():
     assert pruner.support.tolist() == [1, 4]
 
 
-class Sorted(nn.Module):
+class Shared(nn.Module):
     def forward(self, X):
-        return X.sort(dim=1).values
+        return X / X.shape[1]
 
 
 def couple_nothing(layer, name, x, labels):
-    """Return the labels of what is given, wrongly: sorting couples them."""
+    """Return the labels of what is given, wrongly: their number counts."""
     return x
 
 
 def test_what_changes_outputs_when_it_is_removed_stays_whole_from_then_on(monkeypatch):
-    monkeypatch.setitem(LAYER_RULES, Sorted, couple_nothing)
-    stack = nn.Sequential(nn.Linear(6, 4), Sorted(), nn.Linear(4, 2))
+    monkeypatch.setitem(LAYER_RULES, Shared, couple_nothing)
+    stack = nn.Sequential(nn.Linear(6, 4), Shared(), nn.Linear(4, 2))
     network = find_groups(stack, (6,))
     saliency = GivenSaliency(**{"inputs": S, "0": torch.tensor([0.1, 1.0, 1.0, 1.0])})
     pruner = sparsifier(network, saliency, Prices(GroupL0()))
@@ -349,8 +349,8 @@ def test_what_changes_outputs_when_it_is_removed_stays_whole_from_then_on(monkey
 def test_what_changes_outputs_when_it_is_removed_is_restored_and_named(
     quick, planted, monkeypatch
 ):
-    monkeypatch.setitem(LAYER_RULES, Sorted, couple_nothing)
-    stack = nn.Sequential(nn.Linear(12, 6), Sorted(), nn.Linear(6, 2))
+    monkeypatch.setitem(LAYER_RULES, Shared, couple_nothing)
+    stack = nn.Sequential(nn.Linear(12, 6), Shared(), nn.Linear(6, 2))
     with pytest.warns(UserWarning, match="The channels '0' are kept whole"):
         clf = quick(module=stack, alpha=0.2).fit(*planted)
     assert clf.report_.pruned.units == {"0": 6}

@@ -116,8 +116,8 @@ def test_last_score_is_that_of_the_finished_module(quick, planted):
     assert scores["after retraining"] < 0.8
 
 
-class TimesLargest(nn.Module):
-    """What multiplies units by the largest of them, so that none can go alone."""
+class TimesSpread(nn.Module):
+    """What multiplies units by their deviation, so that none can go alone."""
 
     def __init__(self, n_features_in, n_outputs):
         super().__init__()
@@ -126,11 +126,11 @@ class TimesLargest(nn.Module):
 
     def forward(self, X):
         units = self.linear1(X).relu()
-        return self.output(units * units.amax(1, keepdim=True))
+        return self.output(units * units.std(1, keepdim=True))
 
 
 def test_units_that_hang_together_are_kept_whole_and_the_report_says_so(quick, planted):
-    clf = quick(module=TimesLargest, alpha=0.12).fit(*planted)
+    clf = quick(module=TimesSpread, alpha=0.12).fit(*planted)
     assert clf.report_.pruned.units == clf.report_.dense.units == {"linear1": 16}
     assert "hang together" in clf.report_.kept_whole["linear1"]
     assert "linear1" in repr(clf.report_)
