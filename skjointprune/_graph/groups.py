@@ -138,11 +138,9 @@ def _pin_what_adds_to_sums_(
         if channels.pinned or channels.size < 2 or not (adds or is_untold):
             continue
         keep = {channels.name: torch.arange(channels.size) % 2 == 0}
-        found = [
-            _goes_exactly(network, keep, by)
-            for by in (0.1, -0.1, 1, -1)
-            if not (adds and channels.name in vary)
-        ]
+        is_tried = not (adds and channels.name in vary)
+        by = (0.1, -0.1, 1, -1) if is_tried else ()
+        found = [_goes_exactly(network, keep, change) for change in by]
         if False in found or (is_untold and True not in found):
             to = f"to what is computed of {min(computed)!r}" if computed else SUMS
             what = f"still add {to}" if adds else "are still not constant"

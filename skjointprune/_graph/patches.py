@@ -85,9 +85,9 @@ def _is_of_torch(scope: dict[str, Any]) -> bool:
 def sizes_one_by_one() -> Iterator[None]:
     """Let the code call `torch.zeros(x.shape[0], 3)` and `torch.zeros(x.shape)`.
 
-    torch itself takes proxies only in a tuple of several sizes. And in none of those
-    functions that make a tensor of numbers; where a convolution is told the number of
-    its groups, it asks for the number itself.
+    torch itself takes proxies only in a tuple of several sizes. It takes none in those
+    functions that make a tensor of numbers, nor as the number of groups of a
+    convolution.
     """
 
     def packed(make: Callable) -> Callable:

@@ -490,9 +490,8 @@ class HeadsAsRows(nn.Module):
             torch.cat(layer(x).split(self.width, 2), 0)
             for layer in (self.q, self.k, self.v)
         )
-        weights = torch.baddbmm(q.new_zeros(len(q), 7, 7), q, k.mT, alpha=0.5).softmax(
-            -1
-        )
+        nothing = q.new_zeros(len(q), 7, 7)
+        weights = torch.baddbmm(nothing, q, k.mT, alpha=0.5).softmax(-1)
         out = torch.cat((weights @ v).split(x.size(0), 0), 2)
         return self.head((x + self.proj(out)).mean(1))
 

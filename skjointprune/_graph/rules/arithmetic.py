@@ -185,14 +185,19 @@ def extreme(context: RuleContext, x: Tensor, dim=None, keepdim: bool = False) ->
     return _extremes(reduce, context, x, dim, keepdim)
 
 
+def amax(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
+    """Let channels go from a maximum, which zeros must leave alone: this is tried."""
+    return add_up(context, x, *args, **kwargs)
+
+
 def largest(context: RuleContext, x: Tensor, dim=None, keepdim: bool = False) -> Any:
-    """Let channels go from a maximum, where zeros are none: whether, is tried."""
     if isinstance(dim, Tensor):
         return elementwise(context, x, dim)
-    return _extremes(add_up, context, x, dim, keepdim)
+    return _extremes(amax, context, x, dim, keepdim)
 
 
 def _extremes(rule: Callable, context: RuleContext, x: Tensor, dim, keepdim) -> Any:
+    """Return labels of extremes, and of where they are, as another rule labels them."""
     if dim is None:
         return rule(context, x)
     shape = list(x.shape)
@@ -214,9 +219,9 @@ def depthwise(
     dilation: Any = 1,
     groups: Any = 1,
 ) -> Any:
-    """Convolve each channel by itself; the code asks how many there are.
+    """Convolve each channel by itself, where the code asks x how many there are.
 
-    As blur pools do, with a kernel that is repeated.
+    Blur pools do, with one kernel that is repeated.
     """
     if not isinstance(weight, Tensor) or not isinstance(groups, Counted):
         return NotImplemented

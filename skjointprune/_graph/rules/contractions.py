@@ -107,7 +107,8 @@ def baddbmm(
     out = matmul(context, a, b)
     if out is NotImplemented or not isinstance(added, Tensor):
         return NotImplemented
-    return out if beta == 0 else elementwise(context, out, added, beta, alpha)
+    summands = [out] if beta == 0 else [out, added]  # torch does not look at it then
+    return elementwise(context, *summands, beta, alpha)
 
 
 def einsum(context: RuleContext, equation: str, *operands) -> Any:

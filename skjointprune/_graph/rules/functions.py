@@ -68,7 +68,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     "mean": compute.mean,
     "sum": compute.add_up,
     **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
-    "amax": compute.add_up,
+    "amax": compute.amax,
     "max": compute.largest,
     **dict.fromkeys(("median", "min"), compute.extreme),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), compute.depthwise),

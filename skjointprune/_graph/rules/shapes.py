@@ -263,11 +263,13 @@ def expand(context: RuleContext, x: Tensor, *shape, size=()) -> Tensor:
 
 
 def repeat(context: RuleContext, x: Tensor, *sizes) -> Tensor:
+    why = f"their number is a size at {context.node!r}"
     if (x == CONSTANT).all():
-        given = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else sizes
-        pairs = zip(given, context.shape, strict=True)
-        return filled(context, [n if n == all_ else all_ for n, all_ in pairs])
-    context.pin(sizes, f"their number is a size at {context.node!r}")
+        times = sizes[0] if isinstance(sizes[0], tuple | list) else sizes
+        pairs = [*zip(times, context.shape, strict=True)]
+        context.pin([n for n, size in pairs if n != size], why)
+        return filled(context, [n if n == size else size for n, size in pairs])
+    context.pin(sizes, why)
     return x.repeat(*sizes)
 
 

@@ -370,6 +370,19 @@ KEPT = {
         image(lambda m, x: F.conv2d(x, m.p, groups=8), p=parameter(8, 1, 3, 3)),
         no_rule(what := "conv2d at 'conv2d'", 4, p=f"there is no rule for {what}"),
     ),
+    "times what is repeated as often as they are many": (
+        row(lambda m, x: x * m.p.kernel.repeat(1, 1, x.size(1), 1).sum(), p=Kernel),
+        whole("their number is a size at 'repeat'"),
+    ),
+    "product that is scaled by their number": (
+        sequence(
+            lambda m, x: torch.baddbmm(
+                x.new_zeros(1), x, x.mT, beta=0, alpha=1 / x.size(-1)
+            ).mean(1),
+            5,
+        ),
+        whole("their number is part of what 'baddbmm' computes"),
+    ),
     "divided by their number": (
         row(lambda m, x: x / x.size(1)),
         whole("their number is part of what 'truediv' computes"),
