@@ -37,7 +37,8 @@ def find_constants_(network: Network) -> tuple[set[str], set[str]]:
 
     A sigmoid of zero is 0.5, for example. Units are kept whole if no bias can take the
     constant up. Statistics and parameters are drawn anew, both larger and smaller: a
-    ReLU lets only one of these through.
+    ReLU lets only one of these through. They are drawn closer to what they were where a
+    deep network would end in numbers that are not finite.
     """
     zeroed = [c for c in network.hidden if not c.pinned]
     untold: set[str] = set()
@@ -45,18 +46,33 @@ def find_constants_(network: Network) -> tuple[set[str], set[str]]:
     for step in (1, 2):  # all of them; every other one, beside others that live
         dead = {c.name: torch.arange(c.size) % step == 0 for c in zeroed}
         for sign in (1, -1):
-            probe = deepcopy(network.module).eval()
-            generator = torch.Generator().manual_seed(0)
-            redraw_(probe, sign, generator)
-            _zero_(probe, zeroed, dead)
-            rows = torch.rand(2, *network.input_shape, generator=generator)
-            axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
-            read = record_reads(probe, axes, rows)
-            if sign > 0 or all(values.isfinite().all() for values in read.values()):
+            for by in (0.1, 0.01, 0.001):
+                read = _read_beside_zeros(network, zeroed, dead, sign, by)
+                finite = all(values.isfinite().all() for values in read.values())
+                if finite:
+                    break
+            if sign > 0 or finite:
                 found = _note_constants_(network, zeroed, dead, read)
                 untold, vary = untold | found[0], vary | found[1]
         zeroed = [c for c in zeroed if not c.pinned and c.size > 1]
     return untold, vary
+
+
+def _read_beside_zeros(
+    network: Network,
+    zeroed: list[Channels],
+    dead: dict[str, Tensor],
+    sign: int,
+    by: float,
+) -> dict[Axis, Tensor]:
+    """Return what weights read where some of some channels are zero."""
+    probe = deepcopy(network.module).eval()
+    generator = torch.Generator().manual_seed(0)
+    redraw_(probe, sign, generator, by)
+    _zero_(probe, zeroed, dead)
+    rows = torch.rand(2, *network.input_shape, generator=generator)
+    axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
+    return record_reads(probe, axes, rows)
 
 
 def redraw_(

@@ -45,9 +45,9 @@ def seen():
 
 
 def test_inputs_that_decide_are_found_by_a_network(quick, planted):
-    clf = quick(n_features_to_select=8, prune="inputs", validation_fraction=0.3)
+    clf = quick(n_features_to_select=4, prune="inputs", validation_fraction=0.3)
     selection = knockoff_selection(
-        clf, *planted, fdr=0.2, n_repeats=2, n_knockoffs=3, random_state=0
+        clf, *planted, fdr=0.2, n_repeats=3, n_knockoffs=3, random_state=0
     )
     assert selection.support_[RELEVANT].all()
     assert selection.support_.sum() <= 4
