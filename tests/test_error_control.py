@@ -71,3 +71,19 @@ def test_permuted_targets_have_no_true_inputs(benchmark):
     assert not true.any() and regression
     assert 0 <= X.min() < X.max() < 1
     assert len(np.unique(y)) == 50
+
+
+def test_genes_that_are_found_are_columns_of_the_table(benchmark, monkeypatch, capsys):
+    expression = importlib.reload(importlib.import_module("expression"))
+    X = np.random.default_rng(0).normal(size=(200, 5)) * [1, 3, 0.5, 2, 4]
+    assert expression.most_varied(X, 3).tolist() == [1, 3, 4]
+    monkeypatch.setattr("sys.argv", ["expression.py", "--quick"])
+    expression.main()
+    *_, by_network, by_lasso = capsys.readouterr().out.splitlines()
+    table = expression.all_rows("breast_cancer", None)[0]
+    seen = set(map(str, expression.most_varied(table, 8)))
+    for line in by_network, by_lasso:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        found = set(cells[5].split(", ")) - {"none"}  # at a rate of 0.2
+        assert found < seen
+    assert found  # the lasso finds some

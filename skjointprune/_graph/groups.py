@@ -125,6 +125,7 @@ def _pin_what_adds_to_sums_(
     """
     summed = {root for along in labels.summed for root in labels.roots(along).tolist()}
     of_inputs = labels.roots_in(labels.members(inputs))
+    suspects: dict[str, str] = {}  # and what is said of them where they stay
     for channels in network.channels:
         roots = of_inputs if channels is network.inputs else set()
         computed = {a.tensor for a in channels.axes} & labels.computed
@@ -134,17 +135,41 @@ def _pin_what_adds_to_sums_(
             if "produce" in bound:
                 of = bound["produce"].labels[axis.where(every)]
                 roots |= labels.roots_in(of.tolist())
-        adds, is_untold = roots & summed or computed, channels.name in untold | vary
-        if channels.pinned or channels.size < 2 or not (adds or is_untold):
+        adds = bool(roots & summed or computed)
+        if channels.pinned or channels.size < 2:
             continue
-        keep = {channels.name: torch.arange(channels.size) % 2 == 0}
-        is_tried = not (adds and channels.name in vary)
-        by = (0.1, -0.1, 1, -1) if is_tried else ()
-        found = [_goes_exactly(network, keep, change) for change in by]
-        if False in found or (is_untold and True not in found):
-            to = f"to what is computed of {min(computed)!r}" if computed else SUMS
-            what = f"still add {to}" if adds else "are still not constant"
-            channels.pinned = f"zeroed, they {what}"
+        to = f"to what is computed of {min(computed)!r}" if computed else SUMS
+        if adds and channels.name in vary:
+            channels.pinned = f"zeroed, they still add {to}"
+        elif adds:
+            suspects[channels.name] = f"zeroed, they still add {to}"
+        elif channels.name in untold | vary:
+            suspects[channels.name] = "zeroed, they are still not constant"
+    keep = {
+        c.name: torch.arange(c.size) % 2 == 0
+        for c in network.channels
+        if c.name in suspects
+    }
+    if not keep or _always_goes_exactly(network, keep):  # one trial for all
+        return
+    for channels in network.channels:
+        if channels.name not in suspects:
+            continue
+        found = _always_goes_exactly(network, {channels.name: keep[channels.name]})
+        is_untold = channels.name in untold | vary
+        if found is False or (is_untold and found is None):
+            channels.pinned = suspects[channels.name]
+
+
+def _always_goes_exactly(network: Network, keep: dict[str, Tensor]) -> bool | None:
+    """Try a cut with parameters drawn in four ways; None if none of them tells."""
+    told = None
+    for by in (0.1, -0.1, 1, -1):
+        found = _goes_exactly(network, keep, by)
+        if found is False:
+            return False
+        told = told or found
+    return told
 
 
 def _pin_what_is_decided_by_(network: Network, labels: Labels) -> None:

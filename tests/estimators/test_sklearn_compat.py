@@ -14,8 +14,8 @@ from skjointprune import (
 
 QUICK = {
     "hidden_layer_sizes": (16,),
-    "max_epochs": 10,
-    "retrain_epochs": 6,
+    "max_epochs": 6,
+    "retrain_epochs": 4,
     "lr": 1e-2,
     "batch_size": 32,
     "random_state": 0,
@@ -24,9 +24,9 @@ QUICK = {
 SET = QUICK | {"alpha": 0.02}  # one of them is enough to find it out
 
 # what a selector is asked for does not depend on how well it selects
-SELECTS = SET | {"max_epochs": 6, "retrain_epochs": 0}
+SELECTS = SET | {"max_epochs": 3, "retrain_epochs": 0}
 
-ALONG_PATH = SET | {"max_epochs": 6, "retrain_epochs": 4}
+ALONG_PATH = SET | {"max_epochs": 6, "retrain_epochs": 2}
 
 # They compare a row in one batch with the row in another, to more digits than float32
 # has: on some processors its last bit depends on the batch.
