@@ -52,6 +52,22 @@ class Turned(Attention):
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, c)
 
 
+class ZeroBias(Attention):
+    """As in BEiT: the bias of keys is a buffer of zeros."""
+
+    def __init__(self, width=16):
+        super().__init__(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.q_bias, self.v_bias = (nn.Parameter(torch.rand(width)) for _ in range(2))
+        self.register_buffer("k_bias", torch.zeros(width))
+
+    def attend(self, x, n, t, c):
+        bias = torch.cat((self.q_bias, self.k_bias, self.v_bias))
+        qkv = F.linear(x, self.qkv.weight, bias).reshape(n, t, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, -1)
+
+
 class ComputedWidth(Attention):
     """As tutorials of language models have it, with a mask that is a buffer."""
 

@@ -82,7 +82,7 @@ def label_attribute(
         return torch.full(held.shape, CONSTANT)
     else:  # where it meets no channels, its numbers are of none
         context.carry(name, long[0], v)
-        labels.splits.setdefault(node.name, Split(node.name, 1, v))
+        labels.splits.setdefault(node.name, Split(node.name, 1, v, is_last=True))
     if node.name in labels.splits:
         labels.splits[node.name].x = v
     return context.spread(v, long[0])

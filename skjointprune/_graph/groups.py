@@ -99,7 +99,8 @@ def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool 
         trial.module.cpu().to(kind).eval()
         generator = torch.Generator().manual_seed(0)
         redraw_(trial.module, 1 if by > 0 else -1, generator, abs(by))
-        shape = (PROBED_ROWS, *network.input_shape)
+        n_rows = 2 if len(network.input_shape) > 2 else PROBED_ROWS  # images have many
+        shape = (n_rows, *network.input_shape)  # positions each
         rows = torch.rand(shape, generator=generator, dtype=kind)
         try:
             with torch.no_grad():

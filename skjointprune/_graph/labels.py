@@ -107,6 +107,7 @@ class Split:
     owner: str  # the layer whose code it is
     n_choices: int
     x: Tensor
+    is_last: bool = False  # whether all others choose before it does
 
 
 @dataclass

@@ -175,7 +175,7 @@ def next_choices(labels: Labels) -> dict[str, int]:
 
     Of channels that are all pinned, or all tied, none can go. The splits of one layer
     go on together, as queries and values do. After the last choice comes the first
-    again.
+    again. Splits that choose last go on where no other can, and all others begin again.
     """
     pinned = labels.reasons_of_roots()
     stuck = set()
@@ -188,7 +188,10 @@ def next_choices(labels: Labels) -> dict[str, int]:
         chosen = labels.chosen.get(node, 0)
         if split.owner in stuck and chosen < split.n_choices:
             more[node] = chosen + 1
-    return more
+    last = {node for node in more if labels.splits[node].is_last}
+    if more.keys() == last:
+        return dict.fromkeys(labels.splits, 0) | more if more else {}
+    return {node: choice for node, choice in more.items() if node not in last}
 
 
 def sizes_to_put_in(labels: Labels) -> dict[str, dict[str, int]]:
