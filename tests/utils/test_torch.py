@@ -56,24 +56,33 @@ SET_BEFORE = [
 ]
 
 
-@pytest.mark.parametrize("set_before", SET_BEFORE)
-def test_a_gpu_rounds_as_before_after_full_precision(set_before):
-    code = f"""
+# Each setting in a process that has set nothing yet: forks of one that has imported.
+CHECK_EACH = """
+import os
 import torch
 from skjointprune._utils.torch import full_precision
-from test_torch import EXACT, rounding, rounding_set
-{set_before}
-before = rounding()
-with full_precision(torch.device("cpu")):
-    assert rounding() == before
-assert rounding_set() != EXACT
-with full_precision(torch.device("cuda")):
-    assert rounding_set() == EXACT, rounding_set()
-assert rounding() == before, (before, rounding())
+from test_torch import EXACT, SET_BEFORE, rounding, rounding_set
+
+for set_before in SET_BEFORE:
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == 0, set_before
+        continue
+    exec(set_before)
+    before = rounding()
+    with full_precision(torch.device("cpu")):
+        assert rounding() == before
+    assert rounding_set() != EXACT
+    with full_precision(torch.device("cuda")):
+        assert rounding_set() == EXACT, rounding_set()
+    assert rounding() == before, (before, rounding())
+    os._exit(0)
 """
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_gpu_rounds_as_before_after_full_precision():
     path = os.pathsep.join(
         [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     )
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": path}
-    )
+    env = os.environ | {"PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", CHECK_EACH], check=True, env=env)
