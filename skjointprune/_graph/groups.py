@@ -5,6 +5,7 @@ layers and functions, and `probes.py` runs the module. Here the labels are colle
 into channels.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -91,14 +92,17 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
 def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool | None:
     """Try a cut, with parameters that are larger or smaller: a ReLU may hide much.
 
-    None where outputs are not finite, which tells nothing.
+    With `by` 0 they are drawn around what they were. None where outputs are not finite,
+    which tells nothing.
     """
     kinds = torch.float64, kind_of_rows(network.module)["dtype"]
     for kind in kinds:  # some code has a type written down
         trial = network.copy()
         trial.module.cpu().to(kind).eval()
         generator = torch.Generator().manual_seed(0)
-        redraw_(trial.module, 1 if by > 0 else -1, generator, abs(by))
+        redraw_(
+            trial.module, int(math.copysign(by != 0, by)), generator, abs(by) or 0.1
+        )
         n_rows = 2 if len(network.input_shape) > 2 else PROBED_ROWS  # images have many
         shape = (n_rows, *network.input_shape)  # positions each
         rows = torch.rand(shape, generator=generator, dtype=kind)
@@ -163,9 +167,9 @@ def _pin_what_adds_to_sums_(
 
 
 def _always_goes_exactly(network: Network, keep: dict[str, Tensor]) -> bool | None:
-    """Try a cut with parameters drawn in four ways; None if none of them tells."""
+    """Try a cut with parameters drawn in five ways; None if none of them tells."""
     told = None
-    for by in (0.1, -0.1, 1, -1):
+    for by in (0, 0.1, -0.1, 1, -1):
         found = _goes_exactly(network, keep, by)
         if found is False:
             return False

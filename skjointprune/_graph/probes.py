@@ -45,7 +45,7 @@ def find_constants_(network: Network) -> tuple[set[str], set[str]]:
     vary: set[str] = set()
     for step in (1, 2):  # all of them; every other one, beside others that live
         dead = {c.name: torch.arange(c.size) % step == 0 for c in zeroed}
-        for sign in (1, -1):
+        for sign in (1, -1, 0):
             for by in (0.1, 0.01, 0.001):
                 read = _read_beside_zeros(network, zeroed, dead, sign, by)
                 finite = all(values.isfinite().all() for values in read.values())
@@ -65,28 +65,49 @@ def _read_beside_zeros(
     sign: int,
     by: float,
 ) -> dict[Axis, Tensor]:
-    """Return what weights read where some of some channels are zero."""
+    """Return what weights read where some of some channels are zero.
+
+    In float64, if the code can: rows may differ by little, as where all are normalised.
+    """
     probe = deepcopy(network.module).eval()
     generator = torch.Generator().manual_seed(0)
     redraw_(probe, sign, generator, by)
     _zero_(probe, zeroed, dead)
     rows = torch.rand(2, *network.input_shape, generator=generator)
     axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
-    return record_reads(probe, axes, rows)
+    try:
+        return record_reads(deepcopy(probe).double(), axes, rows)
+    except Exception:  # whatever the module raises, where a type is written down
+        return record_reads(probe, axes, rows)
 
 
 def redraw_(
     module: nn.Module, sign: int, generator: torch.Generator, by: float = 0.1
 ) -> None:
-    """Draw anew what a network has learnt: initial zeros would hide constants."""
+    """Draw anew what a network has learnt: initial zeros would hide constants.
+
+    All is larger, or smaller, by the sign. But products of many weights of one sign are
+    alike whatever is read, which would pass for a constant: with a sign of 0, numbers
+    are drawn around what they were.
+    """
+
+    def draw(shape: torch.Size) -> Tensor:
+        if sign == 0:
+            return torch.randn(shape, generator=generator)
+        return sign * torch.rand(shape, generator=generator)
+
     with torch.no_grad():
         for name, statistic in module.named_buffers():
             if name.endswith(("running_mean", "running_var")):
                 random = torch.rand(statistic.shape, generator=generator) + 0.5
-                statistic.copy_(sign * random if name.endswith("mean") else random)
+                mean = (sign or 1) * random
+                statistic.copy_(mean if name.endswith("mean") else random)
         for p in module.parameters():
             if p.is_floating_point():
-                p.add_(sign * by * torch.rand(p.shape, generator=generator).to(p))
+                # matrices keep their scale, which is small where they read many
+                rms = float(p.norm()) / p.numel() ** 0.5
+                scale = rms if sign == 0 and p.ndim > 1 else 1.0
+                p.add_(by * scale * draw(p.shape).to(p))
 
 
 def _zero_(module: nn.Module, zeroed: list[Channels], dead: dict[str, Tensor]) -> None:
@@ -122,7 +143,9 @@ def _note_constants_(
             values = read[axis][:, axis.where(mine)]  # (positions, slots)
             layers = layers_of[id(get_tensor(network.module, axis.tensor))]
             one = values[:1]
-            constant = torch.allclose(values, one) and one.isfinite().all()
+            same = 1e-10 if values.dtype == torch.float64 else 1e-5
+            equal = torch.allclose(values, one, rtol=same, atol=1e-3 * same)
+            constant = equal and one.isfinite().all()
             network.reads_constants.add(axis)
             if channels.pinned:
                 continue

@@ -12,13 +12,11 @@ from .sparsifier import Sparsifier
 class Schedule(Protocol):
     """Events at even intervals from `start` to `stop`, shares of a phase's steps.
 
-    `alpha` is the threshold at the end, or that of the last event. Where steps are few,
-    events are left out so that these are `steps_apart`, but for the last one.
+    `alpha` is the threshold at the end, or that of the last event.
     """
 
     start: ClassVar[float]
     stop: ClassVar[float]
-    steps_apart: ClassVar[int]
     alpha: float
 
     @property
@@ -40,7 +38,6 @@ class Rise:
 
     start: ClassVar[float] = 0.1
     stop: ClassVar[float] = 0.8
-    steps_apart: ClassVar[int] = 2  # an event takes longer than a step
 
     alpha: float
     n_inputs: int | None = None
@@ -78,7 +75,6 @@ class Sweep:
 
     start: ClassVar[float] = 0.15
     stop: ClassVar[float] = 1.0
-    steps_apart: ClassVar[int] = 1  # each point counts
 
     def __init__(self, alphas, n_points: int, events_per_point: int = 5):
         self.alphas = alphas

@@ -1,6 +1,5 @@
 """Callbacks of skorch: one job each."""
 
-import math
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -129,12 +128,9 @@ class Prune(Callback):
         self.sparsifier_ = self.make_sparsifier(net.optimizer_)
         plan = self.schedule
         share = np.linspace(plan.start, plan.stop, plan.n_events)
-        steps = np.ceil(share * self.n_steps).astype(int).tolist()
-        self.event_at_: dict[int, int] = {}
-        next_one = math.inf
-        for event, step in reversed([*enumerate(steps)]):  # the last one counts
-            if next_one - step >= plan.steps_apart:
-                self.event_at_[step], next_one = event, step
+        steps = np.ceil(share * self.n_steps)
+        # Where there are fewer steps than events, the last event of a step counts.
+        self.event_at_ = {int(step): event for event, step in enumerate(steps)}
         self.step_ = 0
         self.kept_: list[Tensor] = []  # at each event at which inputs went
 

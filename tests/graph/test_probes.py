@@ -23,6 +23,7 @@ from skjointprune._graph.probes import (
     check_outputs,
     gives_probabilities,
     recording_factors,
+    redraw_,
 )
 from skjointprune._layers.norms import LayerNorm
 
@@ -179,3 +180,13 @@ def test_a_deep_network_needs_no_trials(monkeypatch):
     monkeypatch.setattr(groups, "is_exact", lambda *args: trials.append(args))
     network = find_groups(module, (4,))
     assert not trials and not network.kept_whole and not network.reads_constants
+
+
+@pytest.mark.parametrize(("sign", "alike"), [(1, True), (-1, True), (0, False)])
+def test_weights_of_one_sign_make_all_rows_alike(sign, alike):
+    """So what a deep network reads would pass for a constant."""
+    module = nn.Sequential(*[nn.Linear(64, 64, bias=False) for _ in range(30)]).double()
+    redraw_(module, sign, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first, second = F.normalize(module(torch.rand(2, 64).double()))
+    assert torch.allclose(first, second, rtol=1e-6) == alike
