@@ -68,6 +68,16 @@ class ZeroBias(Attention):
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, -1)
 
 
+class RowsByHeads(Attention):
+    """As in SAM: heads of all rows are one dimension, behind that of `qkv`."""
+
+    def attend(self, x, n, t, c):
+        qkv = self.qkv(x).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.reshape(3, n * self.heads, t, -1).unbind(0)
+        out = F.scaled_dot_product_attention(q, k, v)
+        return out.view(n, self.heads, t, -1).transpose(1, 2).reshape(n, t, -1)
+
+
 class ComputedWidth(Attention):
     """As tutorials of language models have it, with a mask that is a buffer."""
 

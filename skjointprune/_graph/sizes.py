@@ -132,10 +132,13 @@ def _is_multiple(parts: dict[int, int], heads: dict[int, int]) -> bool:
 
 
 def _has_rows(size: SizeAsked) -> bool:
-    """Tell whether a size counts rows as well: each has the same labels."""
-    if size.dim != 0 or int(size.n) % ROWS:
+    """Tell whether a size counts rows as well: each has the same labels.
+
+    Rows come first, or in any dimension where the first is of queries, keys and values.
+    """
+    if int(size.n) % ROWS or (size.dim != 0 and len(size.x) % ROWS == 0):
         return False
-    first, *others = size.x.tensor_split(ROWS)
+    first, *others = size.x.movedim(size.dim, 0).tensor_split(ROWS)
     return all(torch.equal(first, other) for other in others)
 
 
