@@ -209,6 +209,17 @@ METHODS = {
 PACKAGES = {"knockpy": "knockpy", "ipss": "ipss", "cfi": "hidimstat"}
 
 
+def those_installed(methods):
+    """Return the methods whose packages are there, and say which are left out."""
+    found = []
+    for method in methods:
+        if importlib.util.find_spec(PACKAGES.get(method, "skjointprune")):
+            found.append(method)
+        else:
+            print(f"{PACKAGES[method]} is not installed: left out.")
+    return found
+
+
 def measure(cell, args):
     """Return what one method selects in one table."""
     method, kind, design, n_rows, n_inputs, seed = cell
@@ -297,13 +308,7 @@ def main():
         print_header()
         print(f"{args.repeats} repeats, {args.knockoffs}; {NETWORK}")
         done = {tuple(run[name] for name in CELL) for run in runs}
-        methods = []
-        for method in args.methods:
-            if importlib.util.find_spec(PACKAGES.get(method, "skjointprune")):
-                methods.append(method)
-            else:
-                print(f"{PACKAGES[method]} is not installed: left out.")
-        for cell in cells(args, methods):
+        for cell in cells(args, those_installed(args.methods)):
             if cell in done:
                 continue
             if time.monotonic() - start > 60 * args.minutes:

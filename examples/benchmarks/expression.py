@@ -1,24 +1,23 @@
 """Which genes are found at a stated rate, in tables of expression.
 
-Which of them are true is not known, so the lists stand beside each other: of knockoffs
-with a small network, of lasso knockoffs (`knockoff_selection` with `LassoCV`, and
-knockpy's), and of ipss. The methods, and their packages, are those of
-`error_control.py`. Tables have two classes, and tens of rows by thousands of genes. All
-methods see the same ones: those of the largest variance of their logarithms or scores,
-as the file has them, which y has no part in.
+Which genes are true is not known, so four lists stand side by side: of knockoffs with a
+small network, of lasso knockoffs (`knockoff_selection` with `LassoCV`, and those of
+knockpy), and of ipss. The methods and their packages are those of `error_control.py`.
+
+The tables have two classes, and tens of rows by thousands of genes. All methods see the
+same genes: those of most variance in the file. y has no part in that choice.
 
     python expression.py --data FOLDER
     python expression.py --quick
 """
 
-import importlib.util
 import time
 import warnings
 
 import numpy as np
 from _common import make_parser, print_header
 from _data import add_data_option, load
-from error_control import METHODS, NETWORK, PACKAGES, RATES
+from error_control import METHODS, NETWORK, RATES, those_installed
 from tabulate import tabulate
 
 TABLES = ("colon", "leukemia", "allaml")
@@ -37,10 +36,10 @@ def most_varied(X, n_genes):
     return np.sort(np.argsort(-X.var(axis=0), kind="stable")[:n_genes])
 
 
-def list_genes(name, X, y, genes, args):
+def list_genes(name, X, y, genes, methods, args):
     """Return a row of the table for each method."""
     rows = []
-    for method in args.methods:
+    for method in methods:
         start = time.perf_counter()
         with warnings.catch_warnings(action="ignore"):  # of a lasso's convergence
             supports = METHODS[method](X[:, genes], y, False, args.seed, args)
@@ -78,14 +77,11 @@ def main():
     args = parse_args()
     print_header()
     print(f"{args.repeats} repeats, {args.knockoffs}; {NETWORK}\n")
-    for method in [*args.methods]:
-        if not importlib.util.find_spec(PACKAGES.get(method, "skjointprune")):
-            print(f"{PACKAGES[method]} is not installed: left out.")
-            args.methods.remove(method)
+    methods = those_installed(args.methods)
     rows = []
     for name in args.only:
         X, y = all_rows(name, args.data)
-        rows += list_genes(name, X, y, most_varied(X, args.genes), args)
+        rows += list_genes(name, X, y, most_varied(X, args.genes), methods, args)
     print(tabulate(rows, "keys", "github", disable_numparse=True), flush=True)
 
 

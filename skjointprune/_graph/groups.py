@@ -5,7 +5,6 @@ layers and functions, and `probes.py` runs the module. Here the labels are colle
 into channels.
 """
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -89,22 +88,26 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     return network
 
 
-def _goes_exactly(network: Network, keep: dict[str, Tensor], by: float) -> bool | None:
-    """Try a cut, with parameters that are larger or smaller: a ReLU may hide much.
+# The signs and sizes by which parameters change for a trial: a ReLU may hide much.
+CHANGES = ((0, 0.1), (1, 0.1), (-1, 0.1), (1, 1.0), (-1, 1.0))
 
-    With `by` 0 they are drawn around what they were. None where outputs are not finite,
-    which tells nothing.
+
+def _goes_exactly(
+    network: Network, keep: dict[str, Tensor], sign: int, by: float
+) -> bool | None:
+    """Try a cut, with parameters that are drawn anew.
+
+    None where outputs are not finite, which tells nothing.
     """
     kinds = torch.float64, kind_of_rows(network.module)["dtype"]
     for kind in kinds:  # some code has a type written down
         trial = network.copy()
         trial.module.cpu().to(kind).eval()
         generator = torch.Generator().manual_seed(0)
-        redraw_(
-            trial.module, int(math.copysign(by != 0, by)), generator, abs(by) or 0.1
-        )
-        n_rows = 2 if len(network.input_shape) > 2 else PROBED_ROWS  # images have many
-        shape = (n_rows, *network.input_shape)  # positions each
+        redraw_(trial.module, sign, generator, by)
+        # each image has many positions
+        n_rows = 2 if len(network.input_shape) > 2 else PROBED_ROWS
+        shape = (n_rows, *network.input_shape)
         rows = torch.rand(shape, generator=generator, dtype=kind)
         try:
             with torch.no_grad():
@@ -167,10 +170,10 @@ def _pin_what_adds_to_sums_(
 
 
 def _always_goes_exactly(network: Network, keep: dict[str, Tensor]) -> bool | None:
-    """Try a cut with parameters drawn in five ways; None if none of them tells."""
+    """Try a cut with parameters that change in five ways; None if none tells."""
     told = None
-    for by in (0, 0.1, -0.1, 1, -1):
-        found = _goes_exactly(network, keep, by)
+    for sign, by in CHANGES:
+        found = _goes_exactly(network, keep, sign, by)
         if found is False:
             return False
         told = told or found
@@ -187,7 +190,7 @@ def _pin_what_is_decided_by_(network: Network, labels: Labels) -> None:
         if channels.pinned or channels.size < 2 or not counted:
             continue
         keep = {channels.name: torch.arange(channels.size) % 2 == 0}
-        if False in [_goes_exactly(network, keep, by) for by in (0.1, 1)]:
+        if False in [_goes_exactly(network, keep, 1, by) for by in (0.1, 1.0)]:
             channels.pinned = labels.renewed[counted[0]]
 
 

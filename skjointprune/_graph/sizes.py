@@ -134,7 +134,8 @@ def _is_multiple(parts: dict[int, int], heads: dict[int, int]) -> bool:
 def _has_rows(size: SizeAsked) -> bool:
     """Tell whether a size counts rows as well: each has the same labels.
 
-    Rows come first, or in any dimension where the first is of queries, keys and values.
+    Rows are in the first dimension, if it is a multiple of them. It is not where it
+    holds queries, keys and values: then they may be in any other.
     """
     if int(size.n) % ROWS or (size.dim != 0 and len(size.x) % ROWS == 0):
         return False
@@ -191,10 +192,10 @@ def next_choices(labels: Labels) -> dict[str, int]:
         chosen = labels.chosen.get(node, 0)
         if split.owner in stuck and chosen < split.n_choices:
             more[node] = chosen + 1
-    last = {node for node in more if labels.splits[node].is_last}
-    if more.keys() == last:
-        return dict.fromkeys(labels.splits, 0) | more if more else {}
-    return {node: choice for node, choice in more.items() if node not in last}
+    first = {node: n for node, n in more.items() if not labels.splits[node].is_last}
+    if first or not more:
+        return first
+    return dict.fromkeys(labels.splits, 0) | more
 
 
 def sizes_to_put_in(labels: Labels) -> dict[str, dict[str, int]]:
