@@ -174,7 +174,7 @@ def _fold_constants_(
             if axis not in read or not absorbs_constants(layer):
                 continue  # those that do not absorb were found to read zeros
             dead = axis.where(~keep[channels.name])
-            constant = read[axis][0, dead].double()
+            constant = read[axis].flatten(0, -2)[0, dead].double()
             if not constant.any():
                 continue
             assert isinstance(layer.weight, Tensor)

@@ -45,6 +45,18 @@ def _without_repeats(x: Tensor) -> Tensor:
     return x
 
 
+def join(tensors: Sequence[Tensor], dim: int) -> Tensor:
+    """Join labels along a dimension; what all of them repeat is not written out."""
+    shape = list(tensors[0].shape)
+    for d in range(len(shape)):
+        repeated = shape[d] > 1 and all(x.stride(d) == 0 for x in tensors)
+        if repeated and d != dim % len(shape):
+            tensors = [x.narrow(d, 0, 1) for x in tensors]
+    joined = torch.cat([*tensors], dim)
+    shape[dim] = joined.shape[dim]
+    return joined.expand(shape)
+
+
 def _as_a_set(x: Tensor) -> bytes:
     """Return what two tensors share if they hold the same labels."""
     return _without_repeats(x).unique().numpy().tobytes()
@@ -229,6 +241,10 @@ class Labels:
         """Return the roots of some labels."""
         return {*self.roots(torch.tensor(labels, dtype=torch.int64)).tolist()}
 
+    def _roots_of(self, x: Tensor) -> set[int]:
+        """Return the roots of what is in a tensor, without constants."""
+        return {*self.roots(_without_repeats(x).unique()).tolist()} - {CONSTANT}
+
     def members(self, x: Tensor) -> list[int]:
         """Return the labels that are in a tensor, without constants."""
         labels = _without_repeats(x).flatten().unique().tolist()
@@ -295,7 +311,8 @@ class Labels:
 
     def counts(self, number: Counted, x: Tensor) -> bool:
         """Tell whether a number counts no other channels than those of x."""
-        return self.roots_in(self.members(x)) >= self.roots_in(self.counted_by(number))
+        counted = [self._roots_of(at) for at, dim in number.of if self.vary(at, dim)]
+        return self._roots_of(x) >= set().union(*counted)
 
     def stays(self, number: Counted) -> bool:
         """Tell whether a number is a quotient that stays: by an attribute renewed."""

@@ -31,30 +31,31 @@ def absorbs_constants(layer: nn.Module) -> bool:
 def find_constants_(network: Network) -> tuple[set[str], set[str]]:
     """Note which weights read a constant of units that are zeroed.
 
-    Returns the names of channels of which that is not told, as where all of them at
-    once leave 0 / 0; and of those that zeros do not make a constant. The weights that
-    read these go as zeros, too.
+    Returns the names of channels of which that is not told, as where zeros leave 0 / 0;
+    and of those that zeros do not make a constant. The weights that read these go as
+    zeros, too.
 
     A sigmoid of zero is 0.5, for example. Units are kept whole if no bias can take the
-    constant up. Statistics and parameters are drawn anew, both larger and smaller: a
-    ReLU lets only one of these through. They are drawn closer to what they were where a
-    deep network would end in numbers that are not finite.
+    constant up. Every other channel is zeroed, beside others that live. Statistics and
+    parameters are drawn anew, both larger and smaller: a ReLU lets only one of these
+    through. They are drawn closer to what they were where a deep network would end in
+    numbers that are not finite.
     """
-    zeroed = [c for c in network.hidden if not c.pinned]
+    zeroed = [c for c in network.hidden if not c.pinned and c.size > 1]
+    dead = {c.name: torch.arange(c.size) % 2 == 0 for c in zeroed}
     untold: set[str] = set()
     vary: set[str] = set()
-    for step in (1, 2):  # all of them; every other one, beside others that live
-        dead = {c.name: torch.arange(c.size) % step == 0 for c in zeroed}
-        for sign in (1, -1, 0):
-            for by in (0.1, 0.01, 0.001):
-                read = _read_beside_zeros(network, zeroed, dead, sign, by)
-                finite = all(values.isfinite().all() for values in read.values())
-                if finite:
-                    break
-            if sign > 0 or finite:
-                found = _note_constants_(network, zeroed, dead, read)
-                untold, vary = untold | found[0], vary | found[1]
-        zeroed = [c for c in zeroed if not c.pinned and c.size > 1]
+    for sign in (1, -1, 0):
+        for by in (0.1, 0.01, 0.001):
+            read = _read_beside_zeros(network, zeroed, dead, sign, by)
+            sizes = {axis: _sum_sizes(values) for axis, values in read.items()}
+            finite = all(each.isfinite().all() for each in sizes.values())
+            if finite:
+                break
+        if sign > 0 or finite:
+            not_zero = {axis: each != 0 for axis, each in sizes.items()}
+            found = _note_constants_(network, zeroed, dead, read, not_zero)
+            untold, vary = untold | found[0], vary | found[1]
     return untold, vary
 
 
@@ -65,20 +66,22 @@ def _read_beside_zeros(
     sign: int,
     by: float,
 ) -> dict[Axis, Tensor]:
-    """Return what weights read where some of some channels are zero.
-
-    In float64, if the code can: rows may differ by little, as where all are normalised.
-    """
+    """Return what weights read where some of some channels are zero."""
     probe = deepcopy(network.module).eval()
     generator = torch.Generator().manual_seed(0)
     redraw_(probe, sign, generator, by)
     _zero_(probe, zeroed, dead)
     rows = torch.rand(2, *network.input_shape, generator=generator)
     axes = [a for c in zeroed for a in c.read_by + c.averaged_by]
-    try:
-        return record_reads(deepcopy(probe).double(), axes, rows)
-    except Exception:  # whatever the module raises, where a type is written down
-        return record_reads(probe, axes, rows)
+    return record_reads(probe, axes, rows)
+
+
+def _sum_sizes(values: Tensor) -> Tensor:
+    """Return the sum of absolute values of each channel, the last dimension."""
+    others = tuple(range(values.ndim - 1))
+    if not values.is_floating_point() and not values.is_complex():
+        values = values.to(torch.float32)
+    return torch.linalg.vector_norm(values, ord=1, dim=others)
 
 
 def redraw_(
@@ -125,14 +128,15 @@ def _note_constants_(
     zeroed: list[Channels],
     dead: dict[str, Tensor],
     read: dict[Axis, Tensor],
+    not_zero: dict[Axis, Tensor],
 ) -> tuple[set[str], set[str]]:
-    """Note which of the values that were read of zeroed channels are not zero.
+    """Note which of the values that were read of zeroed channels are constants.
 
+    `not_zero` tells of which channels any value that was read is not zero.
     Returns the names of those of which that is not told, and of those that vary.
     """
     untold, vary = set(), set()
     layers_of = layers_by_parameter(network.module)
-    not_zero = {axis: values.any(dim=0) for axis, values in read.items()}
     for channels in zeroed:
         mine = dead[channels.name]
         for axis in channels.read_by:
@@ -140,11 +144,10 @@ def _note_constants_(
                 continue
             if axis in channels.produced_by:  # what reads them goes as zeros, too
                 continue
-            values = read[axis][:, axis.where(mine)]  # (positions, slots)
+            values = read[axis][..., axis.where(mine)].flatten(0, -2)
             layers = layers_of[id(get_tensor(network.module, axis.tensor))]
             one = values[:1]
-            same = 1e-10 if values.dtype == torch.float64 else 1e-5
-            equal = torch.allclose(values, one, rtol=same, atol=1e-3 * same)
+            equal = torch.allclose(values, one, rtol=1e-5, atol=1e-8)
             constant = equal and one.isfinite().all()
             network.reads_constants.add(axis)
             if channels.pinned:
@@ -234,7 +237,7 @@ def record_reads(
 ) -> dict[Axis, Tensor]:
     """Run rows through a module; return the values that some axes read or average.
 
-    A tensor (positions, channels) for each axis: of all rows and calls. They are what
+    A tensor (..., channels) for each axis: of all rows and calls. They are what
     functions multiply by the weight of the axis. Where none does, they are all inputs
     of its layers that are as long.
     """
@@ -273,12 +276,14 @@ def record_reads(
     for axis, size in sizes.items():
         multiplied = factors[id(weights[axis])] if axis in weights else []
         values = [
-            x.movedim(axis.of, -1).reshape(-1, size)
+            x.movedim(axis.of, -1)
             for x in multiplied or inputs[axis]
             if x.shape[axis.of :][:1] == (size,)
         ]
-        if values:
-            read[axis] = torch.cat(values)
+        if len(values) == 1:  # without a copy
+            read[axis] = values[0]
+        elif values:
+            read[axis] = torch.cat([x.reshape(-1, size) for x in values])
     return read
 
 

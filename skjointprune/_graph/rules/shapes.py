@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..counted import Counted
-from ..labels import CONSTANT, varies
+from ..labels import CONSTANT, join, varies
 from .arithmetic import pin_what_meets_constants, tie_along, within_channels
 from .context import RuleContext, ask_size, filled
 
@@ -25,7 +25,7 @@ def concatenate(
     pin_what_meets_constants(context, [first, *others], but=dim)
     for other in others:
         _tie_across(context, first, other, dim)
-    return torch.cat([first, *others], dim)
+    return join([first, *others], dim)
 
 
 def _tie_across(context: RuleContext, a: Tensor, b: Tensor, dim: int) -> None:
