@@ -15,6 +15,7 @@ from .._layers.sizes import let_sizes_follow_
 from .._layers.stand_ins import with_prunable_norms
 from .._layers.wrap import wrap
 from .._utils.torch import kind_of_rows
+from .attributes import is_question
 from .compact import is_exact
 from .gradients import find_untold_inputs
 from .labels import CONSTANT, OUTPUT, Bound, Labels, varies
@@ -77,7 +78,7 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
         _last_layer(module, graph),
         positions,
         without_rule=labels.without_rule,
-        by_function=labels.by_function,
+        by_function=_used_by_themselves(graph, labels),
         remembered=remembered,
         one_row_apart=one_row_apart,
     )
@@ -330,6 +331,15 @@ def _channels(
         plain = torch.equal(slots, torch.arange(len(members)))
         lists[b.role].append(Axis(b.tensor, b.dim, None if plain else slots, b.of))
     return found
+
+
+def _used_by_themselves(graph: fx.Graph, labels: Labels) -> set[str]:
+    """Return the tensors that the code uses itself, and not only through a layer."""
+    return {
+        labels.canonical(str(node.target))
+        for node in graph.nodes
+        if node.op == "get_attr" and not all(map(is_question, node.users))
+    }
 
 
 def _first_layers(module: nn.Module, graph: fx.Graph) -> list[str]:

@@ -128,7 +128,7 @@ class Labels:
 
     `bound` are the roles of the slots of each tensor, by its name and dimension.
     `reasons` tell why labels are pinned, `without_rule` why the parameters of layers
-    are not pruned. `by_function` are the weights that functions in the code use.
+    are not pruned.
     `sizes` are those that the code asks for, and `put_in` those that layers have to put
     in, by their names in the network. `means` are dimensions that means are taken over.
     `bounds` are slices at attributes. `splits` are
@@ -146,7 +146,6 @@ class Labels:
     bound: dict[tuple[str, int], dict[str, Bound]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     without_rule: dict[str, str] = field(default_factory=dict)
-    by_function: set[str] = field(default_factory=set)
     sizes: list[SizeAsked] = field(default_factory=list)
     put_in: dict[str, list[SizeAsked]] = field(default_factory=dict)
     means: list[SizeAsked] = field(default_factory=list)
@@ -210,6 +209,9 @@ class Labels:
         for before in there.values():
             if labels is not None:
                 self.tie(labels, before.labels)
+                once = (labels == CONSTANT) != (before.labels == CONSTANT)
+                both = torch.cat([labels[once], before.labels[once]])
+                self.pin(both, f"{tensor!r} also meets numbers that stay")
             labels = before.labels
         if labels is None:
             labels = self.fresh(get_tensor(self.module, tensor).shape[dim])

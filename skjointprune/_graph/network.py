@@ -131,7 +131,7 @@ class Network:
     `positions` is how often each weight is used for one row. `reads_constants` are the
     axes of weights that read a constant other than zero of zeroed units.
     `without_rule` are the layers whose own parameters have no rule, and why;
-    `by_function` the weights that functions in the code use, and not their layers.
+    `by_function` the tensors that the code uses by themselves, and not only layers.
     `remembered` are the attributes in which layers keep what they have computed, and
     what they hold as long as nothing is kept. `one_row_apart` tells whether the code
     treats one row by itself in a way of its own.

@@ -15,6 +15,8 @@ from .rules.recurrent import reads_its_state
 from .tensors import get_tensor, layers_by_parameter, locate_tensor
 
 PROBED_ROWS = 16
+NAMED = ("input", "weight", "other", "mat2")  # arguments of products, in their order
+ADD_PRODUCTS = ("addmm", "addbmm", "baddbmm")  # to their first argument
 
 
 def absorbs_constants(layer: nn.Module) -> bool:
@@ -160,7 +162,7 @@ def _note_constants_(
             elif not (
                 len(layers) == 1
                 and absorbs_constants(layers[0])
-                and axis.tensor not in network.by_function
+                and _has_its_own_bias(network, axis.tensor, layers_of)
             ):
                 channels.pinned = (
                     "a constant is left of them that the bias of "
@@ -171,6 +173,16 @@ def _note_constants_(
                 layer = axis.tensor.rpartition(".")[0]
                 channels.pinned = f"zeroed, they still add to means of {layer!r}"
     return untold, vary
+
+
+def _has_its_own_bias(
+    network: Network, weight: str, layers_of: dict[int, list[nn.Module]]
+) -> bool:
+    """Tell whether a layer alone uses its weight and its bias."""
+    layer, _ = locate_tensor(network.module, weight)
+    bias = weight.removesuffix("weight") + "bias"
+    shared = layer.bias is not None and len(layers_of[id(layer.bias)]) > 1
+    return not shared and network.by_function.isdisjoint((weight, bias))
 
 
 def pin_what_has_no_gradient_(network: Network) -> None:
@@ -276,7 +288,7 @@ def record_reads(
     for axis, size in sizes.items():
         multiplied = factors[id(weights[axis])] if axis in weights else []
         values = [
-            x.movedim(axis.of, -1)
+            torch.atleast_2d(x.movedim(axis.of, -1))
             for x in multiplied or inputs[axis]
             if x.shape[axis.of :][:1] == (size,)
         ]
@@ -288,7 +300,10 @@ def record_reads(
 
 
 class _RecordFactors(TorchFunctionMode):
-    """Records the first argument of functions whose second one is a given weight."""
+    """Records the first argument of functions whose second one is a given weight.
+
+    Or the second and the third, where the first is added to their product.
+    """
 
     def __init__(self, factors: dict[int, list[Tensor]]):
         super().__init__()
@@ -296,8 +311,8 @@ class _RecordFactors(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
         kwargs = kwargs or {}
-        x = args[0] if args else kwargs.get("input")
-        weight = args[1] if len(args) > 1 else kwargs.get("weight")
+        given = [*args, *(kwargs[name] for name in NAMED if name in kwargs)]
+        x, weight, *_ = [*given[func.__name__ in ADD_PRODUCTS :], None, None]
         if isinstance(x, Tensor) and isinstance(weight, Tensor):
             if weight._base is not None:  # transposed
                 weight = weight._base

@@ -54,6 +54,7 @@ class Proxy(fx.Proxy):
     def __hash__(self) -> int:  # of a size that is looked up in a set or dict
         if isinstance(self.tracer.value(self.node), Tensor):
             return id(self)
+        self.tracer.hashed.append(self)
         return hash(self.tracer.decide(self.node))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any):

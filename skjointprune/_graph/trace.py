@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from .._utils.torch import kind_of_rows
+from .caches import without_caches
 from .refusals import at_line, explain, first_line, line_of, line_of_class
 from .remembered import ABSENT, find_tensors_kept, take_snapshot
 from .rules.registry import layer_rule
@@ -32,8 +33,25 @@ def trace(module: nn.Module, shape: tuple[int, ...]) -> Traced:
 
     torch.fx adds tensors that the code makes to the module, and they are left there.
     """
+    tracer = _tracer_of(module, shape)
+    try:
+        traced = _trace(tracer, module, shape)
+    except ValueError:
+        if not tracer.hashed:
+            raise
+    else:
+        if not tracer.hashed:
+            return traced
+    with without_caches(module):  # which hold results for sizes of other runs
+        return _trace(_tracer_of(module, shape), module, shape)
+
+
+def _tracer_of(module: nn.Module, shape: tuple[int, ...]) -> Tracer:
+    return Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
+
+
+def _trace(tracer: Tracer, module: nn.Module, shape: tuple[int, ...]) -> Traced:
     name = type(module).__name__
-    tracer = Tracer(module, shape, lambda layer: layer_rule(layer) is not None)
     try:
         _, *more = inspect.signature(module.forward).parameters.values()
         more = [p for p in more if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -216,7 +234,7 @@ def note_shapes_(module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]) -> 
     copied = deepcopy(module).eval()
     for name, made in vars(module).items():  # copies of a GraphModule lack new tensors
         vars(copied).setdefault(name, made)
-    run = _Shapes(fx.GraphModule(copied, graph))
+    run = _Shapes(copied, graph=graph)
     try:
         with torch.no_grad():
             out = run.run(rows)

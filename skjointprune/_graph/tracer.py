@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from .._layers.sizes import WithSizes, put_sizes
 from .._utils.torch import kind_of_rows
+from .caches import forget
 from .held_numbers import as_plain_number, numbers_by_name
 from .patches import (
     lengths_of_tensors,
@@ -83,6 +84,7 @@ class Tracer(fx.Tracer):
         self.failed_in: str | None = None
         self.remembered: dict[str, Any] = {}
         self.alone: fx.Node | None = None
+        self.hashed: list[Proxy] = []  # sizes that were looked up, as in a cache
         self.running = False  # while the graph so far is run, nothing is traced
 
     def trace(self, root, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
@@ -101,6 +103,7 @@ class Tracer(fx.Tracer):
             kept = find_proxies(root)
             self.remembered = {name: before.get(name, ABSENT) for name in kept}
             restore_(root, self.remembered)
+            forget(self.hashed, root)
         for attribute, nodes in kept.items():
             self._refuse_what_is_kept_of_rows(root, attribute, nodes)
         return graph

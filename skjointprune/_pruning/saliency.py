@@ -184,6 +184,8 @@ def gate_gradient(network: Network, channels: Channels) -> Tensor:
         p = get_tensor(network.module, axis.tensor)
         if p.grad is not None:
             product = p.detach() * p.grad
+            if p.is_complex():  # whose gradient is that by its conjugate
+                product = (p.detach() * p.grad.conj()).real
             others = [dim for dim in range(p.ndim) if dim != axis.dim]
             of_slots = product.sum(dim=others) if others else product
             parts.append(axis.sum(of_slots, channels.size))

@@ -10,6 +10,7 @@ from _cases import (
     image,
     image_through,
     linear,
+    parameter,
     row,
     sequence,
     whole,
@@ -33,6 +34,8 @@ from skjointprune._layers.norms import LayerNorm
     [
         (lambda x, w: x @ w, 1),
         (lambda x, w: x.matmul(w) + torch.matmul(x, w), 2),
+        (lambda x, w: torch.addmm(torch.ones(2), x, w), 1),
+        (lambda x, w: torch.matmul(x, other=w), 1),
         (lambda x, w: F.linear(x, 2 * w.t()), 0),  # not the weight itself
         (lambda x, w: torch.einsum("ni,io->no", x, w), 0),
     ],
@@ -72,6 +75,8 @@ def test_what_fails_on_rows_of_x_or_gives_no_numbers_is_refused():
         check_outputs(nn.Embedding(3, 2), torch.tensor([[-1]]))
     check_outputs(nn.Linear(2, 3), torch.ones(4, 2))
 
+
+ADDED = {"v": parameter(5), "w": parameter(8, 5)}  # of torch.addmm
 
 # What is pruned, and how many groups there are.
 PRUNED = {
@@ -115,6 +120,22 @@ PRUNED = {
         image(lambda m, x: m.l(x.sigmoid()), l=conv(8, 8, 3, padding=1, groups=8)),
         I8,
     ),
+    "a row of biases, addmm": (
+        row(lambda m, x: torch.addmm(m.v, x, m.w), 5, **ADDED | {"v": parameter(1, 5)}),
+        A8 | {"w": 5},
+    ),
+    "one bias for all, addmm": (
+        row(lambda m, x: torch.addmm(m.v, x, m.w), 5, **ADDED | {"v": parameter(1)}),
+        A8 | {"w": 5},
+    ),
+    "a task of one dimension is read": (
+        row(
+            lambda m, x: x * m.film(m.task),
+            film=linear(4, 8),
+            task=lambda: nn.Parameter(torch.randn(4)),
+        ),
+        A8 | {"task": 4},
+    ),
     "sigmoid twice": (
         row(lambda m, x: m.l(x.sigmoid()).sigmoid(), l=linear(8, 8)),
         A8 | {"l": 8},
@@ -140,6 +161,26 @@ KEPT = {
     "LayerNorm after sigmoid": (
         row(lambda m, x: m.l(x.sigmoid()), l=lambda: LayerNorm(8, 8, 1e-5, True, True)),
         whole("zeroed, they still add to means of 'l'"),
+    ),
+    "sigmoid, the bias is that of another layer": (
+        (
+            ROW,
+            lambda m, x: m.b(m.a(x).sigmoid()).tanh() + F.linear(x, m.l, m.b.bias),
+            {"a": linear(6, 8), "b": linear(8, 2), "l": parameter(2, 6)},
+        ),
+        whole(CONSTANT.format("b")),
+    ),
+    "sigmoid, the bias is used by itself": (
+        (
+            ROW,
+            lambda m, x: m.b(m.a(x).sigmoid()) * m.b.bias.exp(),
+            {"a": linear(6, 8), "b": linear(8, 2)},
+        ),
+        whole(CONSTANT.format("b")),
+    ),
+    "sigmoid, addmm": (
+        row(lambda m, x: torch.addmm(m.v, x.sigmoid(), m.w), 5, **ADDED),
+        whole(CONSTANT.format("w"), w=5),
     ),
     "sigmoid, LSTM": (
         sequence(

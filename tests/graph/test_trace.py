@@ -1,3 +1,5 @@
+from collections import OrderedDict
+
 import pytest
 import torch
 from _networks import Net
@@ -66,6 +68,13 @@ def test_the_layer_that_reads_the_rows_may_be_behind_a_function():
     module = Net(lambda m, x: m.a(x / 2), a=nn.Linear(3, 2))
     with pytest.raises(ValueError, match="as many inputs as X has columns"):
         find_groups(module, (4,))
+
+
+@pytest.mark.parametrize("name", ["code", "graph", "meta"])
+def test_a_layer_may_have_a_name_that_torch_fx_uses(name):
+    layers = {name: nn.Linear(6, 8), "out": nn.Linear(8, 2)}
+    network = find_groups(nn.Sequential(OrderedDict(layers)), (6,))
+    assert {c.name: c.size for c in network.channels} == {"inputs": 6, name: 8}
 
 
 def test_constants_of_a_traced_module_are_there():

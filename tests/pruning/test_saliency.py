@@ -82,6 +82,28 @@ def test_saliency_is_that_of_its_formula(memory, decay):
     torch.testing.assert_close(saliency.measure(network.inputs), (64 * mean / 2).sqrt())
 
 
+class Spectral(nn.Module):
+    """Units that a complex weight reads; a gate multiplies each."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 4), nn.Linear(3, 2)
+        self.mix = nn.Parameter(torch.randn(4, 3, dtype=torch.cfloat))
+
+    def forward(self, X, gates=1.0):
+        spectrum = torch.complex(self.a(X) * gates, torch.zeros(()))
+        return self.b(torch.einsum("ni,io->no", spectrum, self.mix).abs())
+
+
+def test_the_derivative_by_a_gate_is_real_where_a_weight_is_complex():
+    module, gates = Spectral(), torch.ones(4, requires_grad=True)
+    X, y = torch.randn(20, 6), torch.randint(2, (20,))
+    nn.functional.cross_entropy(module(X, gates), y).backward()
+    network = find_groups(module, (6,))
+    (channels,) = (c for c in network.hidden if c.name == "a")
+    torch.testing.assert_close(gate_gradient(network, channels), gates.grad)
+
+
 @pytest.mark.parametrize(
     ("estimator", "epochs", "memory"),
     [

@@ -280,6 +280,15 @@ def cosine_similarity(
     return product if product is NotImplemented else add_up(context, product, dim)
 
 
+def normalize(
+    context: RuleContext, x: Tensor, p: Any = 2.0, dim: int = 1, *args, **kwargs
+) -> Tensor:
+    """Let channels go that add to a norm, where they are zero."""
+    if context.labels.vary(x, dim):
+        context.labels.summed.append(torch.tensor(context.labels.members(x)))
+    return x
+
+
 def softmax(
     context: RuleContext, x: Tensor, dim: int | None = None, *args, **kwargs
 ) -> Tensor:

@@ -35,7 +35,7 @@ ELEMENTWISE = (
     "threshold", "true_divide", "truediv", "trunc", "where", "xlogy", "xor",
 )  # fmt: skip
 SAME = (
-    "empty_like", "full_like", "normalize", "ones_like", "rand_like", "randn_like",
+    "empty_like", "full_like", "ones_like", "rand_like", "randn_like",
     "stochastic_depth", "to", "tril", "triu", "type", "type_as", "zeros_like",
 )  # fmt: skip
 MOVES = (
@@ -96,6 +96,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     },
     **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
     "group_norm": compute.group_norm,
+    "normalize": compute.normalize,
     "softmax": compute.softmax,
     **dict.fromkeys(("log_softmax", "softmin"), compute.couple_along),
     **dict.fromkeys(("cumprod", "cumsum", "logcumsumexp"), compute.couple_along),

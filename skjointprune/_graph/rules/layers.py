@@ -24,6 +24,7 @@ from ...modules._embeddings import (
     PiecewiseEmbedding,
     SmoothClip,
 )
+from ..tensors import get_tensor
 from .arithmetic import glu, within_channels
 from .context import PinnedParts, RuleContext, kept_whole
 from .recurrent import cell, recurrent
@@ -63,7 +64,9 @@ def multiply(
     ins = context.read(weight, reads, x, of=of)
     out = context.produce(weight, 1 - reads)
     if bias is not None:
-        context.produce(bias, 0, out)
+        shape = get_tensor(context.labels.module, bias).shape
+        if shape[-1] == len(out):  # and is not one number for all
+            context.produce(bias, len(shape) - 1, out)
     return ins, out
 
 

@@ -111,7 +111,6 @@ def label_product(
     """
     _, weight, bias, _, reads, of = product
     ins, out = multiply(context, x, weight, bias, reads, of)
-    context.labels.by_function.add(context.labels.canonical(weight))
     layer, _ = locate_tensor(module, weight)
     sizes = (ins, out) if reads else (out, ins)  # a layer reads with the second
     count_sizes(context, layer, weight.rpartition(".")[0], *sizes)

@@ -185,6 +185,14 @@ PRUNED = {
     "median": (sequence(lambda m, x: x.median(1).values), A8),
     "cumsum": (sequence(lambda m, x: x.cumsum(1).mean(1)), A8),
     "normalize": (row(lambda m, x: F.normalize(x, dim=1)), A8),
+    "normalize of inputs": (
+        (
+            ROW,
+            lambda m, x: m.b(m.a(F.normalize(x, p=1)).relu()),
+            {"a": linear(6, 8), "b": linear(8, 2)},
+        ),
+        {"inputs": ADDS, "a": 8},
+    ),
     "where a number is missing": (
         (
             ROW,

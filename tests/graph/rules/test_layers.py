@@ -299,6 +299,18 @@ PRUNED = {
 
 # What is kept whole, and why.
 KEPT = {
+    "rows that are stored, read as others": (
+        (
+            ROW,
+            lambda m, x: m.b((m.a(x) @ m.a(m.stored).T).softmax(-1)),
+            {
+                "a": linear(6, 8),
+                "stored": lambda: nn.Buffer(torch.randn(7, 6)),
+                "b": linear(7, 2),
+            },
+        ),
+        {"inputs": "'a.weight' also meets numbers that stay", "a": 8},
+    ),
     "Bilinear of what zeros leave": (
         bilinear(lambda m, x: m.a(x).sigmoid(), lambda m, x: m.c(x)),
         {"inputs": 6, "a": CONSTANT.format("l"), "c": 7, "l": 5},
