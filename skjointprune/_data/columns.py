@@ -16,6 +16,7 @@ from .frames import column_of, numbers_of, values_of
 ROWS_OF_A_LEVEL = 5  # with fewer, a level is rare
 MOST_LEVELS = 100  # of a category that have a number of their own
 UNKNOWN = -1.0  # the position of a level that the fit has not seen
+ROWS_TO_WARN = 20  # if all these have new levels, something else is wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,12 @@ class Columns:
             name = position if names is None else names[i]
             if position in self.levels:
                 values = values_of(column)
-                _warn_of_other_types(values, self.levels[position], name)
                 made[:, i] = self._codes(position, values)
+                if _warn_of_other_types(values, self.levels[position], name):
+                    continue
+                of_values = made[~np.isnan(made[:, i]), i]
+                if len(of_values) >= ROWS_TO_WARN and (of_values == UNKNOWN).all():
+                    _warn_of_new_levels(values, self.levels[position], name)
             else:
                 made[:, i] = numbers_of(column, name)
         return self.fill(made, positions)
@@ -123,12 +128,16 @@ class Columns:
         levels = self.levels[position]
         codes: dict[Any, float] = {v: float(i) for i, v in enumerate(levels)}
         codes[None] = np.nan
-        other = float(len(levels)) if position in self.rare else UNKNOWN
+        other = self.code_of_others(position)
         # what has no hash, as a list, is no level
         return [
             codes.get(value, other) if isinstance(value, Hashable) else other
             for value in values
         ]
+
+    def code_of_others(self, position: int) -> float:
+        """Return what stands for a level of a category without a number of its own."""
+        return float(len(self.levels[position])) if position in self.rare else UNKNOWN
 
     def learn(
         self, X: np.ndarray, train: np.ndarray, weight: np.ndarray
@@ -221,10 +230,10 @@ class Columns:
         return torch.as_tensor(values).repeat_interleave(widths, dim=0)
 
 
-def _warn_of_other_types(values: list[Any], levels: list[Any], name: Any) -> None:
+def _warn_of_other_types(values: list[Any], levels: list[Any], name: Any) -> bool:
     """Warn where levels were text and values are none, or the other way round.
 
-    Then no value is a level that the fit has seen.
+    Then no value is a level that the fit has seen. Tells whether that is so.
     """
     was_text = {isinstance(level, str) for level in levels}
     is_text = {isinstance(value, str) for value in values if value is not None}
@@ -234,6 +243,17 @@ def _warn_of_other_types(values: list[Any], levels: list[Any], name: Any) -> Non
             f"The column {name!r} of X held {before} in `fit`, such as {levels[0]!r}, "
             f"and holds {now} now: all its levels are new. Convert the column."
         )
+        return True
+    return False
+
+
+def _warn_of_new_levels(values: list[Any], levels: list[Any], name: Any) -> None:
+    value = next(value for value in values if value is not None)
+    warn_caller(
+        f"All {sum(v is not None for v in values)} values of the column {name!r} of X "
+        f"are new levels, such as {value!r}. In `fit` they were such as {levels[0]!r}; "
+        "convert the column, if the same is meant."
+    )
 
 
 def ordered(levels: Iterable[Any]) -> list[Any]:

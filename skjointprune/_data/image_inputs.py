@@ -51,6 +51,7 @@ class ImageInputs(Inputs):
 
     names: None = field(default=None, init=False)
     groups: None = field(default=None, init=False)
+    columns: None = field(default=None, init=False)
 
     batch_size_to_score: ClassVar[int] = Images.batch_size_to_score
     pinned_remedy: ClassVar[str] = (

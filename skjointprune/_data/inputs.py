@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .._graph.network import Network
 from .._pruning.gates import InputGates
 from .._storage.digest import digest
+from .columns import Columns
 from .prepare import Data, Preparation, check_weight
 from .targets import Targets
 
@@ -50,6 +51,8 @@ class Inputs(ABC):
         Of the columns, where X has names.
     groups : list of ndarray of int, or None
         Which columns stay or go together; None where X has no columns.
+    columns : Columns or None
+        What is known of the columns; None where X has none.
     batch_size_to_score : int
         How many rows to run at once where nothing is trained.
     """
@@ -57,6 +60,7 @@ class Inputs(ABC):
     shape: tuple[int, ...]
     names: np.ndarray | None
     groups: list[np.ndarray] | None
+    columns: Columns | None
     batch_size_to_score: ClassVar[int]
 
     @property

@@ -135,3 +135,17 @@ def test_levels_of_another_type_than_in_the_fit_are_new_and_said_to_be(fitted, n
     with pytest.warns(UserWarning, match="'code' of X held .* all its levels are new"):
         read = columns.read(pd.DataFrame({"code": new}), [0], ["code"])
     assert (read == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("fitted", "new"),
+    [
+        ([0.1, 0.2], np.array([0.1, 0.2], dtype=np.float32)),
+        (pd.to_datetime(["2026", "2027"]), pd.to_datetime(["2026", "2027"], utc=True)),
+    ],
+)
+def test_many_new_levels_and_no_other_are_said_to_be(fitted, new):
+    columns, _ = learnt(pd.DataFrame({"code": [*fitted] * 30}), [0])
+    with pytest.warns(UserWarning, match=r"All 20 values of the column 'code' of X"):
+        read = columns.read(pd.DataFrame({"code": [*new] * 10}), [0], ["code"])
+    assert (read == -1).all()

@@ -240,9 +240,10 @@ def test_the_file_says_what_it_takes_and_gives(case):
     assert told["n_features_in"] == X.shape[1]
     assert told["input_shape"] == list(X.shape[1:])
     assert told["support"] == estimator.get_support(indices=True).tolist()
-    assert told.get("classes") == (
-        estimator.classes_.tolist() if hasattr(estimator, "classes_") else None
-    )
+    classes = getattr(estimator, "classes_", None)
+    if isinstance(classes, list):  # of several labels
+        classes = np.array(classes)
+    assert told.get("classes") == (None if classes is None else classes.tolist())
     names = list(X.columns) if hasattr(X, "columns") else None
     assert told.get("feature_names_in") == names
 
@@ -405,6 +406,47 @@ def test_categories_are_positions_of_levels_and_gaps_are_nan(tmp_path):
     clf = JointPruneClassifier((8,), **SHORT).fit(X, X["city"] == "Oslo")
     export_onnx(clf, tmp_path / "model")
     levels = clf.categories_["city"]
+    assert metadata(tmp_path / "model")["categories"] == {"0": levels}
     read = np.c_[X["city"].map(levels.index), age].astype(np.float32)
     expected = clf.predict_proba(X)
     np.testing.assert_allclose(run(tmp_path / "model", read), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [[1, 2, 5], [0.1, 0.2, 0.3], [False, True]])
+@pytest.mark.parametrize("n_kept", [1, 3])
+def test_categories_of_numbers_are_taken_as_they_are(tmp_path, levels, n_kept):
+    """Also what is missing, new, or rare."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 3))
+    X[:, 1] = np.array(levels, dtype=float)[np.arange(90) % len(levels)]
+    y = X[:, 1] == levels[0]
+    X[:3, 1] = 7, 8, np.nan
+    clf = JointPruneClassifier(
+        (8,), **SHORT | {"n_features_to_select": n_kept}, categorical_features=[1]
+    ).fit(X, y)
+    assert clf.get_support()[1]
+    export_onnx(clf, tmp_path / "model")
+    assert "categories" not in metadata(tmp_path / "model")
+    np.testing.assert_allclose(
+        run(tmp_path / "model", X.astype(np.float32)), clf.predict_proba(X), atol=1e-5
+    )
+
+
+def test_rare_levels_of_text_are_a_last_null(tmp_path):
+    X = pd.DataFrame({"city": ["Oslo", "Rome"] * 30 + ["Bonn"], "age": np.arange(61)})
+    clf = JointPruneClassifier((8,), **SHORT, prune="none").fit(X, X["city"] == "Oslo")
+    export_onnx(clf, tmp_path / "model")
+    levels = metadata(tmp_path / "model")["categories"]["0"]
+    assert levels == ["Oslo", "Rome", None]
+    codes = X["city"].map({"Oslo": 0, "Rome": 1, "Bonn": 2})
+    read = np.c_[codes, X["age"]].astype(np.float32)
+    found = run(tmp_path / "model", read)
+    np.testing.assert_allclose(found, clf.predict_proba(X), atol=1e-5)
+
+
+def test_levels_that_float32_does_not_tell_apart_are_refused(tmp_path):
+    X = np.array([2**24, 2**24 + 1])[np.arange(60) % 2, None]
+    clf = JointPruneClassifier((8,), **SHORT, categorical_features=[0])
+    clf.fit(X, np.arange(60) % 2)
+    with pytest.raises(ValueError, match=r"same number as torch.float32.*16777216"):
+        export_onnx(clf, tmp_path / "model")
