@@ -1,8 +1,10 @@
 """Targets: how y becomes numbers to learn, and how outputs become predictions again."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,9 +85,9 @@ class LabelSets(Targets):
     flat: ClassVar[bool] = False  # type: ignore[misc]
 
     @property
-    def labels(self) -> np.ndarray:
-        """The positions of the labels."""
-        return np.arange(self.n_outputs)
+    def labels(self) -> list[np.ndarray]:
+        """The classes of each label, as scikit-learn has them for several outputs."""
+        return [np.array([0, 1]) for _ in range(self.n_outputs)]
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Return an indicator matrix of the probable labels."""
@@ -147,6 +149,7 @@ def encode_classes(y: Any, weight: np.ndarray, class_weight: Any) -> EncodedTarg
         labels, values = np.unique(y, return_inverse=True)
         targets = _classes(labels, len(y))
     if class_weight is not None:
+        _refuse_no_factors(class_weight)
         weight = weight * compute_sample_weight(class_weight, y)
     _check_class_weight(weight, class_weight)
     return EncodedTargets(targets, values, weight)
@@ -240,6 +243,20 @@ def _classes(labels: np.ndarray, n_rows: int) -> Classes:
     return Classes(labels)
 
 
+def _refuse_no_factors(class_weight: Any) -> None:
+    """Raise ValueError where `class_weight` holds what does not multiply a weight."""
+    several = class_weight if isinstance(class_weight, list) else [class_weight]
+    for of_one in several:
+        if not isinstance(of_one, dict):
+            continue
+        for label, factor in of_one.items():
+            if not isinstance(factor, Real) or not math.isfinite(factor):
+                raise ValueError(
+                    f"`class_weight` must hold finite numbers. Got {factor!r} for the "
+                    f"class {label!r}; use 1 to leave it as it is."
+                )
+
+
 def _check_class_weight(weight: np.ndarray, class_weight: Any) -> None:
     if (weight < 0).any() or not weight.any():
         raise ValueError(
@@ -271,7 +288,9 @@ def refuse_unscalable_targets(largest: float) -> None:
 
 
 def refuse_no_numbers(y: Any) -> None:
-    """Raise ValueError where targets are to be numbers, and are text or times."""
+    """Raise ValueError where targets are to be numbers in an array, and are not."""
+    if issparse(y):
+        raise ValueError("y must be dense. Got a sparse matrix; pass y.toarray().")
     values = np.asarray(y)
     if values.dtype.names:
         raise ValueError(

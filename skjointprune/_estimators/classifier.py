@@ -31,8 +31,8 @@ module : str, class, callable, nn.Module or None, default=None
     `report_.kept_whole`.
 """,
     attributes="""
-classes_ : ndarray of shape (n_classes,)
-    Class labels; with several labels a row, their positions.
+classes_ : ndarray of shape (n_classes,), or list of ndarray
+    Class labels; with several labels a row, [0, 1] for each of them.
 module_ : nn.Module
     The finished network: plain, compact, over the retained inputs, unscaled.
 """,

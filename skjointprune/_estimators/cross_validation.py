@@ -97,8 +97,8 @@ class JointPruneCV(
         one fold.
     support_, feature_importances_, module_, report_, …
         As of `estimator_`; all that a fit leaves there is read here as well.
-    classes_ : ndarray of shape (n_classes,)
-        Class labels, of a classifier.
+    classes_ : ndarray of shape (n_classes,), or list of ndarray
+        Class labels, as of a classifier.
     n_features_in_ : int
         Number of columns of X, or of channels.
     feature_names_in_ : ndarray of shape (n_features_in_,)

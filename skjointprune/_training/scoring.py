@@ -73,7 +73,9 @@ class RowScoring(EpochScoring):
         outputs = torch.cat(self.y_preds_).detach().float().cpu()
         y = torch.cat(self.y_trues_).cpu()
         if self.task.takes_logits:
-            kind: type[_Predicted] = _PredictedClasses
+            kind: type[_Predicted] = (
+                _PredictedLabels if y.ndim > 1 else _PredictedClasses
+            )
         else:
             kind = _PredictedNumbers
             outputs, y = (self._in_units_of_y(t) for t in (outputs, y))
@@ -113,6 +115,15 @@ class _PredictedClasses(ClassifierMixin, _Predicted):
 
     def predict(self, X):
         return self.outputs.argmax(axis=1)
+
+
+class _PredictedLabels(_PredictedClasses):
+    @property
+    def classes_(self):
+        return [np.array([0, 1]) for _ in range(self.outputs.shape[1])]
+
+    def predict(self, X):
+        return (self.outputs > 0.5).astype(int)
 
 
 class _PredictedNumbers(RegressorMixin, _Predicted):

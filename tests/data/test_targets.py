@@ -6,11 +6,12 @@ import pytest
 import torch
 from _pictures import Labelled, Pictures, make
 from scipy.sparse import csr_matrix
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, get_scorer, roc_auc_score
 from torch.utils.data import TensorDataset
 from torchvision.datasets import FakeData
 from torchvision.transforms.functional import to_tensor
 
+from skjointprune import JointPruneCV
 from skjointprune._data.targets import (
     Classes,
     LabelSets,
@@ -51,6 +52,17 @@ def test_predictions_are_indicators_of_probabilities_above_a_half(both, labels):
     assert proba.shape == Y.shape
     np.testing.assert_array_equal(both.predict(X), proba > 0.5)
     assert both.predict(X).dtype.kind == "i"
+
+
+def test_two_labels_are_ranked_as_any_number(quick, labels):
+    X, Y = labels
+    for cv in (False, True):
+        clf = quick(n_features_to_select=2)
+        if cv:
+            clf = JointPruneCV(quick(), n_alphas=2, cv=2, scoring="roc_auc")
+        clf.fit(X, Y)
+        score = get_scorer("roc_auc")(clf, X, Y)
+        assert score == roc_auc_score(Y, clf.predict_proba(X)) > 0.9
 
 
 def test_probabilities_of_labels_are_independent(both, labels):
@@ -181,7 +193,8 @@ def test_labels_come_back_from_their_indicators(container):
     encoded = encode_classes(container(Y), WEIGHT, None)
     targets = encoded.targets
     assert isinstance(targets, LabelSets)
-    assert targets.n_outputs == 3 and targets.labels.tolist() == [0, 1, 2]
+    assert targets.n_outputs == 3
+    np.testing.assert_array_equal(targets.labels, [[0, 1]] * 3)
     assert encoded.values.dtype == np.float32
     decoded = targets.decode(0.1 + 0.8 * encoded.values)
     np.testing.assert_array_equal(decoded, Y)
@@ -321,11 +334,23 @@ def test_indicators_other_than_0_and_1_are_refused(values):
 
 
 @pytest.mark.parametrize(
-    "y", [EVENTS, pd.Series(pd.to_datetime(["2026"])), np.array([1], dtype="m8[h]")]
+    "y",
+    [
+        EVENTS,
+        pd.Series(pd.to_datetime(["2026"])),
+        np.array([1], dtype="m8[h]"),
+        csr_matrix(np.eye(3)),
+    ],
 )
 def test_times_are_no_numbers_to_predict(y):
-    with pytest.raises(ValueError, match=r"y must hold numbers. Got"):
+    with pytest.raises(ValueError, match=r"y must (hold numbers|be dense). Got"):
         refuse_no_numbers(y)
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf, "1", None])
+def test_factors_of_classes_are_finite_numbers(factor):
+    with pytest.raises(ValueError, match=r"`class_weight` .* finite .* class 0"):
+        encode_classes(np.arange(4) % 2, np.ones(4), {0: factor})
 
 
 def test_targets_too_small_to_scale_are_refused():

@@ -60,3 +60,11 @@ def test_nothing_is_scored_where_no_rows_are_held_out(quick, planted):
     watch = EpochScoring("accuracy", lower_is_better=False)
     clf = quick(callbacks=[watch], validation_fraction=None, **QUICK).fit(*planted)
     assert "accuracy" not in clf.history_[-1]
+
+
+def test_several_labels_are_scored_as_indicators(quick):
+    X = np.random.default_rng(0).normal(size=(300, 4))
+    callbacks = [EpochScoring(name) for name in ("accuracy", "roc_auc")]
+    clf = quick(callbacks=callbacks, max_epochs=20).fit(X, (X[:, :2] > 0).astype(int))
+    assert history(clf, "accuracy") == pytest.approx(history(clf, "valid_acc"))
+    assert clf.history_[-1]["roc_auc"] > 0.9
