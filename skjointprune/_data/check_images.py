@@ -20,6 +20,15 @@ def is_images(X: Any) -> bool:
     return isinstance(X, DATASETS) or getattr(X, "ndim", 2) == 4
 
 
+def refuse_images(X: Any, what: str) -> None:
+    """Raise ValueError where X holds images and must be a table."""
+    if is_images(X):
+        raise ValueError(
+            f"{what} takes a table, (n, columns). Got images, a {type(X).__name__}; "
+            "make columns of them, as X.reshape(len(X), -1)."
+        )
+
+
 def refuse_what_is_nearly_images(X: Any) -> None:
     """Raise ValueError for a list of images, a loader, images without channels."""
     if isinstance(X, DataLoader):
@@ -106,8 +115,9 @@ def check_dataset(dataset: Dataset) -> tuple[int, ...]:
         pass
     if not isinstance(image, Tensor) or image.ndim != 3:
         raise ValueError(
-            "A dataset must return images, (channels, height, width), or tuples that "
-            f"begin with one. Got {what} at 0; reshape it in the dataset."
+            "A dataset must return images, (channels, height, width), or rows of a "
+            f"table, (columns,), or tuples that begin with one. Got {what} at 0; "
+            "change what it returns."
         )
     return tuple(image.shape)
 

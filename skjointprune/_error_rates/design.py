@@ -12,6 +12,9 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from sklearn.covariance import ledoit_wolf
 
+from .._data.check_tables import largest_of_columns, refuse_huge
+from .._data.targets import LARGEST
+
 DESIGNS = {"gaussian", "ranks"}
 
 
@@ -85,6 +88,7 @@ def model_design(X: np.ndarray, kind: str, rng: np.random.RandomState) -> Design
     rng : RandomState
         Says which of equal numbers ranks first.
     """
+    refuse_huge(largest_of_columns(X), None, LARGEST)
     mean, std = X.mean(axis=0), X.std(axis=0)
     sorted_rows = None
     if kind == "ranks":

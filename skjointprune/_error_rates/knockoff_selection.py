@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
+from .._data.check_images import refuse_images
 from .._data.feature_groups import resolve_groups
 from .._data.frames import as_table, refuse_categories
 from .._data.open_table import refuse_streams
@@ -159,6 +160,7 @@ def knockoff_selection(
             f"and `n_repeats`={n_repeats}; change one of them to 1."
         )
     refuse_streams(X, "`knockoff_selection`")
+    refuse_images(X, "`knockoff_selection`")
     names, labels = names_of_columns(X), labels_of_columns(X)
     X = refuse_categories(as_table(X), "`knockoff_selection`")
     # copies of columns have no names that the estimator could know them by

@@ -10,6 +10,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
+from .._data.check_images import refuse_images
 from .._data.feature_groups import resolve_groups
 from .._data.frames import as_table, refuse_categories
 from .._data.open_table import refuse_streams
@@ -130,6 +131,7 @@ def p_values(
             f"have. Got them in y, a {type(y).__name__}; use `knockoff_selection`."
         )
     refuse_streams(X, "`p_values`")
+    refuse_images(X, "`p_values`")
     names, labels = names_of_columns(X), labels_of_columns(X)
     X = refuse_categories(as_table(X), "`p_values`")
     X = check_array(X, dtype=np.float64, ensure_min_samples=4, input_name="X")
@@ -137,6 +139,10 @@ def p_values(
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:  # what is predicted may have one dimension
         y = y[:, 0]
+    scale = np.ones(())
+    if not is_classifier(estimator):  # each target counts, whatever its unit
+        scale = np.std(y, axis=0, dtype=np.float64)
+        scale = np.where(scale > 0, scale, 1.0)
     columns = resolve_groups(groups, X, labels, "groups")
     rng = check_random_state(random_state)
     design = model_design(X, conditional, rng)
@@ -145,7 +151,7 @@ def p_values(
         folds.shuffle, folds.random_state = True, rng.randint(2**31 - 1)
     splits = list(folds.split(X, y))
     seeds = rng.randint(2**31 - 1, size=len(splits))
-    shared = estimator, X, y, design, columns, n_permutations
+    shared = estimator, X, y, scale, design, columns, n_permutations
     each = zip(splits, seeds, strict=True)
     of_folds = call_each(_losses_more, shared, each, n_jobs)
     return InputPValues(*_test(np.vstack(of_folds)), tuple(columns), names)
@@ -155,6 +161,7 @@ def _losses_more(
     estimator: Any,
     X: np.ndarray,
     y: np.ndarray,
+    scale: np.ndarray,
     design: Design,
     groups: Sequence[np.ndarray],
     n_permutations: int,
@@ -171,7 +178,7 @@ def _losses_more(
     if hasattr(fitted, "get_support"):
         read = fitted.get_support()
     rows, target = X[test], y[test]
-    before = _losses(fitted, rows, target)
+    before = _losses(fitted, rows, target, scale)
     more = np.zeros((len(test), len(groups)))
     at_once = max(1, MOST_NUMBERS // rows.size)
     for g, group in enumerate(groups):
@@ -181,17 +188,19 @@ def _losses_more(
             n = min(at_once, n_permutations - first)
             changed = np.tile(rows, (n, 1, 1))
             changed[:, :, group] = design.drawn_anew(group, test, n, rng)
-            losses = _losses(
-                fitted, changed.reshape(-1, X.shape[1]), np.concatenate(n * [target])
-            )
+            drawn = changed.reshape(-1, X.shape[1])
+            losses = _losses(fitted, drawn, np.concatenate(n * [target]), scale)
             more[:, g] += (losses.reshape(n, -1) - before).sum(axis=0)
     return more / n_permutations
 
 
-def _losses(fitted: Any, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the loss of each row: a cross-entropy, a miss, or a squared error."""
+def _losses(fitted: Any, X: np.ndarray, y: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the loss of each row: a cross-entropy, a miss, or a squared error.
+
+    Errors are those of targets that are divided by `scale`.
+    """
     if not is_classifier(fitted):
-        errors = (np.asarray(fitted.predict(X)) - y) ** 2
+        errors = ((np.asarray(fitted.predict(X)) - y) / scale) ** 2
         return errors.reshape(len(y), -1).sum(axis=1)
     if y.ndim > 1 or not hasattr(fitted, "predict_proba"):
         missed = np.asarray(fitted.predict(X)) != y

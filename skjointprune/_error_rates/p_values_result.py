@@ -20,7 +20,7 @@ class InputPValues:
         p-values of groups, where there are any, else of inputs.
     importances_by_group, errors_by_group : ndarray of shape (n_groups,)
         Mean loss more, and its standard error over rows: of a cross-entropy in nats, a
-        miss, or a squared error.
+        miss, or a squared error of targets with a variance of 1.
     groups : tuple of ndarray of int
         The columns of each group; of one each where there are no groups.
     feature_names_in : ndarray of shape (n_features,), or None

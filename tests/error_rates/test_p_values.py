@@ -64,7 +64,7 @@ def test_importances_are_the_loss_of_losing_what_others_do_not_tell():
     y = 2 * X[:, 0] + 0.1 * rng.normal(size=4000)
     found = p_values(LinearRegression(), X, y, random_state=0)
     # the difference of two draws, given the other column, of variance 0.36 each
-    expected = 4 * 2 * 0.36
+    expected = 4 * 2 * 0.36 / y.var()
     assert abs(found.importances_[0] - expected) < 4 * found.importances_se_[0]
     assert abs(found.importances_[1]) < 0.01
 
@@ -130,13 +130,22 @@ class Sure(ClassifierMixin, BaseEstimator):
 
 def test_losses_are_cross_entropies_misses_or_squared_errors():
     X = np.array([[0.1], [0.5], [1.0]])
-    losses = _losses(Sure(), X, np.array(["a", "b", "c"]))
+    losses = _losses(Sure(), X, np.array(["a", "b", "c"]), np.ones(()))
     np.testing.assert_allclose(losses[:2], -np.log([0.9, 0.5]))
     assert np.isfinite(losses[2]) and losses[2] > 10  # of a class that is not known
     line = LinearRegression().fit(X, np.column_stack([X, -X]))
-    np.testing.assert_allclose(
-        _losses(line, X, np.zeros((3, 2))), 2 * X[:, 0] ** 2, atol=1e-12
-    )
+    losses = _losses(line, X, np.zeros((3, 2)), np.array([1.0, 0.5]))
+    np.testing.assert_allclose(losses, 5 * X[:, 0] ** 2, atol=1e-12)
+
+
+def test_the_unit_of_a_target_does_not_matter(table):
+    X, y = table
+    found = [
+        p_values(LinearRegression(), X, scale * y, random_state=0).pvalues_
+        for scale in (1, 1e90, 1e-90)
+    ]
+    np.testing.assert_allclose(found[1], found[0])
+    np.testing.assert_allclose(found[2], found[0])
 
 
 def test_what_does_not_fit_is_refused_by_name(table):
