@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 SEPARATOR = re.compile(r"[\W_]+")
@@ -49,7 +50,7 @@ def _common_category(a: str, b: str) -> str:
     return a[: ends[-1]] if ends else ""
 
 
-def labels_of_encoder(encoder: Any, n: int) -> list:
+def labels_of_encoder(encoder: Any, n: int, parameter: str = "feature_groups") -> list:
     """Label columns alike that a fitted encoder made of one category.
 
     Parameters
@@ -58,6 +59,8 @@ def labels_of_encoder(encoder: Any, n: int) -> list:
         Fitted. Of a pipeline, the last step that makes columns of categories counts.
     n : int
         How many columns X has.
+    parameter : str, default="feature_groups"
+        For errors.
 
     Raises
     ------
@@ -66,12 +69,20 @@ def labels_of_encoder(encoder: Any, n: int) -> list:
     NotFittedError
         If it is not fitted.
     """
-    check_is_fitted(encoder)
+    kind = type(encoder).__name__
+    try:
+        check_is_fitted(encoder)
+    except NotFittedError as error:
+        raise NotFittedError(
+            f"The {kind} of `{parameter}` is not fitted: a search, or folds, copy an "
+            "encoder without what it has learnt. Fit it, and pass "
+            "sklearn.frozen.FrozenEstimator(encoder)."
+        ) from error
     sizes = _block_sizes(encoder)
     if sizes is None or sum(sizes) != n:
         made = "no columns of categories" if sizes is None else f"{sum(sizes)} columns"
         raise ValueError(
-            f"`feature_groups`={type(encoder).__name__} must be what encoded X, of {n} "
+            f"`{parameter}`={kind} must be what encoded X, of {n} "
             f"columns. It makes {made}; pass the fitted encoder, or lists of columns."
         )
     return [block for block, size in enumerate(sizes) for _ in range(size)]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from .._utils.warn import warn_caller
 from .by_name import positions_of_names, values_by_column
@@ -60,8 +61,10 @@ def resolve_groups(
                 "columns, or None."
             )
         return groups
+    if isinstance(feature_groups, FrozenEstimator):
+        feature_groups = feature_groups.estimator
     if hasattr(feature_groups, "fit_transform"):
-        return _by_label(labels_of_encoder(feature_groups, n))
+        return _by_label(labels_of_encoder(feature_groups, n, parameter))
     if not isinstance(feature_groups, Mapping) and _are_lists(feature_groups):
         return _by_lists(feature_groups, n, names, parameter)
     labels = values_by_column(feature_groups, n, names, parameter)
@@ -107,6 +110,12 @@ def _by_lists(
                 i = -1
             if int(i) not in free:
                 known = 0 <= i < n
+                if not known and names is not None and column in list(names):
+                    raise ValueError(
+                        f"`{parameter}` takes whole numbers for positions of columns. "
+                        f"Got {column!r}, the name of a column; give its position, "
+                        f"{list(names).index(column)}."
+                    )
                 raise ValueError(
                     f"`{parameter}` must name each column of X at most once. Got "
                     f"{column!r}, which is {'named twice' if known else 'no column'};"

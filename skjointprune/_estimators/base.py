@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 
 from .._data.image_options import ImageInput
 from .._data.targets import EncodedTargets
@@ -69,6 +70,7 @@ class JointPruneEstimator(
             dict,
             StrOptions({"auto"}),
             HasMethods("fit_transform"),
+            FrozenEstimator,
             None,
         ],
         "feature_costs": ["array-like", dict, None],

@@ -74,8 +74,9 @@ feature_groups : array-like, list of lists, dict, "auto", encoder or None, defau
     Columns that stay or go together: a label for each column, where a column
     without a label is alone; or lists of the names or positions of columns, where
     a column in no list is alone; or a fitted `OneHotEncoder` or
-    `ColumnTransformer` that made X; or "auto", which finds the columns that an
-    encoder made of one category: named alike up to a separator, neighbours, of two
+    `ColumnTransformer` that made X (within a `sklearn.frozen.FrozenEstimator` where
+    this estimator is cloned, as in a search); or "auto", which finds the columns that
+    an encoder made of one category: named alike up to a separator, neighbours, of two
     values each, and at most one of them the larger in a row.
 feature_costs : array-like of shape (n_features,), dict or None, default=None
     What multiplies the threshold of each input, at least 0; the mean of a group

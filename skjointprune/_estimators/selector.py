@@ -16,6 +16,7 @@ from .._data.image_inputs import ImageInputs
 from .._report.html import ReportBelowDiagram
 from .._utils.sklearn import HasMethods, Interval, _fit_context, _get_output_config
 from .classifier import JointPruneClassifier
+from .cross_validation import JointPruneCV
 from .delegate import HoldsEstimator
 from .for_target import default_estimator
 from .prefitted import check_prefitted
@@ -111,7 +112,7 @@ class InputFeatureSelector(
         self.fdr = fdr
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None, groups=None):
         """Fit the estimator, or read the one that is fitted.
 
         Parameters
@@ -122,6 +123,8 @@ class InputFeatureSelector(
             Class labels or targets. None takes those of a Dataset.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Passed to the estimator, where given.
+        groups : array-like of shape (n_samples,) or None, default=None
+            Groups of rows, which are passed to a `JointPruneCV` for its folds.
 
         Returns
         -------
@@ -131,12 +134,20 @@ class InputFeatureSelector(
         ------
         ValueError
             If `prefit` meets no estimator or a parameter to override, or `fdr` another
-            parameter that says how much to select; and whatever the estimator raises.
+            parameter that says how much to select; if `groups` meet what has no folds;
+            and whatever the estimator raises.
         NotFittedError
             If `prefit` and the estimator is not fitted.
         """
         with all_or_nothing(self):
             self._check_fdr()
+            if groups is not None and (
+                self.prefit or not isinstance(self.estimator, JointPruneCV)
+            ):
+                raise ValueError(
+                    "`groups` are for the folds of a JointPruneCV. Got the estimator "
+                    f"{self.estimator!r}; leave them out."
+                )
             for name in ("estimator_", "knockoffs_"):  # of an earlier fit
                 self.__dict__.pop(name, None)
             if self.prefit:
@@ -147,10 +158,9 @@ class InputFeatureSelector(
                     self.estimator, X, y, self.fdr, sample_weight
                 )
             else:
-                weights = (
-                    {} if sample_weight is None else {"sample_weight": sample_weight}
-                )
-                self.estimator_ = self._new_estimator(y).fit(X, y, **weights)
+                given = {"sample_weight": sample_weight, "groups": groups}
+                params = {k: v for k, v in given.items() if v is not None}
+                self.estimator_ = self._new_estimator(y).fit(X, y, **params)
         return self
 
     def transform(self, X):

@@ -1,7 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -56,6 +58,7 @@ def test_lists_come_first_and_other_columns_follow_alone():
         ([[0, 6]], "6, which is no column"),
         ([[0, -1]], "-1, which is no column"),
         ([[0, 1], [1, 2]], "1, which is named twice"),
+        (OneHotEncoder(), r"The OneHotEncoder of .* is not fitted.*FrozenEstimator"),
         ([["nobody"]], "'nobody', which is no column"),
         ([[True]], "True, which is no column"),
         ([[0], []], "empty list"),
@@ -185,6 +188,21 @@ def test_a_fitted_encoder_says_which_columns_are_a_group(quick, mixed):
     clf = quick(feature_groups=encoder, n_features_to_select=1, max_epochs=20)
     clf.fit(encoder.transform(mixed), y)
     assert clf.get_support(indices=True).tolist() == [0, 1, 2]
+
+
+def test_a_frozen_encoder_says_so_in_a_copy_as_well(quick, mixed):
+    y = (mixed["marital"] == "apart").to_numpy().astype(int)
+    encoder = make_column_transformer((OneHotEncoder(), ["marital", "city"]))
+    X = encoder.fit_transform(mixed)
+    clf = clone(quick(feature_groups=FrozenEstimator(encoder), max_epochs=2)).fit(X, y)
+    assert [len(group) for group in clf.feature_groups_[:1]] == [3]
+
+
+def test_names_that_are_whole_numbers_are_no_positions():
+    with pytest.raises(
+        ValueError, match=r"Got 10, the name of a column; .* position, 1"
+    ):
+        groups([[0, 10]], names=[5, 10, 15, 20, 25, 30])
 
 
 def test_auto_through_a_pipeline_of_encoder_and_classifier(quick, mixed):

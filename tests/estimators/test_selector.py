@@ -13,12 +13,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from skjointprune import InputFeatureSelector, JointPruneClassifier
+from skjointprune import InputFeatureSelector, JointPruneClassifier, JointPruneCV
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +298,17 @@ def test_sample_weight_is_routed_through_a_pipeline(quick, misleading):
         classifier = LogisticRegression().set_fit_request(sample_weight=True)
         pipe = make_pipeline(selector, classifier).fit(X, y, sample_weight=weight)
     assert pipe[0].get_support(indices=True)[0] in RELEVANT
+
+
+def test_groups_reach_the_folds_of_a_cross_validation(quick, planted):
+    X, y = planted
+    groups = np.arange(len(X)) % 6
+    folds = JointPruneCV(quick(), n_alphas=2, cv=GroupKFold(2))
+    selector = InputFeatureSelector(folds).fit(X, y, groups=groups)
+    alone = clone(folds).fit(X, y, groups=groups)
+    np.testing.assert_array_equal(selector.get_support(), alone.get_support())
+    with pytest.raises(ValueError, match="`groups` are for the folds of a JointPrune"):
+        InputFeatureSelector(quick()).fit(X, y, groups=groups)
 
 
 def test_sample_weight_not_asked_for_is_not_routed(quick, misleading):
