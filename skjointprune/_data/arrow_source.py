@@ -135,6 +135,10 @@ def check_column(given: Any, fields: list[str], what: str, several: bool) -> lis
             f"With a pyarrow Dataset, `{what}` must be the name of a column. Got "
             f"{shown}; choose from {fields}."
         )
+    if len({*names}) < len(names):
+        raise ValueError(
+            f"`{what}` must name each column once. Got {names}; leave one out."
+        )
     return names
 
 

@@ -43,6 +43,7 @@ def check_table(
     given = estimator.categorical_features
     by_type = isinstance(given, str) and given == "from_dtype"
     if holds_plain_numbers(X):
+        given_X = X
         X, y = _validate(estimator, X, y, **of_both)
         names = getattr(estimator, "feature_names_in_", None)
         found = [] if by_type else resolve_categories(given, X, labels)
@@ -53,8 +54,11 @@ def check_table(
                     "`categorical_features` needs a dense X. Got a sparse matrix; "
                     "encode its categories, or pass X.toarray()."
                 )
-            columns = Columns.find(X, found)
-            X = columns.read(X, range(columns.n), names)
+            # as given: two large whole numbers may be one as a float64
+            exact = is_frame(given_X) or isinstance(given_X, np.ndarray)
+            levels_of = given_X if exact else X
+            columns = Columns.find(levels_of, found)
+            X = columns.read(levels_of, range(columns.n), names)
     else:
         validate_data(estimator, X, y, skip_check_array=True)
         names = getattr(estimator, "feature_names_in_", None)
@@ -81,11 +85,16 @@ def _validate(estimator: Any, X: Any, y: Any, **params) -> tuple[Any, Any]:
     )
     if issparse(X):
         X = X.tocsr()
-        if np.isnan(X.data).any():
-            raise ValueError(
-                "A sparse X must not hold NaN. Fill these, or pass X.toarray()."
-            )
+        _refuse_gaps(X)
     return X, y
+
+
+def _refuse_gaps(X: Any) -> None:
+    """Raise ValueError where a sparse matrix holds NaN."""
+    if np.isnan(X.data).any():
+        raise ValueError(
+            "A sparse X must not hold NaN. Fill these, or pass X.toarray()."
+        )
 
 
 def largest_of_columns(X: Any) -> np.ndarray:
@@ -149,7 +158,20 @@ def read_table(
     kept = np.flatnonzero(support)
     X = select_columns(estimator, X, names, kept)
     if issparse(X):
-        return check_array(X, accept_sparse="csr", input_name="X", estimator=estimator)
+        if columns.levels.keys() & {*kept.tolist()}:
+            raise ValueError(
+                "X must be dense, as some of its columns hold categories. Got a sparse "
+                "matrix; pass what `fit` took, or X.toarray()."
+            )
+        X = check_array(
+            X,
+            accept_sparse="csr",
+            ensure_all_finite="allow-nan",
+            input_name="X",
+            estimator=estimator,
+        )
+        _refuse_gaps(X)
+        return X
     kept_names = None if names is None else np.asarray(names)[kept]
     if columns.levels or not holds_plain_numbers(X):
         X = columns.read(X, kept.tolist(), kept_names)
@@ -173,7 +195,13 @@ def select_columns(estimator: Any, X: Any, names: Any, kept: np.ndarray) -> Any:
     if names is not None and is_frame(X):
         there = set(X.columns)
         known = [name for name in names if name in there]
-        if known != list(X.columns) or not there.issuperset(np.asarray(names)[kept]):
+        enough = there.issuperset(np.asarray(names)[kept])
+        if enough and there.issubset(names) and known != list(X.columns):
+            raise ValueError(  # in the words of scikit-learn
+                "The feature names should match those that were passed during fit.\n"
+                "Feature names must be in the same order as they were in fit.\n"
+            )
+        if known != list(X.columns) or not enough:
             # as scikit-learn does, and in its words
             validate_data(estimator, X, reset=False, skip_check_array=True)
         return columns_by_name(X, np.asarray(names)[kept])

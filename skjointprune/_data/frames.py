@@ -7,6 +7,7 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from skorch.helper import SliceDataset
 
 from .by_name import listed
@@ -52,6 +53,8 @@ def from_arrow(X: Any) -> Any:
 
 def _refuse_what_is_no_table(X: Any) -> None:
     """Raise ValueError where scikit-learn would try to make a number of X."""
+    if issparse(X):  # of which one kind is a dict
+        return
     shape = None if isinstance(X, Mapping) else getattr(X, "shape", None)
     if isinstance(X, list | tuple):
         widths = {len(row) for row in X if isinstance(row, list | tuple)}
@@ -72,7 +75,7 @@ def _refuse_what_is_no_table(X: Any) -> None:
     if getattr(getattr(X, "dtype", None), "names", None):
         raise ValueError(
             "X must have two dimensions, rows and columns. Got a structured array; "
-            "pass pandas.DataFrame(X)."
+            f"pass {'pandas.DataFrame(X)' if X.ndim == 1 else 'an array of numbers'}."
         )
     known = list | tuple | Number | None
     if shape is None and not isinstance(X, known) and not hasattr(X, "__array__"):

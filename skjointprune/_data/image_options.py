@@ -83,6 +83,12 @@ def resolve_kinds(groups: Any) -> tuple[str, ...]:
     if groups is None:
         return DEFAULT_KINDS
     kinds = (groups,) if isinstance(groups, str) else tuple(groups)
+    strange = [kind for kind in kinds if not isinstance(kind, str)]
+    if strange:
+        raise ValueError(
+            "`images__groups` must hold names of kinds of groups, such as 'row'. Got "
+            f"{strange[0]!r}; choose from {sorted(KINDS)}."
+        )
     if not kinds or not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
         raise ValueError(
             f"`images__groups` must name some of {KINDS}, each once. Got {groups!r}; "

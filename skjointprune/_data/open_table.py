@@ -1,7 +1,7 @@
 """Which X is read piece by piece: opened before a fit, and read to predict."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ def open_table(
     """
     source: Source
     y, sample_weight = as_array(y), as_array(sample_weight)
+    for name, given in {"y": y, "sample_weight": sample_weight}.items():
+        _refuse_without_order_or_numbers(given, name)
     if not is_arrow_dataset(X):
         for name, given in {"y": y, "sample_weight": sample_weight}.items():
             if isinstance(given, str):
@@ -71,6 +73,21 @@ def open_table(
     if in_memory or source.n_rows * source.n_columns <= NUMBERS_IN_MEMORY:
         return source.whole()
     return source, None, None
+
+
+def _refuse_without_order_or_numbers(given: Any, name: str) -> None:
+    """Raise ValueError where targets or weights are masked, or are not in order."""
+    if isinstance(given, Set | Mapping | Iterator):
+        raise ValueError(
+            f"`{name}` must hold a value for each row, in their order. Got one of the "
+            f"type {type(given).__name__}; pass an array, or a list."
+        )
+    if np.ma.isMaskedArray(given) and np.ma.getmaskarray(given).any():
+        raise ValueError(
+            f"`{name}` must hold a value for each row. Got a masked array that masks "
+            f"{int(np.ma.getmaskarray(given).sum())} of {given.size}; leave these rows "
+            "out."
+        )
 
 
 def _as_weights(sample_weight: Any) -> np.ndarray | None:
@@ -119,7 +136,10 @@ def targets_to_score(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
     if is_dataset_of_rows(X) and y is None:
         _, y, weight = TorchSource(X, None, None).whole()
         return y, weight if sample_weight is None else sample_weight
-    return targets_of(X, y), sample_weight
+    y = targets_of(X, y)
+    if y is None:
+        raise ValueError("`score` needs y. Got None; pass the targets of these rows.")
+    return y, sample_weight
 
 
 def refuse_streams(X: Any, what: str) -> None:

@@ -16,6 +16,8 @@ from .readers import slices
 from .rows import Rows
 from .tables import NUMBERS_AT_ONCE
 
+MOST_TIMES_WEIGHT = 1e30  # the weight of another row: within float32
+
 
 @dataclass
 class Scaling:
@@ -101,6 +103,12 @@ def check_weight(sample_weight: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     rows = np.zeros((n_rows, 1))
     weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
     counted = np.flatnonzero(weight > 0)
+    if len(counted) and weight.max() > MOST_TIMES_WEIGHT * weight[counted].min():
+        raise ValueError(
+            f"`sample_weight` must differ by a factor of {MOST_TIMES_WEIGHT:g} at "
+            f"most. Got {weight[counted].min():g} and {weight.max():g}; let rows that "
+            "do not count have 0."
+        )
     if len(counted) < 2:
         raise ValueError(
             "Training needs at least 2 rows of positive weight. Got n_samples="

@@ -1,6 +1,7 @@
 """Times to an event, which of some rows are not known to the end."""
 
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any, ClassVar
 
 import numpy as np
@@ -138,6 +139,13 @@ def _read_events(values: np.ndarray, name: Any) -> np.ndarray:
 
 
 def _read_times(values: np.ndarray, name: Any) -> np.ndarray:
+    if values.dtype.kind in "mM" or any(
+        isinstance(v, date | timedelta) for v in values.tolist()
+    ):
+        raise ValueError(
+            f"The column {name!r} of y must hold times as numbers. Got {values[0]!s}; "
+            "convert it, to days for example."
+        )
     numbers = _as_numbers(values)
     wrong = ~(np.isfinite(numbers) & (numbers >= 0))
     if wrong.any():

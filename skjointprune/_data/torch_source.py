@@ -43,6 +43,14 @@ def is_dataset_of_rows(X: Any) -> bool:
     return n_dims == 1 or (n_dims == 2 and _is_batch(row, targets))
 
 
+def _refuse_none_left(rows: Sequence[Any]) -> None:
+    if not any(rows):
+        raise ValueError(
+            "An IterableDataset must give its rows each time that it is gone through. "
+            "Got none the second time; let `__iter__` begin anew."
+        )
+
+
 def _first(dataset: Dataset) -> Any:
     if isinstance(dataset, IterableDataset):
         return next(iter(dataset), None)
@@ -102,6 +110,7 @@ class TorchSource(Source):
         """How many rows each piece has; batches are read once to count them."""
         if self.iterable or self.in_batches:
             read = [sum(len(X) for X, *_ in self._read(p)) for p in self.pieces]
+            _refuse_none_left(read)
             return np.array(read)
         return np.array([rows.stop - rows.start for rows in self.pieces])
 
@@ -123,14 +132,7 @@ class TorchSource(Source):
             item if isinstance(item, tuple | list) else (item,)
             for item in islice(items, size)
         ]:
-            parts = [
-                np.concatenate(arrays) if self.in_batches else np.stack(arrays)
-                for arrays in (
-                    [as_numpy(value) for value in part]
-                    for part in zip(*held, strict=True)
-                )
-            ]
-            X, *targets = parts
+            X, *targets = self._joined(held)
             if X.dtype.kind not in "fiub" or X.shape[1:] != (self.n_columns,):
                 raise ValueError(
                     f"A dataset must return rows of {self.n_columns} numbers, as its "
@@ -140,6 +142,19 @@ class TorchSource(Source):
             kind = np.float32 if X.dtype.itemsize <= 4 else np.float64
             y, weight = [*targets, None, None][:2]
             yield X.astype(kind), y, weight
+
+    def _joined(self, items: list[Any]) -> list[np.ndarray]:
+        """Return what some items hold: X, y and weights, all in one array each."""
+        first = int(self.in_batches)  # dimension of one row
+        shapes = {(len(i), *as_numpy(i[0]).shape[first:]) for i in items}
+        if len(shapes) > 1:
+            raise ValueError(
+                "The items of a dataset must be alike, tuples of as many parts with "
+                "rows of as many numbers. Got several, (parts, numbers): "
+                f"{sorted(shapes)[:3]}; look at what it returns."
+            )
+        join = np.concatenate if self.in_batches else np.stack
+        return [join([as_numpy(v) for v in part]) for part in zip(*items, strict=True)]
 
     def blocks(
         self, piece: int, columns: Sequence[int], codes: LevelCodes
@@ -169,6 +184,7 @@ class TorchSource(Source):
     def whole(self) -> tuple[Any, Any, Any]:
         """Return arrays."""
         read = [rows for piece in self.pieces for rows in self._read(piece)]
+        _refuse_none_left([len(X) for X, *_ in read])
         X, y, weight = (
             None if parts[0] is None else np.concatenate(parts)
             for parts in zip(*read, strict=True)

@@ -179,8 +179,9 @@ def _does_not_run(
         remedy += "." if len(shape) == 1 else " and images of the `input_shape`."
     elif len(shape) == 1:
         remedy = (
-            "Make its first layer accept as many inputs as X has columns, or take "
-            "them as a parameter `n_features_in`."
+            "Make its first layer accept as many inputs as X has columns, of which a "
+            "category is a number for each level; or take them as a parameter "
+            "`n_features_in`."
         )
     else:
         remedy = "Let it take the shape of a row as a parameter `input_shape`."

@@ -27,7 +27,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch for a while, on one device, and then restore its random state.
 
     New tensors are of float32 meanwhile, whatever type the user has set, and have
-    gradients, though the user may have switched these off. All threads of a process
+    gradients, though the user may have switched these off. Nothing is cast to less, as
+    `torch.autocast` of the user would. All threads of a process
     share torch's random state, that type, and what `torch.fx` patches while it traces.
     So fits in threads take turns.
     """
@@ -38,6 +39,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         _new_tensors_of(torch.float32),
         torch.inference_mode(False),
         torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
         torch.random.fork_rng(devices=devices),
     ):
         # torch.manual_seed would seed every GPU as well.

@@ -19,12 +19,18 @@ def choose_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=device).device
+        found = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"`device` {device!r} is not there ({str(error).splitlines()[0]}). Use "
             "'auto' or 'cpu'."
         ) from error
+    if found.type == "meta":
+        raise ValueError(
+            "`device` 'meta' holds no numbers, so nothing is learnt there. Use 'auto' "
+            "or 'cpu'."
+        )
+    return found
 
 
 def kind_of_rows(module: nn.Module) -> dict[str, Any]:

@@ -48,6 +48,11 @@ def build_module(
         return _copied(module)
     if isinstance(module, str):
         module = NAMED_MODULES[module]
+    if isinstance(module, type) and not issubclass(module, nn.Module):
+        raise TypeError(
+            f"`module` must be a class of torch.nn.Module. Got {module.__name__}; pass "
+            "a class of module, a function that returns one, or an instance."
+        )
     check_names(module, params, "module")
     accepted = signature(module).parameters
     filled = {name: size for name, size in sizes.items() if name in accepted}

@@ -56,6 +56,14 @@ def test_whole_numbers_are_categories_by_mask(frame):
     assert columns.levels == {2: [0.0, 1.0, 2.0]}
 
 
+@pytest.mark.parametrize("convert", [lambda X: X, pd.DataFrame])
+def test_large_whole_numbers_stay_apart_as_levels(convert):
+    codes = 2**60 + np.arange(60).reshape(30, 2) % 4
+    columns, read, *_ = checked(convert(codes), categorical_features=[1])
+    assert columns.levels == {1: [2**60 + 1, 2**60 + 3]}
+    assert set(read[:, 1]) == {0, 1}
+
+
 def test_float32_and_gaps_come_through():
     X = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
     X[2, 1] = np.nan

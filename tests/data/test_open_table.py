@@ -43,6 +43,20 @@ def mapped(tmp_path):
     return np.load(tmp_path / "X.npy", mmap_mode="r")
 
 
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+def test_what_is_masked_or_has_no_order_is_refused(name):
+    X, given = np.zeros((3, 2)), dict.fromkeys(("y", "sample_weight"), np.ones(3))
+    wrong = {
+        r"masks 1 of 3; leave these": np.ma.masked_array(np.ones(3), [0, 1, 0]),
+        r"type set; pass an array": {1, 2, 3},
+        r"type dict; pass an array": {0: 1},
+        r"_iterator; pass an array": iter([1, 2, 3]),
+    }
+    for says, values in wrong.items():
+        with pytest.raises(ValueError, match=f"`{name}` must hold a value.*{says}"):
+            opened(X, **given | {name: values})
+
+
 def test_a_large_table_becomes_a_source_and_a_small_one_is_read(
     dataset, mapped, monkeypatch
 ):

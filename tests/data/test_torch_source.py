@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from skjointprune._data.sources import LevelCodes
 from skjointprune._data.torch_source import TorchSource, is_dataset_of_rows
@@ -44,6 +44,25 @@ def test_several_targets_a_row_keep_their_shape():
     assert source.shape_of_y == (2,)
     batches = Items((torch.zeros(4, 3), torch.ones(4, 2)))
     assert TorchSource(batches, None, None).shape_of_y == (2,)
+
+
+def test_items_that_differ_are_named():
+    rows = [(torch.zeros(3), 0), (torch.zeros(2), 1)]
+    with pytest.raises(ValueError, match=r"must be alike, .*\(2, 2\), \(2, 3\)"):
+        TorchSource(rows, None, None).whole()
+
+
+def test_rows_that_come_once_are_refused():
+    class Once(IterableDataset):
+        def __init__(self):
+            self.rows = iter([(torch.zeros(3), 0)])  # which the first look takes
+
+        def __iter__(self):
+            return self.rows
+
+    for ask in (lambda s: s.lengths, lambda s: s.whole()):
+        with pytest.raises(ValueError, match="each time that it is gone through"):
+            ask(TorchSource(Once(), None, None))
 
 
 def test_what_is_no_row_is_refused():

@@ -1,3 +1,4 @@
+from collections import OrderedDict
 from functools import partial
 from threading import Lock
 
@@ -52,6 +53,8 @@ def test_an_instance_takes_no_parameters():
 
 
 def test_what_makes_no_module_is_refused():
+    with pytest.raises(TypeError, match=r"a class of torch.nn.Module. Got OrderedDict"):
+        build_module(OrderedDict, {}, {})
     with pytest.raises(TypeError, match="Got dict"):
         build_module(lambda: {}, sizes(4, 2), {})
 

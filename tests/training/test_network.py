@@ -150,3 +150,20 @@ def test_a_layer_of_several_names_stays_one(quick, planted, tmp_path):
         passed_through(clf, tmp_path, module=Aliased),
     ):
         assert_same_fit(back, clf, X)
+
+
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        (
+            {"module__hidden_layer_sizes": (3,)},
+            "are `hidden_layer_sizes`. Got",
+        ),
+        ({"module__n_features_in": 3}, "X and y say what `n_features_in` is. Got"),
+    ],
+)
+def test_what_the_default_network_is_told_otherwise_is_refused(
+    quick, planted, params, match
+):
+    with pytest.raises(ValueError, match=match):
+        quick(**params).fit(*planted)

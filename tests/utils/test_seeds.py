@@ -52,6 +52,14 @@ def test_new_tensors_are_of_float32_within_whatever_the_user_has_set():
         torch.set_default_dtype(torch.float32)
 
 
+def test_nothing_is_cast_within_though_the_user_does():
+    a = torch.ones(2, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        with seeded(0, torch.device("cpu")):
+            assert (a @ a).dtype == torch.float32
+        assert (a @ a).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("switch_off", [torch.no_grad, torch.inference_mode])
 def test_tensors_have_gradients_though_the_user_switched_them_off(switch_off):
     with switch_off():
