@@ -30,6 +30,7 @@ from .propagate import propagate_labels
 from .refusals import explaining
 from .rules.registry import has_registered_rule
 from .sizes import next_choices, renew_divisors, settle_sizes, sizes_to_put_in
+from .tensors import get_tensor
 from .trace import note_shapes_, refuse_hooks_of_old, trace, what_is_remembered
 
 
@@ -88,6 +89,8 @@ def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     _pin_what_is_decided_by_(network, labels)
     return network
 
+
+OF_INPUTS = "they hang together with the inputs, which stay"
 
 # The signs and sizes by which parameters change for a trial: a ReLU may hide much.
 CHANGES = ((0, 0.1), (1, 0.1), (-1, 0.1), (1, 1.0), (-1, 1.0))
@@ -288,14 +291,21 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
             touched.setdefault(root, []).append(i)
     alike: dict[tuple, list[int]] = {}
     for root in sorted(touched):
-        if root not in of_inputs:
-            alike.setdefault((*touched[root], why.get(root)), []).append(root)
+        reason = why.get(root)
+        if root in of_inputs:
+            if not pinned:  # they are those of the inputs
+                continue
+            reason = reason or OF_INPUTS
+        alike.setdefault((*touched[root], reason), []).append(root)
     names = {INPUTS: 1}  # a layer may be called so
     for (*at, reason), members in alike.items():
         some = [bound[i] for i in at]
         made_by = [b.tensor for b, _ in some if b.role == "produce"]
         if reason == OUTPUT or not made_by:
             continue
+        held = (get_tensor(labels.module, name) for name in made_by)
+        if reason == OF_INPUTS and all(t.ndim < 2 for t in held):
+            continue  # a scale of inputs makes no units
         name = made_by[0].rpartition(".")[0] or made_by[0]
         names[name] = names.get(name, 0) + 1
         if names[name] > 1:

@@ -185,7 +185,10 @@ def test_columns_that_are_read_in_groups_go_by_their_places(kind):
 def test_channels_of_images_that_are_read_in_groups_are_kept_whole():
     layers = [nn.Conv2d(4, 6, 3, groups=2), nn.Flatten(), nn.Linear(54, 2)]
     network = find_groups(nn.Sequential(*layers), (4, 5, 5))
-    assert network.kept_whole == {"inputs": "they are read in groups"}
+    assert network.kept_whole == {
+        "inputs": "they are read in groups",
+        "0": "they hang together with the inputs, which stay",
+    }
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,30 @@ def multiply(context: RuleContext, *args, **kwargs) -> Any:
         if along and spreads and (several or context.labels.is_pinned(rest)):
             context.pin(rest, IN_GROUPS)
             return weight.expand(context.shape)
+    chosen = _one_of_crossed(context, parts) if len(parts) == 2 else None
+    if chosen is not None:
+        return chosen.expand(context.shape)
     return elementwise(context, *args, **kwargs)
+
+
+def _one_of_crossed(context: RuleContext, parts: Sequence[Tensor]) -> Tensor | None:
+    """Return one of two factors where each channel meets all channels of the other.
+
+    As units of experts, (n, units, experts), meet gates, (n, 1, experts): one of them
+    goes, and the other is kept whole. None if they meet otherwise.
+    """
+    along = [
+        {d - p.ndim for d in range(p.ndim) if context.labels.vary(p, d)} for p in parts
+    ]
+    crossed = all(along) and not along[0] & along[1]
+    if not crossed or any((p == CONSTANT).any() for p in parts):
+        return None
+    many = sorted(parts, key=lambda p: len(context.labels.members(p)), reverse=True)
+    chosen = context.labels.choose(context.owner, context.node, many)
+    context.labels.splits[context.node].x = chosen
+    (other,) = (p for p in parts if p is not chosen)
+    context.pin(other, f"each meets all channels of others at {context.node!r}")
+    return chosen
 
 
 NUMBER_BY_NUMBER = (elementwise, multiply)

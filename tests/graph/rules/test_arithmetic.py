@@ -184,6 +184,17 @@ PRUNED = {
     "prod": (sequence(lambda m, x: x.prod(1)), A8),
     "median": (sequence(lambda m, x: x.median(1).values), A8),
     "cumsum": (sequence(lambda m, x: x.cumsum(1).mean(1)), A8),
+    "experts by units, weighed by gates that read them": (
+        row(
+            lambda m, x: (
+                (stacked := torch.stack([x, m.c(x)], -1))
+                * m.gate(stacked.flatten(1)).softmax(-1)[:, None]
+            ).sum(-1),
+            c=linear(8, 8),
+            gate=linear(16, 2),
+        ),
+        A8 | {"gate": "each meets all channels of others at 'mul'"},
+    ),
     "normalize": (row(lambda m, x: F.normalize(x, dim=1)), A8),
     "normalize of inputs": (
         (

@@ -344,7 +344,10 @@ KEPT = {
                 "b": linear(6, 2),
             },
         ),
-        {"inputs": "'l' takes means over them"},
+        {
+            "inputs": "'l' takes means over them",
+            "a": "they hang together with the inputs, which stay",
+        },
     ),
     "LayerNorm of torch": (
         row_through(lambda: nn.LayerNorm(8)),
