@@ -12,18 +12,22 @@ from typing import Any
 import torch
 from torch import nn
 
+ONE = 1  # Python has one object of it
+
 
 class HeldInt(int):
     """A whole number that is an attribute of a layer.
 
     `name` is that of the attribute in the network. `used` tells whether the code has
     computed with it, or compared it, by itself: no node of the graph says so. It is
-    noted only while the code is traced.
+    noted only while the code is traced. `in_product` tells whether it is a factor of a
+    product that begins with 1, as of known lengths by which einops divides others.
     """
 
     name: str
     traced: bool = True
     used: bool = False
+    in_product: bool = False
 
     def multiple(self, value: int) -> "HeldInt":
         """Return a multiple of this number, which follows it."""
@@ -35,6 +39,9 @@ class HeldInt(int):
 def _noting_use(function: Callable) -> Callable:
     @wraps(function)
     def noting(self: HeldInt, *args: Any) -> Any:
+        if function.__name__ in ("__mul__", "__rmul__") and args[0] is ONE:
+            self.in_product = True
+            return self
         out = function(self, *args)
         if out is NotImplemented or not self.traced:  # a proxy makes a node of it
             return out

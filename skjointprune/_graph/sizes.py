@@ -104,13 +104,17 @@ def renew_divisors(labels: Labels) -> None:
 
     As in `x.reshape(n, t, self.n_heads, d // self.n_heads) / (d // self.n_heads)**0.5`.
     """
-    for name, quotients in labels.quotients().items():
+    found = labels.quotients()
+    for size in labels.sizes:  # code that divides as well, where no quotient says so
+        if isinstance(size.n, HeldInt) and size.n.in_product:
+            found.setdefault(size.n.name, [])
+    for name, quotients in found.items():
         asked = [
             size
             for size in labels.sizes
             if isinstance(size.n, HeldInt) and size.n.name == name
         ]
-        by = quotients[0][0].by
+        by = quotients[0][0].by if quotients else asked[0].n
         heads = [size for size in asked if size.n == by]
         if not heads or by is None or by.used or name in labels.renewed:
             continue
@@ -122,7 +126,8 @@ def renew_divisors(labels: Labels) -> None:
         if all(_is_multiple(many, one) for many in several):
             for size in heads:
                 labels.bind(name, 0, "count", labels.channels(size.x, size.dim))
-            labels.renewed[name] = quotients[0][1]
+            why = f"their number, {name!r}, divides others"
+            labels.renewed[name] = quotients[0][1] if quotients else why
 
 
 def _is_multiple(parts: dict[int, int], heads: dict[int, int]) -> bool:

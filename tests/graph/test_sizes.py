@@ -501,3 +501,36 @@ def test_heads_that_are_rows_lose_width():
     network = find_groups(HeadsAsRows(), (7, 5))
     assert network.kept_whole == {}
     assert_cuts_are_exact(HeadsAsRows, (7, 5))
+
+
+class Heads(nn.Module):
+    """Heads by lengths that are known, as einops finds out all others."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_heads = 3
+        self.embed, self.qkv = nn.Linear(1, 8), nn.Linear(8, 36)
+        self.head = nn.Linear(12, 2)
+
+    def parts(self, x):
+        known = 1
+        for length in (self.n_heads,):
+            known *= length
+        *others, n = x.shape
+        if isinstance(n, int) and n % known:
+            raise ValueError("The heads have no equal parts.")
+        return x.reshape([*others, known, n // known]).permute([0, 2, 1, 3])
+
+    def forward(self, x):
+        q, k, v = map(self.parts, self.qkv(self.embed(x[..., None])).chunk(3, dim=-1))
+        x = (q @ k.mT).softmax(-1) @ v
+        return self.head(x.permute([0, 2, 1, 3]).flatten(2).mean(1))
+
+
+def test_a_known_length_is_renewed_where_it_divides():
+    network = find_groups(Heads(), (6,))
+    assert {c.name: c.size for c in network.hidden if not c.pinned} == {
+        "embed": 8,
+        "qkv": 3,
+    }
+    assert_cuts_are_exact(Heads, (6,))

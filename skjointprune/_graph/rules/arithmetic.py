@@ -87,8 +87,9 @@ def multiply(context: RuleContext, *args, **kwargs) -> Any:
 def _one_of_crossed(context: RuleContext, parts: Sequence[Tensor]) -> Tensor | None:
     """Return one of two factors where each channel meets all channels of the other.
 
-    As units of experts, (n, units, experts), meet gates, (n, 1, experts): one of them
-    goes, and the other is kept whole. None if they meet otherwise.
+    As units of experts, (n, units, experts), meet gates, (n, 1, experts). Where the
+    other is repeated along a dimension, channels along it go, and those of the other
+    are kept whole. None if they meet otherwise.
     """
     along = [
         {d - p.ndim for d in range(p.ndim) if context.labels.vary(p, d)} for p in parts
@@ -96,12 +97,18 @@ def _one_of_crossed(context: RuleContext, parts: Sequence[Tensor]) -> Tensor | N
     crossed = all(along) and not along[0] & along[1]
     if not crossed or any((p == CONSTANT).any() for p in parts):
         return None
-    many = sorted(parts, key=lambda p: len(context.labels.members(p)), reverse=True)
-    chosen = context.labels.choose(context.owner, context.node, many)
-    context.labels.splits[context.node].x = chosen
-    (other,) = (p for p in parts if p is not chosen)
+    pairs = [(parts[0], parts[1], along[0]), (parts[1], parts[0], along[1])]
+    may_go = [
+        (one, other)
+        for one, other, dims in pairs
+        if all(other.ndim < -d or other.shape[d] == 1 for d in dims)
+    ]
+    if not may_go:
+        return None
+    one, other = context.labels.choose(context.owner, context.node, may_go)
+    context.labels.splits[context.node].x = one
     context.pin(other, f"each meets all channels of others at {context.node!r}")
-    return chosen
+    return one
 
 
 NUMBER_BY_NUMBER = (elementwise, multiply)

@@ -256,6 +256,11 @@ def expand(context: RuleContext, x: Tensor, *shape, size=()) -> Tensor:
     if follows and len(context.labels.members(x)) == 1:
         context.pin(x, f"it is one for all at {context.node!r}")
         return filled(context, without_gaps)
+    new = len(sizes) - x.ndim  # dimensions in front
+    repeated = [d for d, n in enumerate(sizes) if d < new or x.shape[d - new] == 1]
+    if follows and all(isinstance(sizes[d], Counted) for d in repeated):
+        context.pin(x, f"each is repeated for all channels at {context.node!r}")
+        return filled(context, without_gaps)
     out = x.expand(context.shape)
     for d, n in enumerate(sizes):
         ask_size(context, d, n, out, d)

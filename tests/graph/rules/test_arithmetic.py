@@ -195,6 +195,17 @@ PRUNED = {
         ),
         A8 | {"gate": "each meets all channels of others at 'mul'"},
     ),
+    "gates that are repeated for all units of experts": (
+        row(
+            lambda m, x: (
+                (stacked := torch.stack([x, m.c(x)]))
+                * m.gate(x).softmax(1).t()[..., None].expand(-1, -1, stacked.size(2))
+            ).sum(0),
+            c=linear(8, 8),
+            gate=linear(8, 2),
+        ),
+        A8 | {"gate": "each is repeated for all channels at 'expand'"},
+    ),
     "normalize": (row(lambda m, x: F.normalize(x, dim=1)), A8),
     "normalize of inputs": (
         (
