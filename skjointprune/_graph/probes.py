@@ -15,7 +15,8 @@ from .rules.recurrent import reads_its_state
 from .tensors import get_tensor, layers_by_parameter, locate_tensor
 
 PROBED_ROWS = 16
-NAMED = ("input", "weight", "other", "mat2")  # arguments of products, in their order
+# arguments of products, in their order
+NAMED = ("input", "mat1", "weight", "other", "mat2")
 ADD_PRODUCTS = ("addmm", "addbmm", "baddbmm")  # to their first argument
 
 

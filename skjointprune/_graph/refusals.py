@@ -62,6 +62,7 @@ def explain(error: Exception) -> tuple[str, str]:
     remedies = [remedy for what, remedy in COMPILED.items() if what in str(error)]
     if "Proxy" in fact:
         fact = f"{type(error).__name__}: a function takes no traced tensor or size"
+        remedies += [ANY_REMEDY.replace("in functions", "in other functions")]
     elif not isinstance(error, TraceError | ValueError):
         fact = f"{type(error).__name__}: {fact}"
     return fact, remedies[0] if remedies else ANY_REMEDY

@@ -172,6 +172,11 @@ def _does_not_run(
             "Correct this. What is run is a copy: a hook or function in it must use "
             "the layer that it is given, not the one that it was made for."
         )
+    elif "does not require grad" in message:
+        remedy = (
+            "There are no gradients while it is traced: register a rule for the layer "
+            "that takes one in `forward` (skjointprune.register_rule)."
+        )
     elif "type" in message or "Double" in message:
         remedy = "Let it compute in float32, which it is made to have here."
     elif at is not None and _is_behind_a_layer(module, at):

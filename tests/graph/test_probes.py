@@ -182,6 +182,12 @@ KEPT = {
         row(lambda m, x: torch.addmm(m.v, x.sigmoid(), m.w), 5, **ADDED),
         whole(CONSTANT.format("w"), w=5),
     ),
+    "sigmoid, addmm by names": (
+        row(
+            lambda m, x: torch.addmm(input=m.v, mat1=x.sigmoid(), mat2=m.w), 5, **ADDED
+        ),
+        whole(CONSTANT.format("w"), w=5),
+    ),
     "sigmoid, LSTM": (
         sequence(
             lambda m, x: m.l(x.sigmoid())[0][:, 0],

@@ -87,6 +87,16 @@ def test_constants_of_a_traced_module_are_there():
     assert {c.name: c.size for c in network.channels} == {"inputs": 4, "a": 6}
 
 
+def test_a_gradient_within_forward_asks_for_a_rule():
+    def slope(m, x):
+        with torch.enable_grad():
+            z = x.detach().requires_grad_()
+            return m.b(torch.autograd.grad(m.a(z).tanh().sum(), z)[0])
+
+    with pytest.raises(ValueError, match=r"no gradients while .* register a rule for"):
+        find_groups(Net(slope, a=nn.Linear(4, 6), b=nn.Linear(4, 2)), (4,))
+
+
 def test_a_network_for_two_rows_alone_is_refused():
     module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
     exported = torch.export.export(module, (torch.zeros(2, 4),)).module()

@@ -47,11 +47,13 @@ def product_at(module: nn.Module, node: fx.Node) -> Product | None:
     if name not in READS or registered_rule(node) is not None:
         return None
     names = ARGUMENTS_OF.get(name, ARGUMENTS)
-    if len(node.args) > len(names) or (name == "addmm" and node.kwargs):
+    called = {"other": "weight", "mat2": "weight"}
+    if name == "addmm":
+        called |= {"input": "bias", "mat1": "input"}
+    more = {called.get(k, k): v for k, v in node.kwargs.items()}
+    if len(node.args) > len(names) or (name == "addmm" and not more.keys() <= {*names}):
         return None
-    given: dict[str, Any] = dict(zip(names, node.args, strict=False))
-    others = ("other", "mat2")
-    given |= {"weight" if k in others else k: v for k, v in node.kwargs.items()}
+    given: dict[str, Any] = dict(zip(names, node.args, strict=False)) | more
     x = given.get("input")
     transposed = _transposed(module, given.get("weight"))
     weight = transposed or _parameter(module, given.get("weight"))
