@@ -293,7 +293,8 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
     for root in sorted(touched):
         reason = why.get(root)
         if root in of_inputs:
-            if not pinned:  # they are those of the inputs
+            # they are the inputs', or a layer before the network lets these go
+            if not pinned or (pinned == IN_GROUPS and inputs.ndim == 1):
                 continue
             reason = reason or OF_INPUTS
         alike.setdefault((*touched[root], reason), []).append(root)
@@ -303,9 +304,8 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
         made_by = [b.tensor for b, _ in some if b.role == "produce"]
         if reason == OUTPUT or not made_by:
             continue
-        held = (get_tensor(labels.module, name) for name in made_by)
-        if reason == OF_INPUTS and all(t.ndim < 2 for t in held):
-            continue  # a scale of inputs makes no units
+        if members[0] in of_inputs and not _makes_units(labels.module, members, some):
+            continue
         name = made_by[0].rpartition(".")[0] or made_by[0]
         names[name] = names.get(name, 0) + 1
         if names[name] > 1:
@@ -316,6 +316,18 @@ def _collect(labels: Labels, inputs: Tensor) -> tuple[list[Channels], int]:
         found.pinned = reason
         channels.append(found)
     return channels, dim + 1
+
+
+def _makes_units(
+    module: nn.Module, members: list[int], bound: list[tuple[Bound, Tensor]]
+) -> bool:
+    """Tell whether weights make several units of each of some groups of inputs.
+
+    A scale of inputs, or a weight for each of them, makes none.
+    """
+    found = _channels("", members, bound)
+    held = (get_tensor(module, axis.tensor) for axis in found.produced_by)
+    return max(found.units_each) > 1 and any(tensor.ndim > 1 for tensor in held)
 
 
 def _channels(

@@ -344,10 +344,7 @@ KEPT = {
                 "b": linear(6, 2),
             },
         ),
-        {
-            "inputs": "'l' takes means over them",
-            "a": "they hang together with the inputs, which stay",
-        },
+        {"inputs": "'l' takes means over them"},
     ),
     "LayerNorm of torch": (
         row_through(lambda: nn.LayerNorm(8)),
