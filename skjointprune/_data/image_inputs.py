@@ -28,7 +28,7 @@ from .check_images import (
     warn_of_channels_last,
 )
 from .image_options import ImageInput, resolve_kinds
-from .images import Images, channel_statistics, put_on_gpu
+from .images import Images, channel_statistics, check_all_finite, put_on_gpu
 from .inputs import Inputs, Traced, refuse_parameters
 from .prepare import Data, Preparation, Scaling, split_rows
 from .readers import DATASETS, read_images
@@ -151,6 +151,10 @@ class ImageInputs(Inputs):
             scaling = Scaling(
                 *(torch.from_numpy(s)[:, None, None] for s in of_channels)
             )
+        if isinstance(X, DATASETS):  # arrays are looked through before
+            for part in (valid, None if how.standardize else train):
+                if part is not None:
+                    check_all_finite(part)
         data = Data(train, valid, scaling, split.target_scaling, gates)
         if scaling is not None:
             for part in (train, valid):

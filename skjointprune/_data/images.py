@@ -210,6 +210,9 @@ class Images(Rows):
         return n * int(through.sum()) // through.numel()
 
 
+LEAST_SCALE = 1e-30  # of a channel that is not constant: within float32
+
+
 def free_memory(device: torch.device) -> int:
     """Return how many bytes of a GPU are free; none of what is no GPU."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
@@ -222,6 +225,14 @@ def put_on_gpu(parts: Sequence[Images], device: torch.device) -> None:
     if n_bytes <= SHARE_FOR_IMAGES * free_memory(device):
         for images in able:
             images.put_on_device()
+
+
+def check_all_finite(images: Images) -> None:
+    """Raise ValueError where images of a part hold what is no number."""
+    batches = slices(len(images), images.batch_size_to_score)
+    read = replace(images.reader, transform=None).ahead(batches, images.num_workers)
+    for X in read:
+        check_finite(X)
 
 
 def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
@@ -238,5 +249,6 @@ def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
         total += float(w.sum()) * X[0, 0].numel()
     mean = first / total
     scale = (second / total - mean**2).clamp(min=0).sqrt()
-    scale[scale <= 1e-9 * mean.abs().clamp(min=1)] = 1.0  # of a constant channel
+    constant = scale <= (1e-9 * mean.abs()).clamp(min=LEAST_SCALE)
+    scale[constant] = 1.0
     return mean.numpy(), scale.numpy()

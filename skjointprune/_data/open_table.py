@@ -126,6 +126,11 @@ def targets_to_score(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
     In the order of `rows_to_predict`.
     """
     if is_arrow_dataset(X):
+        if y is None:
+            raise ValueError(
+                "With a pyarrow Dataset, `y` must be the name of a column. Got None; "
+                f"choose from {X.schema.names}."
+            )
         source = ArrowSource(X, y, sample_weight)
         names = [*source.targets, *source.weights]
         frames = [frame.to_numpy() for frame in source.frames(names)]

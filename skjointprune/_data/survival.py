@@ -70,6 +70,14 @@ def holds_survival(y: Any) -> bool:
     return isinstance(y, np.ndarray) and y.dtype.names is not None
 
 
+def may_hold_survival(y: Any) -> bool:
+    """Tell whether y is a frame of one column of booleans and one of numbers."""
+    if not is_frame(y) or y.shape[1] != 2:
+        return False
+    kinds = [str(column_of(y, i).dtype).lower() for i in range(2)]
+    return sum(kind.startswith("bool") for kind in kinds) == 1
+
+
 def read_survival(y: Any) -> np.ndarray:
     """Return events, 0 or 1, and times, (rows, 2), as float64.
 

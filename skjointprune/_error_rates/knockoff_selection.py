@@ -159,12 +159,13 @@ def knockoff_selection(
             "Repeats are combined by e-values, which need `offset`=1. Got `offset`=0 "
             f"and `n_repeats`={n_repeats}; change one of them to 1."
         )
+    _refuse_positions(estimator)
     refuse_streams(X, "`knockoff_selection`")
     refuse_images(X, "`knockoff_selection`")
     names, labels = names_of_columns(X), labels_of_columns(X)
     X = refuse_categories(as_table(X), "`knockoff_selection`")
     # copies of columns have no names that the estimator could know them by
-    X = check_array(X, dtype=np.float64, ensure_min_samples=2, input_name="X")
+    X = check_array(X, dtype=np.float64, ensure_min_samples=3, input_name="X")
     check_consistent_length(X, y, sample_weight)
     columns = resolve_groups(groups, X, labels, "groups")
     rng = check_random_state(random_state)
@@ -176,6 +177,25 @@ def knockoff_selection(
     return KnockoffSelection(
         np.array(statistics), fdr, n_of_each[0], int(offset), tuple(columns), names
     )
+
+
+BY_COLUMN = ("feature_groups", "feature_costs", "categorical_features")
+
+
+def _refuse_positions(estimator: Any) -> None:
+    """Raise ValueError where a parameter of the estimator is by column.
+
+    It is fitted to inputs and knockoffs, which are other columns.
+    """
+    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    for name, value in params.items():
+        plain = value is None or (isinstance(value, str) and value == "from_dtype")
+        if name.rpartition("__")[2] in BY_COLUMN and not plain:
+            raise ValueError(
+                "`estimator` is fitted to inputs and knockoffs: other columns "
+                f"than `{name}` is for. Got {value!r}; leave it out, and name columns "
+                "that go together by `groups`."
+            )
 
 
 def _draw(

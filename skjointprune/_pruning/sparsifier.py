@@ -101,6 +101,7 @@ class Sparsifier:
             # on the CPU: what follows asks masks for numbers all the time
             threshold = alpha_of_units if c.name in units else alpha
             keep[c.name] = self._step(c, priced[c.name], threshold, n_left).cpu()
+        self._let_one_number_through(keep, priced)
         self._restore_what_fails(keep)
         inputs = self.network.inputs
         kept = keep.get(inputs.name, torch.ones(inputs.size, dtype=torch.bool))
@@ -265,6 +266,32 @@ class Sparsifier:
                 shape = [-1 if d == axis.dim else 1 for d in range(p.ndim)]
                 p.mul_(axis.factors(factors).view(shape))
         self.saliency.scale(channels.name, factors)
+
+    def _let_one_number_through(
+        self, keep: dict[str, Tensor], priced: dict[str, Tensor]
+    ) -> None:
+        """Keep the gates of one number of an image open where all would be closed.
+
+        Of several kinds of gates, the open ones may have no number in common.
+        """
+        gates = self.gates
+        closing = {name: mask for name, mask in keep.items() if name in gates}
+        open_now = gates.support().cpu()
+        masks = {name: gates.spread(name, m).cpu() > 0 for name, m in closing.items()}
+        if not closing or torch.stack([open_now, *masks.values()]).all(dim=0).any():
+            return
+        for name, mask in masks.items():
+            if self._limited is not None and name == self._limited.name:
+                open_now = open_now & mask  # so many were asked for
+        worth = [gates.spread(name, priced[name]).cpu() for name in closing]
+        least = torch.stack(worth).amin(dim=0)
+        best = least.masked_fill(~open_now, -math.inf).argmax()
+        for name, mask in closing.items():
+            positions = torch.arange(1.0, len(mask) + 1)
+            place = int(gates.spread(name, positions).flatten()[best]) - 1
+            if not mask[place]:
+                self.starved.append(name)
+                mask[place] = True
 
     def _without_gates(self, keep: dict[str, Tensor]) -> dict[str, Tensor]:
         """Leave out the gates: closing them changes the outputs, as it should."""

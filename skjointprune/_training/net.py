@@ -162,7 +162,9 @@ class PruningNet(NeuralNet):
     def _infer_alone(self, x, **fit_params):
         if not (self.amp and self.module_.training):
             return super().infer(x, **fit_params)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+        kind = torch.device(self.device).type
+        # copies of weights would outlive a step within a user's own autocast
+        with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
             return super().infer(x, **fit_params).float()
 
     def get_loss(self, y_pred, y_true, X=None, training=False):

@@ -102,7 +102,10 @@ class Trainer:
 
         def outputs(X: Tensor) -> Tensor:
             kind = X.device.type
-            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, amp):
+            with (
+                torch.no_grad(),
+                torch.autocast(kind, torch.bfloat16, amp, cache_enabled=False),
+            ):
                 return module(X).float()
 
         data.train.learn_from(outputs)

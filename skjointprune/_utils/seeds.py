@@ -39,7 +39,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         _new_tensors_of(torch.float32),
         torch.inference_mode(False),
         torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
+        _without_casts(device),
         torch.random.fork_rng(devices=devices),
     ):
         # torch.manual_seed would seed every GPU as well.
@@ -47,6 +47,19 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         if on_gpu:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _without_casts(device: torch.device) -> Iterator[None]:
+    """Switch off the casts that the user has switched on.
+
+    Only these: what casts within forgets its copies of weights when no other is left.
+    """
+    if not torch.is_autocast_enabled(device.type):
+        yield
+        return
+    with torch.autocast(device.type, enabled=False):
         yield
 
 

@@ -227,3 +227,26 @@ def test_line_counts_the_numbers_of_an_image_that_are_left(
     for phase in ("removing", "retraining"):  # the last line of each
         left, n = re.findall(rf"{phase}.*, (\d+) of (\d+) inputs left", lines)[-1]
         assert int(left) == clf.get_support().sum() < int(n) == 3 * 8 * 9
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_no_image_of_a_dataset_may_hold_what_is_no_number(pictures, standardize, value):
+    X, y = pictures
+    for at in (0, 1, 2, 3):  # held out or not
+        wrong = np.asarray(X, dtype=np.float32).copy()
+        wrong[at] = value
+        rows = TensorDataset(torch.from_numpy(wrong), torch.from_numpy(y == y[0]))
+        clf = make(standardize=standardize, validation_fraction=0.5, max_epochs=1)
+        with pytest.raises(ValueError, match="Got images with NaN or infinity"):
+            clf.fit(rows)
+
+
+def test_units_of_images_do_not_matter(pictures):
+    X, y = pictures
+    fits = [make(max_epochs=2).fit(X * np.float32(s), y) for s in (1, 2.0**-66)]
+    expected, found = (
+        fit.predict_proba(X * np.float32(s))
+        for fit, s in zip(fits, (1, 2.0**-66), strict=True)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)

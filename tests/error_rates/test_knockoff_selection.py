@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from skjointprune import knockoff_selection
+from skjointprune import JointPruneCV, JointPruneRegressor, knockoff_selection
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +237,16 @@ class Silent(BaseEstimator):
         ({"knockoffs": "binary"}, ValueError, "'binary'"),
         ({"fdr": 1.0}, ValueError, "fdr"),
         ({"groups": [[0, 0]]}, ValueError, "`groups`"),
+        (
+            {"estimator": JointPruneRegressor(feature_groups=[[0, 1]])},
+            ValueError,
+            "than `feature_groups` is for",
+        ),
+        (
+            {"estimator": JointPruneCV(JointPruneRegressor(feature_costs=[1] * 30))},
+            ValueError,
+            "than `estimator__feature_costs` is for",
+        ),
         ({"estimator": Silent()}, TypeError, "Silent"),
         ({"estimator": KNeighborsRegressor()}, TypeError, "KNeighborsRegressor"),
         (

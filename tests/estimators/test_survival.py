@@ -299,7 +299,8 @@ def test_a_selector_chooses_by_survival(quick, table):
 def test_where_none_is_given_a_structured_y_calls_for_it(table):
     _, y = table
     selector = InputFeatureSelector(n_features_to_select=1)
-    assert isinstance(selector._new_estimator(y), JointPruneSurvival)
+    for target in (y, pd.DataFrame(y), pd.DataFrame(y)[[*y.dtype.names[::-1]]]):
+        assert isinstance(selector._new_estimator(target), JointPruneSurvival)
 
 
 @pytest.mark.parametrize("copy", ["file", "pickle"])

@@ -256,6 +256,24 @@ def test_gates_close_as_inputs_go_and_images_lose_what_any_kind_loses():
     assert torch.equal(pruner.importances(), expected)
 
 
+@pytest.mark.parametrize("n_rows", [None, 1])
+def test_gates_of_several_kinds_leave_a_number_in_common(n_rows):
+    """The rows and the patch that are worth something do not meet."""
+    network = find_groups(SmallConvNet((3, 4, 4), 2), (3, 4, 4))
+    gates = InputGates(("row", "patch"), (3, 4, 4), patch_size=2)
+    given = {
+        "image rows": torch.tensor([9.0, 8.0, 0.01, 0.01]),
+        "image patches": torch.tensor([0.02, 0.01, 0.01, 9.0]),
+    }
+    prices = Prices(GroupL0(), "inputs")
+    pruner = sparsifier(network, GivenSaliency(**given), prices, gates)
+    pruner.prune(1 / max(prices.group_costs(network, gates).values()), n_rows)
+    assert pruner.starved == ["image patches"]
+    expected = torch.zeros(4, 4, dtype=torch.bool)
+    expected[: n_rows or 2, :2] = True  # of the patch that is worth most there
+    assert gates.support().equal(expected.expand(3, 4, 4))
+
+
 def test_a_number_of_inputs_is_of_rows_where_only_these_may_go():
     network = find_groups(SmallConvNet((3, 8, 9), 2), (3, 8, 9))
     gates = InputGates(("row",), (3, 8, 9))
