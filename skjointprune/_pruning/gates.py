@@ -165,7 +165,7 @@ class InputGates:
         """Return numbers of open gates for each number of a row, 0 if closed."""
         value = self._values(name).detach()
         full = torch.zeros_like(value)
-        full[value > 0] = of_open.to(full.dtype)
+        full[value > 0] = of_open.to(full)
         return self._spread(self._kinds[name], full).expand(self.shape)
 
     def support(self) -> Tensor:

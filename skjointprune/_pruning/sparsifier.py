@@ -276,9 +276,11 @@ class Sparsifier:
         """
         gates = self.gates
         closing = {name: mask for name, mask in keep.items() if name in gates}
+        if len(closing) < 2:
+            return
         open_now = gates.support().cpu()
         masks = {name: gates.spread(name, m).cpu() > 0 for name, m in closing.items()}
-        if not closing or torch.stack([open_now, *masks.values()]).all(dim=0).any():
+        if torch.stack([open_now, *masks.values()]).all(dim=0).any():
             return
         for name, mask in masks.items():
             if self._limited is not None and name == self._limited.name:
