@@ -17,6 +17,7 @@ I3, HALF = {"inputs": 4, "a": 3}, {"inputs": 4, "a": 4}
 
 # Why channels are kept whole.
 TOGETHER = "they all hang together"
+ADDS = "zeroed, they still add to a sum of products, a mean or a maximum"
 UNKNOWN = "'{}', which reads them, is frozen or has no gradient"
 WRITTEN = "their number, {}, is written at {!r}"
 CONSTANT = "a constant is left of them that the bias of {!r} cannot take up"

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from .labels import CONSTANT, Split, all_differ, varies
-from .rules.arithmetic import NUMBER_BY_NUMBER, multiply
 from .rules.context import RuleContext, kept_whole
 from .rules.contractions import PRODUCTS
+from .rules.elementwise import NUMBER_BY_NUMBER, multiply
 from .rules.faces import (
     CONVOLUTIONS,
     MULTIPLY,

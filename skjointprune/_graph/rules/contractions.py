@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..counted import Counted
 from ..labels import CONSTANT
-from .arithmetic import elementwise
 from .context import RuleContext
+from .elementwise import elementwise
 
 Term = tuple[Tensor, str]  # labels, and a letter for each dimension
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from . import arithmetic as compute
 from . import contractions as contraction
+from . import elementwise as number
+from . import maps, normalisations, reductions
 from . import positions as position
 from . import shapes as shape
 
@@ -60,25 +61,25 @@ TRANSFORMS = {"": -1, "2": (-2, -1), "n": None}  # of Fourier: over which dimens
 # A name means the same among functions of operator, torch and torch.nn.functional and
 # among methods of tensors.
 FUNCTION_RULES: dict[str, Callable] = {
-    **dict.fromkeys(ELEMENTWISE, compute.elementwise),
-    **dict.fromkeys(("imul", "mul", "multiply"), compute.multiply),
-    **dict.fromkeys(SAME, compute.unchanged),
-    **dict.fromkeys(POOLS, compute.within_channels),
-    **dict.fromkeys(REDUCTIONS, compute.reduce),
-    "mean": compute.mean,
-    "sum": compute.add_up,
-    **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), compute.norm),
-    "amax": compute.amax,
-    "max": compute.largest,
-    **dict.fromkeys(("median", "min"), compute.extreme),
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), compute.depthwise),
-    **dict.fromkeys(("layer_norm", "rms_norm"), compute.layer_norm),
-    **dict.fromkeys(("std_mean", "var_mean"), compute.spread_and_mean),
-    **dict.fromkeys(("cummax", "cummin", "sort"), compute.ordered),
-    "topk": compute.topk,
+    **dict.fromkeys(ELEMENTWISE, number.elementwise),
+    **dict.fromkeys(("imul", "mul", "multiply"), number.multiply),
+    **dict.fromkeys(SAME, number.unchanged),
+    **dict.fromkeys(POOLS, maps.within_channels),
+    **dict.fromkeys(REDUCTIONS, reductions.reduce),
+    "mean": reductions.mean,
+    "sum": reductions.add_up,
+    **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), reductions.norm),
+    "amax": reductions.amax,
+    "max": reductions.largest,
+    **dict.fromkeys(("median", "min"), reductions.extreme),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), maps.depthwise),
+    **dict.fromkeys(("layer_norm", "rms_norm"), normalisations.layer_norm),
+    **dict.fromkeys(("std_mean", "var_mean"), reductions.spread_and_mean),
+    **dict.fromkeys(("cummax", "cummin", "sort"), reductions.ordered),
+    "topk": reductions.topk,
     "gather": position.gather,
-    "grid_sample": compute.sampled,
-    "cosine_similarity": compute.cosine_similarity,
+    "grid_sample": maps.sampled,
+    "cosine_similarity": reductions.cosine_similarity,
     **dict.fromkeys(("cat", "concat", "concatenate"), shape.concatenate),
     "hstack": shape.hstack,
     "unfold": shape.unfold,
@@ -94,12 +95,12 @@ FUNCTION_RULES: dict[str, Callable] = {
         name: position.take_by_position(getattr(Tensor, name))
         for name in ("narrow", "select", "unbind")
     },
-    **dict.fromkeys(("batch_norm", "instance_norm"), compute.by_channel),
-    "group_norm": compute.group_norm,
-    "normalize": compute.normalize,
-    "softmax": compute.softmax,
-    **dict.fromkeys(("log_softmax", "softmin"), compute.couple_along),
-    **dict.fromkeys(("cumprod", "cumsum", "logcumsumexp"), compute.couple_along),
+    **dict.fromkeys(("batch_norm", "instance_norm"), normalisations.by_channel),
+    "group_norm": normalisations.group_norm,
+    "normalize": normalisations.normalize,
+    "softmax": reductions.softmax,
+    **dict.fromkeys(("log_softmax", "softmin"), reductions.couple_along),
+    **dict.fromkeys(("cumprod", "cumsum", "logcumsumexp"), reductions.couple_along),
     **dict.fromkeys(("reshape_as", "view_as"), shape.view_as),
     **dict.fromkeys(("matmul", "bmm", "mm"), contraction.matmul),
     "baddbmm": contraction.baddbmm,
@@ -107,16 +108,16 @@ FUNCTION_RULES: dict[str, Callable] = {
     "scaled_dot_product_attention": contraction.attend,
     "stack": shape.stack,
     "column_stack": shape.column_stack,
-    "embedding": compute.embedding,
+    "embedding": position.embedding,
     **{
-        f"fft_{kind}fft{of}": compute.transform(dims)
+        f"fft_{kind}fft{of}": reductions.transform(dims)
         for of, dims in TRANSFORMS.items()
         for kind in ("", "i", "r", "ir")
     },
     "flatten": shape.flatten,
     "unflatten": shape.unflatten,
     "chunk": shape.chunk,
-    "glu": compute.glu,
+    "glu": number.glu,
     "split": shape.split,
     "getitem": position.index,
     "setitem": position.assign,

@@ -25,8 +25,9 @@ from ...modules._embeddings import (
     SmoothClip,
 )
 from ..tensors import get_tensor
-from .arithmetic import glu, within_channels
 from .context import PinnedParts, RuleContext, kept_whole
+from .elementwise import glu
+from .maps import within_channels
 from .recurrent import cell, recurrent
 from .shapes import (
     channel_shuffle,

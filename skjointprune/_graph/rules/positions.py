@@ -121,3 +121,10 @@ def assign(context: RuleContext, x: Tensor, key: Any, value: Any) -> None:
             )
     else:
         context.pin(value, f"their number is part of what {context.node!r} computes")
+
+
+def embedding(context: RuleContext, x: Any, weight: Tensor, *args, **kwargs) -> Any:
+    context.pin(x, f"{context.node!r} looks them up")
+    if context.labels.vary(weight, 0):
+        return NotImplemented
+    return context.spread(context.channels(weight, 1), -1)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, fx, nn
 
 from ..tensors import get_tensor, locate_tensor
-from .arithmetic import pin_what_meets_constants
 from .context import RuleContext
+from .elementwise import pin_what_meets_constants
 from .functions import function_name
 from .layers import count_sizes, multiply
 from .registry import registered_rule

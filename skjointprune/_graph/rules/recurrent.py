@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .arithmetic import pin_what_meets_constants
 from .context import PinnedParts, RuleContext
+from .elementwise import pin_what_meets_constants
 
 FIRST = ("weight_ih", "weight_ih_l0", "weight_ih_l0_reverse")  # what reads the rows
 

@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 from ..counted import Counted
 from ..labels import CONSTANT, join, varies
-from .arithmetic import pin_what_meets_constants, tie_along, within_channels
 from .context import RuleContext, ask_size, filled
+from .elementwise import pin_what_meets_constants
+from .maps import within_channels
+from .reductions import tie_along
 
 
 def concatenate(

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..labels import CONSTANT
-from .arithmetic import elementwise
 from .context import RuleContext, kept_whole
 from .contractions import channels_along, letters_of, letters_of_tensordot
+from .elementwise import elementwise
 from .faces import Face, Weight
 
 ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")

@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor, fx
 
 from ..labels import CONSTANT, varies
-from .arithmetic import NUMBER_BY_NUMBER
 from .context import RuleContext
+from .elementwise import NUMBER_BY_NUMBER
 from .faces import MULTIPLY, Face, Weight
 from .functions import FUNCTION_RULES, function_name
 from .shapes import ask_size, keeps, reshape
