@@ -1,13 +1,16 @@
 """`Columns`: what the columns of a table hold, and the numbers a network is given."""
 
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._layers.code_levels import CodeLevels
 from .._layers.encode_columns import EncodeColumns
 from .._utils.input_names import labels_of_columns
 from .._utils.warn import warn_caller
@@ -101,11 +104,7 @@ class Columns:
             if position in self.levels:
                 values = values_of(column)
                 made[:, i] = self._codes(position, values)
-                if _warn_of_other_types(values, self.levels[position], name):
-                    continue
-                of_values = made[~np.isnan(made[:, i]), i]
-                if len(of_values) >= ROWS_TO_WARN and (of_values == UNKNOWN).all():
-                    _warn_of_new_levels(values, self.levels[position], name)
+                _warn_if_all_are_new(values, made[:, i], self.levels[position], name)
             else:
                 made[:, i] = numbers_of(column, name)
         return self.fill(made, positions)
@@ -218,6 +217,49 @@ class Columns:
             torch.tensor(fill, dtype=torch.float64),
         )
 
+    def level_coder(self, kept: Sequence[int], dtype: torch.dtype) -> CodeLevels | None:
+        """Return the layer that puts positions of levels in place of numbers.
+
+        None where no retained column is a category of numbers.
+
+        Parameters
+        ----------
+        kept : sequence of int
+            The columns that rows have.
+        dtype : torch.dtype
+            In which rows come.
+
+        Raises
+        ------
+        ValueError
+            If two levels of a column are the same number in that type.
+        """
+        coded = [i for i, position in enumerate(kept) if self.holds_numbers(position)]
+        if not coded:
+            return None
+        of_each = [self.levels[kept[i]] for i in coded]
+        shape = len(coded), max(map(len, of_each))
+        levels = torch.full(shape, math.nan, dtype=dtype)  # which equal no number
+        for row, found in zip(levels, of_each, strict=True):
+            row[: len(found)] = torch.tensor([float(v) for v in found])
+            if len(row[: len(found)].unique()) < len(found):
+                raise ValueError(
+                    f"A category of X has levels that are the same number as {dtype}, "
+                    f"in which the file takes rows. Got {found[:3]} among them; make "
+                    "text of these levels, or whole numbers from 0."
+                )
+        others = [self.code_of_others(kept[i]) for i in coded]
+        return CodeLevels(
+            len(kept), torch.tensor(coded), levels, torch.tensor(others, dtype=dtype)
+        )
+
+    def holds_numbers(self, position: int) -> bool:
+        """Tell whether a column is a category whose levels are all numbers."""
+        levels = self.levels.get(position)
+        return levels is not None and all(
+            isinstance(v, Real | np.bool_) for v in levels
+        )
+
     def numbers_of_columns(self) -> list[np.ndarray]:
         """Return the positions of each column's numbers among the network's inputs."""
         ends = np.cumsum(self.widths)
@@ -230,30 +272,28 @@ class Columns:
         return torch.as_tensor(values).repeat_interleave(widths, dim=0)
 
 
-def _warn_of_other_types(values: list[Any], levels: list[Any], name: Any) -> bool:
-    """Warn where levels were text and values are none, or the other way round.
+def _warn_if_all_are_new(
+    values: list[Any], codes: np.ndarray, levels: list[Any], name: Any
+) -> None:
+    """Warn where no value is a level that the fit has seen, and this is no chance.
 
-    Then no value is a level that the fit has seen. Tells whether that is so.
+    As where levels were text and values are none, or the other way round.
     """
+    there = [value for value in values if value is not None]
     was_text = {isinstance(level, str) for level in levels}
-    is_text = {isinstance(value, str) for value in values if value is not None}
+    is_text = {isinstance(value, str) for value in there}
     if was_text and is_text and was_text.isdisjoint(is_text):
         before, now = ("text", "no text") if True in was_text else ("no text", "text")
         warn_caller(
             f"The column {name!r} of X held {before} in `fit`, such as {levels[0]!r}, "
             f"and holds {now} now: all its levels are new. Convert the column."
         )
-        return True
-    return False
-
-
-def _warn_of_new_levels(values: list[Any], levels: list[Any], name: Any) -> None:
-    value = next(value for value in values if value is not None)
-    warn_caller(
-        f"All {sum(v is not None for v in values)} values of the column {name!r} of X "
-        f"are new levels, such as {value!r}. In `fit` they were such as {levels[0]!r}; "
-        "convert the column, if the same is meant."
-    )
+    elif len(there) >= ROWS_TO_WARN and (codes[~np.isnan(codes)] == UNKNOWN).all():
+        warn_caller(
+            f"All {len(there)} values of the column {name!r} of X are new levels, such "
+            f"as {there[0]!r}. In `fit` there were levels such as {levels[0]!r}. "
+            "Convert the column if the same is meant."
+        )
 
 
 def ordered(levels: Iterable[Any]) -> list[Any]:

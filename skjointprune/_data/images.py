@@ -229,21 +229,25 @@ def put_on_gpu(parts: Sequence[Images], device: torch.device) -> None:
 
 def check_all_finite(images: Images) -> None:
     """Raise ValueError where images of a part hold what is no number."""
+    for _ in _plain_batches(images):
+        pass
+
+
+def _plain_batches(images: Images) -> Iterator[tuple[Tensor, slice]]:
+    """Yield all images as they are stored, with their positions; refuse NaN."""
     batches = slices(len(images), images.batch_size_to_score)
     read = replace(images.reader, transform=None).ahead(batches, images.num_workers)
-    for X in read:
+    for X, rows in zip(read, batches, strict=True):
         check_finite(X)
+        yield X, rows
 
 
 def channel_statistics(images: Images) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean and standard deviation of each channel, float64."""
     total = 0.0
     first, second = torch.zeros(2, 1, dtype=torch.float64)
-    batches = slices(len(images), images.batch_size_to_score)
-    read = replace(images.reader, transform=None).ahead(batches, images.num_workers)
-    for X, rows in zip(read, batches, strict=True):
-        check_finite(X)
-        X, w = X.double(), images.weight[rows].double().cpu()
+    for stored, rows in _plain_batches(images):
+        X, w = stored.double(), images.weight[rows].double().cpu()
         first = first + torch.einsum("n,nchw->c", w, X)
         second = second + torch.einsum("n,nchw->c", w, X * X)
         total += float(w.sum()) * X[0, 0].numel()

@@ -39,7 +39,7 @@ def open_table(
     source: Source
     y, sample_weight = as_array(y), as_array(sample_weight)
     for name, given in {"y": y, "sample_weight": sample_weight}.items():
-        _refuse_without_order_or_numbers(given, name)
+        _refuse_masked_or_unordered(given, name)
     if not is_arrow_dataset(X):
         for name, given in {"y": y, "sample_weight": sample_weight}.items():
             if isinstance(given, str):
@@ -75,7 +75,7 @@ def open_table(
     return source, None, None
 
 
-def _refuse_without_order_or_numbers(given: Any, name: str) -> None:
+def _refuse_masked_or_unordered(given: Any, name: str) -> None:
     """Raise ValueError where targets or weights are masked, or are not in order."""
     if isinstance(given, Set | Mapping | Iterator):
         raise ValueError(

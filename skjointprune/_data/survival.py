@@ -70,7 +70,7 @@ def holds_survival(y: Any) -> bool:
     return isinstance(y, np.ndarray) and y.dtype.names is not None
 
 
-def may_hold_survival(y: Any) -> bool:
+def is_frame_of_event_and_time(y: Any) -> bool:
     """Tell whether y is a frame of one column of booleans and one of numbers."""
     if not is_frame(y) or y.shape[1] != 2:
         return False

@@ -159,7 +159,7 @@ def knockoff_selection(
             "Repeats are combined by e-values, which need `offset`=1. Got `offset`=0 "
             f"and `n_repeats`={n_repeats}; change one of them to 1."
         )
-    _refuse_positions(estimator)
+    _refuse_params_by_column(estimator)
     refuse_streams(X, "`knockoff_selection`")
     refuse_images(X, "`knockoff_selection`")
     names, labels = names_of_columns(X), labels_of_columns(X)
@@ -182,7 +182,7 @@ def knockoff_selection(
 BY_COLUMN = ("feature_groups", "feature_costs", "categorical_features")
 
 
-def _refuse_positions(estimator: Any) -> None:
+def _refuse_params_by_column(estimator: Any) -> None:
     """Raise ValueError where a parameter of the estimator is by column.
 
     It is fitted to inputs and knockoffs, which are other columns.

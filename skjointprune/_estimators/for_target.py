@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
-from .._data.survival import holds_survival, may_hold_survival
+from .._data.survival import holds_survival, is_frame_of_event_and_time
 from .._data.targets import FEW_ROWS_EACH
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
@@ -29,7 +29,7 @@ def default_estimator(y, **params) -> JointPruneEstimator:
             "`estimator`=JointPruneClassifier() or JointPruneRegressor()."
         )
     kind: type[JointPruneEstimator] = JointPruneClassifier
-    if holds_survival(y) or may_hold_survival(y):
+    if holds_survival(y) or is_frame_of_event_and_time(y):
         kind = JointPruneSurvival
     elif _holds_numbers(y):
         kind = JointPruneRegressor

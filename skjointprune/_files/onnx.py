@@ -2,13 +2,11 @@
 
 import builtins
 import json
-import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +18,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from .._data.columns import Columns
 from .._data.targets import Classes, LabelSets
 from .._estimators.base import JointPruneEstimator
 from .._estimators.cross_validation import JointPruneCV
@@ -33,67 +30,6 @@ from .._utils.replaced import replaced
 from .._utils.seeds import seeded
 from .._utils.torch import kind_of_rows
 from .._version import __version__
-
-
-class PositionsOfLevels(nn.Module):
-    """Puts the positions of levels in place of levels that are numbers.
-
-    Parameters
-    ----------
-    columns : Columns
-        What `fit` learnt of all columns.
-    kept : sequence of int
-        The columns that rows have here.
-    dtype : torch.dtype
-        In which rows come.
-
-    Raises
-    ------
-    ValueError
-        If two levels of a column are the same number in that type.
-    """
-
-    at: Tensor
-    levels: Tensor
-    others: Tensor
-    order: Tensor
-
-    def __init__(self, columns: Columns, kept: Sequence[int], dtype: torch.dtype):
-        super().__init__()
-        coded = [i for i, p in enumerate(kept) if _are_numbers(columns.levels.get(p))]
-        of_each = [columns.levels[kept[i]] for i in coded]
-        shape = len(coded), max(map(len, of_each), default=0)
-        levels = torch.full(shape, math.nan, dtype=dtype)  # which equal no number
-        for row, found in zip(levels, of_each, strict=True):
-            row[: len(found)] = torch.tensor([float(v) for v in found])
-            if len(row[: len(found)].unique()) < len(found):
-                raise ValueError(
-                    f"A category of X has levels that are the same number as {dtype}, "
-                    f"in which the file takes rows. Got {found[:3]} among them; make "
-                    "text of these levels, or whole numbers from 0."
-                )
-        order = torch.arange(len(kept))
-        order[coded] = len(kept) + torch.arange(len(coded))
-        others = [columns.code_of_others(kept[i]) for i in coded]
-        self.register_buffer("at", torch.tensor(coded, dtype=torch.int64))
-        self.register_buffer("levels", levels)
-        self.register_buffer("others", torch.tensor(others, dtype=dtype))
-        self.register_buffer("order", order)
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Return rows with positions, (rows, kept)."""
-        values = X.index_select(1, self.at)
-        same = values.unsqueeze(-1) == self.levels  # (rows, coded, levels)
-        positions = torch.arange(self.levels.shape[1], dtype=X.dtype)
-        found = (same.to(X.dtype) * positions).sum(dim=-1)
-        codes = torch.where(same.any(dim=-1), found, self.others)
-        codes = torch.where(values.isnan(), values, codes)
-        return torch.cat([X, codes], dim=1).index_select(1, self.order)
-
-
-def _are_numbers(levels: list[Any] | None) -> bool:
-    """Tell whether a column is a category whose levels a row of numbers can hold."""
-    return levels is not None and all(isinstance(v, Real | np.bool_) for v in levels)
 
 
 class FullWidth(nn.Module):
@@ -120,11 +56,10 @@ class FullWidth(nn.Module):
         outside = ~support[np.ix_(*box)]
         self.zeroes = bool(outside.any())
         self.register_buffer("outside", torch.from_numpy(outside))
-        columns = fit.inputs.columns
         self.codes = None
-        if columns is not None and any(map(_are_numbers, columns.levels.values())):
+        if fit.inputs.columns is not None:
             dtype = kind_of_rows(self.network)["dtype"]
-            self.codes = PositionsOfLevels(columns, box[0].tolist(), dtype)
+            self.codes = fit.inputs.columns.level_coder(box[0].tolist(), dtype)
         self.eval()
 
     def forward(self, X: Tensor) -> Tensor:
@@ -356,7 +291,7 @@ def _levels_by_position(fit: Fit) -> dict[str, Any]:
     found = {
         position: [*levels, None] if position in columns.rare else levels
         for position, levels in columns.levels.items()
-        if fit.support[position] and not _are_numbers(levels)
+        if fit.support[position] and not columns.holds_numbers(position)
     }
     return {"categories": found} if found else {}
 

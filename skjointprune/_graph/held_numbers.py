@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-ONE = 1  # Python has one object of it
-
 
 class HeldInt(int):
     """A whole number that is an attribute of a layer.
@@ -36,10 +34,15 @@ class HeldInt(int):
         return found
 
 
+def _is_one(factor: Any) -> bool:
+    """Tell whether a factor is the number 1, and no proxy that stands for it."""
+    return type(factor) is int and factor == 1
+
+
 def _noting_use(function: Callable) -> Callable:
     @wraps(function)
     def noting(self: HeldInt, *args: Any) -> Any:
-        if function.__name__ in ("__mul__", "__rmul__") and args[0] is ONE:
+        if function.__name__ in ("__mul__", "__rmul__") and _is_one(args[0]):
             self.in_product = True
             return self
         out = function(self, *args)
