@@ -149,8 +149,8 @@ class TorchSource(Source):
         shapes = {(len(i), *as_numpy(i[0]).shape[first:]) for i in items}
         if len(shapes) > 1:
             raise ValueError(
-                "The items of a dataset must be alike, tuples of as many parts with "
-                "rows of as many numbers. Got several, (parts, numbers): "
+                "All items of a dataset must have as many parts as the first, and rows "
+                "of as many numbers. Got items of (parts, numbers) "
                 f"{sorted(shapes)[:3]}; look at what it returns."
             )
         join = np.concatenate if self.in_batches else np.stack

@@ -192,9 +192,9 @@ def _refuse_params_by_column(estimator: Any) -> None:
         plain = value is None or (isinstance(value, str) and value == "from_dtype")
         if name.rpartition("__")[2] in BY_COLUMN and not plain:
             raise ValueError(
-                "`estimator` is fitted to inputs and knockoffs: other columns "
-                f"than `{name}` is for. Got {value!r}; leave it out, and name columns "
-                "that go together by `groups`."
+                "`estimator` is fitted to a table of inputs and knockoffs, in which "
+                f"columns have other positions. Got `{name}`={value!r}; leave it out, "
+                "and name columns that go together by `groups`."
             )
 
 

@@ -114,15 +114,16 @@ def export_onnx(estimator, path):
     uint8 images first, ``X.astype(np.float32)``, without scaling them. Values that are
     not finite are not refused.
 
-    A category whose levels are numbers is taken as these. Of any other, such as text,
-    the file takes the position of the level among those that the metadata list.
+    A category whose levels are numbers goes in as these numbers. For other levels, such
+    as text, put in the position of the level in the list of `categories`.
 
     The metadata are JSON: `classes`, in the order of the probabilities; `input_shape`
     of a row; `n_features_in`; `feature_names_in`, where there are names; `support`,
-    the retained inputs, positions in a row or in the ravel of an image; `categories`,
-    where there are any that are taken as positions: of each retained one, by the
-    position of its column, the levels, where a last null stands for all others (-1
-    does where there is none); and `estimator`, the name of its class.
+    the retained inputs, positions in a row or in the ravel of an image; `estimator`,
+    the name of its class; and `categories`, if levels go in as positions: the levels
+    of each such column that is retained, by the position of the column. A null at the
+    end of the list stands for all other levels; where there is none, put in -1 for
+    them.
 
     Examples
     --------

@@ -34,7 +34,7 @@ class CodeLevels(nn.Module):
         self.register_buffer("order", order)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return rows of n_columns, with positions, and NaN where a value is missing."""
+        """Return rows with positions, and NaN where a value is missing."""
         values = X.index_select(1, self.at)
         same = values.unsqueeze(-1) == self.levels  # (rows, n_coded, most)
         positions = torch.arange(self.levels.shape[1], dtype=X.dtype)

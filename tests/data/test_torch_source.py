@@ -48,7 +48,7 @@ def test_several_targets_a_row_keep_their_shape():
 
 def test_items_that_differ_are_named():
     rows = [(torch.zeros(3), 0), (torch.zeros(2), 1)]
-    with pytest.raises(ValueError, match=r"must be alike, .*\(2, 2\), \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"as many parts .*\(2, 2\), \(2, 3\)"):
         TorchSource(rows, None, None).whole()
 
 

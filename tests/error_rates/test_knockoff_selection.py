@@ -240,12 +240,12 @@ class Silent(BaseEstimator):
         (
             {"estimator": JointPruneRegressor(feature_groups=[[0, 1]])},
             ValueError,
-            "than `feature_groups` is for",
+            "other positions. Got `feature_groups`=",
         ),
         (
             {"estimator": JointPruneCV(JointPruneRegressor(feature_costs=[1] * 30))},
             ValueError,
-            "than `estimator__feature_costs` is for",
+            "other positions. Got `estimator__feature_costs`=",
         ),
         ({"estimator": Silent()}, TypeError, "Silent"),
         ({"estimator": KNeighborsRegressor()}, TypeError, "KNeighborsRegressor"),
