@@ -55,11 +55,7 @@ def open_table(
             return X, y, sample_weight
         source = ArraySource(X, y, _as_weights(sample_weight))
     elif is_arrow_dataset(X):
-        if y is None:
-            raise ValueError(
-                "With a pyarrow Dataset, `y` must be the name of a column. Got None; "
-                f"choose from {X.schema.names}."
-            )
+        _refuse_no_name(X, y)
         source = ArrowSource(X, y, sample_weight)
     elif is_dataset_of_rows(X):
         source = TorchSource(X, y, _as_weights(sample_weight))
@@ -73,6 +69,15 @@ def open_table(
     if in_memory or source.n_rows * source.n_columns <= NUMBERS_IN_MEMORY:
         return source.whole()
     return source, None, None
+
+
+def _refuse_no_name(X: Any, y: Any) -> None:
+    """Raise ValueError where no column of a pyarrow Dataset is named as y."""
+    if y is None:
+        raise ValueError(
+            "With a pyarrow Dataset, `y` must be the name of a column. Got None; "
+            f"choose from {X.schema.names}."
+        )
 
 
 def _refuse_masked_or_unordered(given: Any, name: str) -> None:
@@ -126,11 +131,7 @@ def targets_to_score(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
     In the order of `rows_to_predict`.
     """
     if is_arrow_dataset(X):
-        if y is None:
-            raise ValueError(
-                "With a pyarrow Dataset, `y` must be the name of a column. Got None; "
-                f"choose from {X.schema.names}."
-            )
+        _refuse_no_name(X, y)
         source = ArrowSource(X, y, sample_weight)
         names = [*source.targets, *source.weights]
         frames = [frame.to_numpy() for frame in source.frames(names)]
