@@ -9,7 +9,7 @@ from torch import Tensor
 from .rows import Rows, to_device
 
 MOST_ROWS_AT_ONCE = 4096  # where nothing is trained
-NUMBERS_AT_ONCE = 2**19  # of a table, where nothing is trained
+NUMBERS_AT_ONCE = 2**17  # of a table, where nothing is trained
 
 
 def rows_at_once(n_columns: int) -> int:

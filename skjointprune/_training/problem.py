@@ -328,7 +328,7 @@ class Problem:
             If it has other outputs than y needs, or cannot lose inputs that must go.
         """
         module = self.inputs.place(self.make_module(self.inputs), self.device)
-        if isinstance(module, MLP):
+        if isinstance(module, MLP) and module.needs_bins:
             rows, _ = self.data.train.sample[:ROWS_FOR_BINS]
             module.set_bins(rows)
         network = find_groups(module, self.inputs.network_shape)

@@ -12,6 +12,7 @@ outputs, and no fit, so it works for any loss.
 """
 
 import math
+from itertools import combinations_with_replacement
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ LEFT_FOR_EACH = 4  # at least so many stay for each that is asked for
 TESTS = 3  # of an input: by itself, squared, beside others
 MOST_ROWS = 4096
 MOST_PRODUCTS = 3 * 10**9  # numbers that are multiplied to look at pairs of inputs
-PRODUCTS_AT_ONCE = 2**20
+COLUMNS_AT_ONCE = 256  # of either side of a pair
 
 
 def screen(task: Task, rows: Rows, prices: Prices, n_inputs: int) -> Tensor:
@@ -104,7 +105,12 @@ class _Standardised:
 
     def columns(self, chosen: Tensor) -> Tensor:
         """Return some columns, (rows, chosen)."""
-        return torch.cat([Z[:, chosen] for Z in self])
+        columns = self.mean.new_empty(sum(map(len, self.parts)), len(chosen))
+        start = 0
+        for Z in self:
+            columns[start : start + len(Z)] = Z[:, chosen]
+            start += len(Z)
+        return columns
 
 
 def _alone(standardised: _Standardised, residuals: Tensor) -> Tensor:
@@ -123,16 +129,17 @@ def _beside_another(Z: Tensor, residuals: Tensor) -> Tensor:
 
     `Z` is (rows, columns).
     """
-    n_columns = Z.shape[1]
-    largest = Z.new_zeros(n_columns)
-    squares = Z.square()
-    for part in slices(n_columns, max(1, PRODUCTS_AT_ONCE // n_columns)):
-        for r in residuals:
-            score = (Z[:, part] * r[:, None]).T @ Z
-            variance = (squares[:, part] * r.square()[:, None]).T @ squares
-            t = _over_deviation(score, variance)
-            t.diagonal(part.start).zero_()  # that is its square
-            largest[part] = largest[part].maximum(t.amax(dim=1))
+    largest = Z.new_zeros(Z.shape[1])
+    parts = slices(Z.shape[1], COLUMNS_AT_ONCE)
+    for left, right in combinations_with_replacement(parts, 2):
+        A, B = Z[:, left], Z[:, right]
+        A_squared, B_squared = A.square(), B.square()
+        for r in residuals[:, :, None]:
+            t = _over_deviation((A * r).T @ B, (A_squared * r.square()).T @ B_squared)
+            if left == right:
+                t.diagonal().zero_()  # that is its square
+            largest[left] = largest[left].maximum(t.amax(dim=1))
+            largest[right] = largest[right].maximum(t.amax(dim=0))
     return _surprise(largest)
 
 

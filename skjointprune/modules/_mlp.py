@@ -117,12 +117,16 @@ class MLP(nn.Sequential):
         layers["output"] = nn.Linear(width, n_outputs, bias=bias)
         super().__init__(layers)
 
+    @property
+    def needs_bins(self) -> bool:
+        """Whether an embedding waits for bins."""
+        return isinstance(getattr(self, "embedding", None), PiecewiseEmbedding)
+
     def set_bins(self, X: Tensor) -> None:
         """Take the bins of a piecewise embedding from rows, (rows, n_features_in)."""
-        embedding = getattr(self, "embedding", None)
-        if isinstance(embedding, PiecewiseEmbedding):
+        if self.needs_bins:
             clip = getattr(self, "clip", nn.Identity())
-            embedding.set_bins(clip(X))
+            self.embedding.set_bins(clip(X))
 
 
 def check_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
