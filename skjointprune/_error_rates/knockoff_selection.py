@@ -8,19 +8,16 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 
-from .._data.check_images import refuse_images
 from .._data.feature_groups import resolve_groups
-from .._data.frames import as_table, refuse_categories
-from .._data.open_table import refuse_streams
 from .._utils.clones import clone_with_seed
-from .._utils.input_names import labels_of_columns, names_of_columns
 from .._utils.parallel import call_each
 from .._utils.sklearn import HasMethods, Interval, StrOptions, validate_params
 from .design import DESIGNS, model_design
 from .knockoff_result import KnockoffSelection
 from .sample import KnockoffSampler
+from .table import read_numbers
 
 
 @validate_params(
@@ -160,12 +157,8 @@ def knockoff_selection(
             f"and `n_repeats`={n_repeats}; change one of them to 1."
         )
     _refuse_params_by_column(estimator)
-    refuse_streams(X, "`knockoff_selection`")
-    refuse_images(X, "`knockoff_selection`")
-    names, labels = names_of_columns(X), labels_of_columns(X)
-    X = refuse_categories(as_table(X), "`knockoff_selection`")
     # copies of columns have no names that the estimator could know them by
-    X = check_array(X, dtype=np.float64, ensure_min_samples=3, input_name="X")
+    X, names, labels = read_numbers(X, "`knockoff_selection`", 3)
     check_consistent_length(X, y, sample_weight)
     columns = resolve_groups(groups, X, labels, "groups")
     rng = check_random_state(random_state)

@@ -8,15 +8,11 @@ import numpy as np
 from scipy.special import stdtr
 from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 
-from .._data.check_images import refuse_images
 from .._data.feature_groups import resolve_groups
-from .._data.frames import as_table, refuse_categories
-from .._data.open_table import refuse_streams
 from .._data.survival import holds_survival
 from .._utils.clones import clone_with_seed
-from .._utils.input_names import labels_of_columns, names_of_columns
 from .._utils.parallel import call_each
 from .._utils.sklearn import (
     HasMethods,
@@ -27,6 +23,7 @@ from .._utils.sklearn import (
 )
 from .design import DESIGNS, Design, model_design
 from .p_values_result import InputPValues
+from .table import read_numbers
 
 MOST_NUMBERS = 2**24  # of rows that are predicted at once
 
@@ -130,11 +127,7 @@ def p_values(
             "`p_values` compares losses of single rows, which events and times do not "
             f"have. Got them in y, a {type(y).__name__}; use `knockoff_selection`."
         )
-    refuse_streams(X, "`p_values`")
-    refuse_images(X, "`p_values`")
-    names, labels = names_of_columns(X), labels_of_columns(X)
-    X = refuse_categories(as_table(X), "`p_values`")
-    X = check_array(X, dtype=np.float64, ensure_min_samples=4, input_name="X")
+    X, names, labels = read_numbers(X, "`p_values`", 4)
     check_consistent_length(X, y)
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:  # what is predicted may have one dimension

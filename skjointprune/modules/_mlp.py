@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -74,29 +75,31 @@ class MLP(nn.Sequential):
         embedding: str | None = None,
         clip: float | None = None,
     ):
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(
                 f"`activation` must be one of {sorted(ACTIVATIONS)}. "
                 f"Got {activation!r}; choose one of these."
             )
-        if norm is not None and norm not in NORMS:
+        if norm is not None and not (isinstance(norm, str) and norm in NORMS):
             raise ValueError(
                 f"`norm` must be None or one of {sorted(NORMS)}. "
                 f"Got {norm!r}; choose one of these."
             )
-        if embedding is not None and embedding not in EMBEDDINGS:
+        if embedding is not None and not (
+            isinstance(embedding, str) and embedding in EMBEDDINGS
+        ):
             raise ValueError(
                 f"`embedding` must be None or one of {sorted(EMBEDDINGS)}. "
                 f"Got {embedding!r}; choose one of these."
             )
-        if not 0 <= dropout < 1:
+        if not (isinstance(dropout, Real) and 0 <= dropout < 1):
             raise ValueError(
-                "`dropout` must be at least 0 and below 1. "
+                "`dropout` must be a number of at least 0 and below 1. "
                 f"Got {dropout!r}; 0.2 is usual."
             )
-        if clip is not None and not clip > 0:
+        if clip is not None and not (isinstance(clip, Real) and clip > 0):
             raise ValueError(
-                f"`clip` must be above 0, or None. Got {clip!r}; 3 is usual."
+                f"`clip` must be a number above 0, or None. Got {clip!r}; 3 is usual."
             )
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         width = n_features_in
@@ -124,9 +127,10 @@ class MLP(nn.Sequential):
 
     def set_bins(self, X: Tensor) -> None:
         """Take the bins of a piecewise embedding from rows, (rows, n_features_in)."""
-        if self.needs_bins:
+        embedding = getattr(self, "embedding", None)
+        if isinstance(embedding, PiecewiseEmbedding):
             clip = getattr(self, "clip", nn.Identity())
-            self.embedding.set_bins(clip(X))
+            embedding.set_bins(clip(X))
 
 
 def check_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:

@@ -265,6 +265,6 @@ def test_what_does_not_fit_is_refused_by_name(table, changed, error, says):
 
 def test_gaps_are_refused(table):
     X = table[0].copy()
-    X[0, 0] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
+    X[0, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN in the column 1 of X"):
         knockoff_selection(Lasso(), X, table[1])

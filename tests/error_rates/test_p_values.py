@@ -159,8 +159,10 @@ def test_what_does_not_fit_is_refused_by_name(table):
     text = pd.DataFrame(X).add_prefix("x").assign(city="Oslo")
     with pytest.raises(ValueError, match=r"`p_values` .* the column 'city' of text"):
         p_values(LinearRegression(), text, y)
-    with pytest.raises(ValueError, match="NaN"):
-        p_values(LinearRegression(), np.where(X > 2, np.nan, X), y)
+    gap = pd.DataFrame(X).add_prefix("x")
+    gap.loc[3, "x2"] = np.nan
+    with pytest.raises(ValueError, match="NaN in the column 'x2' of X"):
+        p_values(LinearRegression(), gap, y)
 
 
 class Flat(LinearRegression):

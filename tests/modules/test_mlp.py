@@ -12,8 +12,13 @@ from skjointprune.modules._mlp import mlp_defaults
     ("params", "says"),
     [
         ({"activation": "swish"}, "`activation`.*'swish'"),
+        ({"activation": ["relu"]}, "`activation`.*'relu'"),
         ({"norm": "group"}, "`norm`.*'group'"),
+        ({"norm": ["batch"]}, "`norm`.*'batch'"),
+        ({"embedding": ["periodic"]}, "`embedding`.*'periodic'"),
         ({"dropout": 1.0}, "`dropout`.*1.0"),
+        ({"dropout": None}, "`dropout`.*None"),
+        ({"clip": "3"}, "`clip`.*'3'"),
         ({"hidden_layer_sizes": (3, 0)}, "`hidden_layer_sizes`"),
         ({"clip": 0.0}, "`clip`.*0.0"),
     ],
