@@ -1,7 +1,7 @@
 """Size and scores of a network before and after pruning."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -58,13 +58,20 @@ class NetworkSize:
         `inputs` is how many it reads, None for all. `units` are those of its layers,
         where its module is around the one that has the names of the channels.
         """
-        module = network.module
+        units = network.units if units is None else units
+        size = cls.of_module(network.module, network.input_shape, units)
+        return size if inputs is None else replace(size, inputs=inputs)
+
+    @classmethod
+    def of_module(
+        cls, module: nn.Module, shape: tuple[int, ...], units: dict[str, int]
+    ) -> "NetworkSize":
+        """Measure a module for rows of a shape, whose units are known."""
         with evaluating(module):
-            shape = network.input_shape
             two, three = (_count_flops(module, n_rows, shape) for n_rows in (2, 3))
         return cls(
-            inputs=math.prod(network.input_shape) if inputs is None else inputs,
-            units=network.units if units is None else units,
+            inputs=math.prod(shape),
+            units=units,
             parameters=sum(p.numel() for p in module.parameters()),
             # Of one row, with what does not depend on rows: products of weights.
             macs=(2 * two - three) // 2,

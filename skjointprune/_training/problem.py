@@ -130,10 +130,11 @@ class Problem:
         )
         return replace(self, inputs=inputs, data=data, prices=prices)
 
-    def dense_size(self) -> NetworkSize:
-        """Return the size of the dense network."""
+    def dense_size(self, units: dict[str, int]) -> NetworkSize:
+        """Return the size of the dense network, of as many units as another."""
         with self.random_state():
-            return NetworkSize.of(self._dense_network())
+            module = self._dense_module()
+        return NetworkSize.of_module(module, self.inputs.network_shape, units)
 
     def start(self) -> Start:
         """Make the dense network; train it and a teacher, where asked."""
@@ -319,6 +320,9 @@ class Problem:
             history,
         )
 
+    def _dense_module(self) -> nn.Module:
+        return self.inputs.place(self.make_module(self.inputs), self.device)
+
     def _dense_network(self) -> Network:
         """Make the dense network and find its groups.
 
@@ -327,7 +331,7 @@ class Problem:
         ValueError
             If it has other outputs than y needs, or cannot lose inputs that must go.
         """
-        module = self.inputs.place(self.make_module(self.inputs), self.device)
+        module = self._dense_module()
         if isinstance(module, MLP) and module.needs_bins:
             rows, _ = self.data.train.sample[:ROWS_FOR_BINS]
             module.set_bins(rows)

@@ -56,7 +56,7 @@ def search(problem: Problem) -> Sparse:
         start.history,
         judge,
     )
-    size = problem.dense_size()
+    size = problem.dense_size(start.size.units)
 
     def sparse(point: Point) -> Sparse:
         return problem.view_of(Sparse(point, problem.data, size, start.history))
