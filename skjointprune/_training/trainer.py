@@ -37,7 +37,7 @@ from .phase_callbacks import (
 from .progress import Progress
 from .ranks import ALONE, Ranks
 from .run_state import RunState
-from .settings import resolve_input_noise
+from .settings import noise_of_retraining, resolve_input_noise
 from .tasks import Task
 
 # optimisers that change all parameters in one kernel
@@ -52,8 +52,8 @@ class Trainer:
     """How to train: the parameters of an estimator, resolved.
 
     `input_noise` is that while inputs are chosen; "auto" is resolved when a phase
-    begins, by the columns that are left. Each phase adds a row an epoch to the history
-    that it is given.
+    begins, by the columns that are left, and has some while retraining as well. Each
+    phase adds a row an epoch to the history that it is given.
     """
 
     task: Task
@@ -244,6 +244,7 @@ class Trainer:
             network,
             data,
             callbacks,
+            changes=self._noise_of_retraining(network, data),
             distillation=self.distillation if taught else 0.0,
             may_compile=True,
             keeps_best=True,
@@ -288,6 +289,19 @@ class Trainer:
         n_columns = data.train.sample[:1][0].shape[1]
         std = resolve_input_noise(self.input_noise, len(data.train), n_columns)
         return [partial(add_noise, std=std)] if std else []
+
+    def _noise_of_retraining(self, network: Network, data: Data) -> list[Change]:
+        """Return what adds noise to inputs that are chosen, where that pays.
+
+        Classes are learnt better so, but not by embedded numbers, whose bins are sharp.
+        And what is to be linear has no noise that would shrink its weights.
+        """
+        suits = self.task.takes_logits and bool(network.units)
+        embedded = hasattr(network.module, "embedding")
+        if self.input_noise != "auto" or embedded or not suits:
+            return []
+        n_columns = data.train.sample[:1][0].shape[1]
+        return [partial(add_noise, std=noise_of_retraining(n_columns))]
 
     def _callbacks(self, data: Data) -> NamedCallbacks:
         return of_retraining(self.callbacks, self.task, data.target_scaling, self.ranks)

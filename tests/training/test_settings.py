@@ -5,6 +5,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 from skjointprune._training import trainer
 from skjointprune._training.settings import (
     check_monitors,
+    noise_of_retraining,
     resolve_callbacks,
     resolve_epochs,
     resolve_input_noise,
@@ -88,6 +89,11 @@ def test_inputs_have_noise_by_default_where_columns_outnumber_rows(
     given, n_rows, n_columns, noise
 ):
     assert resolve_input_noise(given, n_rows, n_columns) == noise
+
+
+def test_more_inputs_bear_more_noise_while_retraining_up_to_a_limit():
+    noise = [noise_of_retraining(n) for n in (1, 25, 100, 10_000)]
+    assert noise == pytest.approx([0.04, 0.2, 0.4, 0.4])
 
 
 def test_retraining_has_more_epochs_by_default_up_to_a_number_of_steps():

@@ -12,7 +12,12 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import nn
 from torch._dynamo import register_backend
 
-from skjointprune import JointPruneClassifier, JointPruneCV, joint_prune_path
+from skjointprune import (
+    JointPruneClassifier,
+    JointPruneCV,
+    JointPruneRegressor,
+    joint_prune_path,
+)
 from skjointprune._estimators.pose import pose
 from skjointprune._training import progress
 from skjointprune._utils.torch import evaluating
@@ -259,6 +264,39 @@ def test_noise_on_inputs_finds_what_is_memorised_over_without():
     }  # fmt: skip
     assert found[1.5] >= 7
     assert found[1.5] > found[0]
+
+
+class KeepColumn(Callback):
+    """Keep all numbers of the first column that are trained on."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen_ = set()
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        if training:
+            self.seen_.update(batch[0][:, 0].tolist())
+
+
+@pytest.mark.parametrize(
+    ("estimator", "n_columns", "params", "noisy"),
+    [
+        (JointPruneClassifier, 60, {}, True),
+        (JointPruneClassifier, 60, {"input_noise": 0}, False),
+        (JointPruneClassifier, 60, {"hidden_layer_sizes": ()}, False),  # linear
+        (JointPruneClassifier, 60, {"module__embedding": "piecewise"}, False),
+        (JointPruneClassifier, 20, {}, False),  # embedded by default
+        (JointPruneRegressor, 60, {}, False),
+    ],
+)
+def test_classes_are_learnt_with_noise_from_numbers_that_are_not_embedded(
+    estimator, n_columns, params, noisy
+):
+    X = np.random.default_rng(0).choice([0.0, 1.0], (80, n_columns))
+    keep = KeepColumn()  # begins anew in each phase: what it holds is of the last
+    estimator(
+        prune="weights", max_epochs=1, retrain_epochs=2, callbacks=[keep], **params
+    ).fit(X, X[:, 0])
+    assert (len(keep.seen_) > 2) == noisy
 
 
 @pytest.fixture
