@@ -156,7 +156,7 @@ def check_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
 
 
 # A category is as many inputs as it has levels.
-EMBEDDED_NUMBERS = 128  # up to so many inputs are embedded for numbers as targets,
+EMBEDDED_NUMBERS = 256  # up to so many inputs are embedded for numbers as targets,
 EMBEDDED_CLASSES = 50  # and up to so many for classes
 
 
