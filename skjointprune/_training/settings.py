@@ -23,8 +23,10 @@ AUTO_STEPS = 30
 LEAST_AUTO_STEPS, MOST_AUTO_STEPS = 300, 4000
 AUTO_RETRAIN_EPOCHS, MOST_AUTO_RETRAIN_STEPS = 20, 8000
 NOISE_OF_WIDE = 1.0  # standard deviations
-# Inputs that stand in for each other bear noise: the more there are, the more.
+# Inputs that stand in for each other bear noise: the more there are, the more. Very
+# many rows need less of it.
 NOISE_OF_RETRAINING, MOST_NOISE_OF_RETRAINING = 0.04, 0.4  # at one input; at most
+ROWS_OF_FULL_NOISE = 20_000
 # They need a closure, or gradients that are sparse.
 UNFIT = (torch.optim.LBFGS, torch.optim.SparseAdam)
 
@@ -188,9 +190,10 @@ def resolve_input_noise(input_noise: float | str, n_rows: int, n_columns: int) -
     return float(input_noise)
 
 
-def noise_of_retraining(n_columns: int) -> float:
+def noise_of_retraining(n_rows: int, n_columns: int) -> float:
     """Return the noise on so many inputs while classes are learnt from what is left."""
-    return min(NOISE_OF_RETRAINING * math.sqrt(n_columns), MOST_NOISE_OF_RETRAINING)
+    noise = min(NOISE_OF_RETRAINING * math.sqrt(n_columns), MOST_NOISE_OF_RETRAINING)
+    return noise * min(1.0, ROWS_OF_FULL_NOISE / n_rows)
 
 
 def resolve_epochs(epochs: int | str, n_rows: int, n_batches: int) -> int:

@@ -301,7 +301,8 @@ class Trainer:
         if self.input_noise != "auto" or embedded or not suits:
             return []
         n_columns = data.train.sample[:1][0].shape[1]
-        return [partial(add_noise, std=noise_of_retraining(n_columns))]
+        std = noise_of_retraining(len(data.train), n_columns)
+        return [partial(add_noise, std=std)]
 
     def _callbacks(self, data: Data) -> NamedCallbacks:
         return of_retraining(self.callbacks, self.task, data.target_scaling, self.ranks)

@@ -91,9 +91,11 @@ def test_inputs_have_noise_by_default_where_columns_outnumber_rows(
     assert resolve_input_noise(given, n_rows, n_columns) == noise
 
 
-def test_more_inputs_bear_more_noise_while_retraining_up_to_a_limit():
-    noise = [noise_of_retraining(n) for n in (1, 25, 100, 10_000)]
+def test_more_inputs_bear_more_noise_while_retraining_and_very_many_rows_less():
+    noise = [noise_of_retraining(500, n) for n in (1, 25, 100, 10_000)]
     assert noise == pytest.approx([0.04, 0.2, 0.4, 0.4])
+    noise = [noise_of_retraining(n, 25) for n in (20_000, 40_000, 10**9)]
+    assert noise == pytest.approx([0.2, 0.1, 0.0], abs=1e-5)
 
 
 def test_retraining_has_more_epochs_by_default_up_to_a_number_of_steps():
