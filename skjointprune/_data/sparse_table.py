@@ -42,8 +42,9 @@ class SparseTable(Rows):
     @property
     def batch_size_to_score(self) -> int:  # type: ignore[override]
         """How many rows to run at once where nothing is trained."""
-        n_columns = self.X.shape[1] if self._dense is None else self._dense.X.shape[1]
-        return rows_at_once(n_columns)
+        if self._dense is not None:
+            return self._dense.batch_size_to_score
+        return rows_at_once(self.X.shape[1])
 
     def __getitem__(self, rows):
         if self._dense is not None:

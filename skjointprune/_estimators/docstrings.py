@@ -96,8 +96,8 @@ input_noise : float or "auto", default="auto"
     not found without. "auto" is 1 in phases that begin with more standardised
     columns of the default `module` than rows to train on, else 0; and it has noise
     while retraining as well, where that network learns classes from numbers that it
-    does not embed: 0.04 times the root of the number of inputs left, at most 0.4, and less
-    with more than 20,000 rows.
+    does not embed: 0.04 times the root of the number of inputs left, at most 0.4,
+    and less with more than 20,000 rows.
 distillation : float in [0, 1], default=0.0
     Share of the loss, while retraining, that is the distance from the outputs of
     a dense network: the pretrained one, or else one that is trained first, for

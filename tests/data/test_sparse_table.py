@@ -44,12 +44,14 @@ def test_batches_are_those_of_a_dense_table(pair):
     assert X.shape == (2, D) and y.tolist() == [5, 2]
 
 
-def test_columns_go_as_those_of_a_dense_table(pair):
+def test_columns_go_as_those_of_a_dense_table(pair, monkeypatch):
+    monkeypatch.setattr("skjointprune._data.tables.NUMBERS_AT_ONCE", 16 * D)
     sparse, dense = pair
     for kept in (torch.arange(0, D, 2), torch.arange(9), torch.tensor([1, 5])):
         for rows in pair:
             rows.keep_inputs(kept)
         assert_same_rows(sparse, dense)
+        assert sparse.batch_size_to_score == dense.batch_size_to_score
 
 
 def test_memory_never_grows(pair):
