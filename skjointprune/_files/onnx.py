@@ -23,7 +23,7 @@ from .._estimators.base import JointPruneEstimator
 from .._estimators.cross_validation import JointPruneCV
 from .._estimators.fitted import fit_of
 from .._estimators.selector import InputFeatureSelector
-from .._storage.archive import check_folder_of
+from .._storage.archive import as_path, check_folder_of
 from .._training.fit import Fit
 from .._utils.optional import import_optional
 from .._utils.replaced import replaced
@@ -91,7 +91,7 @@ def export_onnx(estimator, path):
     Raises
     ------
     TypeError
-        If `estimator` is none of the above.
+        If `estimator` is none of the above, or `path` is no path.
     NotFittedError
         If it is not fitted.
     ValueError
@@ -141,7 +141,7 @@ def export_onnx(estimator, path):
     install = '"skjointprune[onnx]"'
     onnx = import_optional("onnx", "`export_onnx`", install)
     import_optional("onnxscript", "`export_onnx`", install)  # torch converts with it
-    path = Path(path)
+    path = as_path(path)
     check_folder_of(path)
     with TemporaryDirectory(prefix=".onnx", dir=path.parent) as folder:
         proto = _converted(fit)

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -10,6 +9,7 @@ from sklearn.base import BaseEstimator
 from .._storage.archive import (
     ESTIMATOR,
     TAIL_LENGTH,
+    as_path,
     import_safetensors,
     is_archive,
     pack_archive,
@@ -40,8 +40,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     NotFittedError
         Before `fit`.
     TypeError
-        If the estimator is of another kind, or a parameter or a label is of a type
-        that the file cannot hold.
+        If the estimator is of another kind, a parameter or a label is of a type that
+        the file cannot hold, or `path` is no path.
     ValueError
         If the network cannot be built again from the parameters, as when they were
         changed since `fit`.
@@ -86,6 +86,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
     True
     """
+    path = as_path(path)
     safetensors = _safetensors()
     described = Description.of(estimator)
     data = _pack(dumps(described.model), safetensors.save(described.tensors))
@@ -101,7 +102,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     if described.left_out:
         names = ", ".join(f"`{name}`" for name in sorted(set(described.left_out)))
         warn_caller(
-            f"What is for training alone was left out of {os.fspath(path)!r}: {names}. "
+            f"What is for training alone was left out of {str(path)!r}: {names}. "
             "The loaded estimator has the defaults; set them before you fit it again."
         )
 
@@ -125,6 +126,8 @@ def load(path: str | os.PathLike[str], *, module: Any = None) -> BaseEstimator:
 
     Raises
     ------
+    TypeError
+        If `path` is no path.
     ValueError
         If the file is not one that `save` wrote, was cut short or changed, or is of a
         newer version; if `module` is missing or does not fit.
@@ -152,7 +155,7 @@ def load(path: str | os.PathLike[str], *, module: Any = None) -> BaseEstimator:
     >>> loaded.n_features_in_
     10
     """
-    path = Path(path)
+    path = as_path(path)
     _safetensors()
     if path.is_dir():
         raise ValueError(

@@ -92,6 +92,21 @@ def unpack_archive(data: bytes, kind: bytes, newest: int) -> tuple[bytes, bytes]
         return archive.read(MODEL), archive.read(WEIGHTS)
 
 
+def as_path(path: Any) -> Path:
+    """Return the path that an argument `path` gives.
+
+    Raises
+    ------
+    TypeError
+        If it gives none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"`path` must be text or path-like. Got {path!r}; name a file by it."
+        )
+    return Path(path)
+
+
 def check_folder_of(path: str | os.PathLike[str]) -> None:
     """Raise FileNotFoundError where the folder of a file to write is not there."""
     if not Path(os.path.realpath(path)).parent.is_dir():

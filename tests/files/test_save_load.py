@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from _helpers import with_digest, zipped
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from skjointprune import JointPruneClassifier, load, save
+from skjointprune import JointPruneClassifier, export_onnx, load, save
 from skjointprune._files.save_load import _pack, _read, _unpack
 from skjointprune._storage.archive import MODEL, WEIGHTS
 
@@ -176,6 +177,9 @@ def test_foreign_files_give_clear_errors(joint, tmp_path):
         save(joint, tmp_path / "missing" / "model")
     with pytest.raises(IsADirectoryError):
         save(joint, tmp_path)
+    for call in (load, partial(save, joint), partial(export_onnx, joint)):
+        with pytest.raises(TypeError, match="`path` must be text .* Got None"):
+            call(None)
 
 
 def test_members_that_save_does_not_write_are_refused(tiny, tmp_path):
