@@ -178,7 +178,7 @@ def test_foreign_files_give_clear_errors(joint, tmp_path):
     with pytest.raises(IsADirectoryError):
         save(joint, tmp_path)
     for call in (load, partial(save, joint), partial(export_onnx, joint)):
-        with pytest.raises(TypeError, match="`path` must be text .* Got None"):
+        with pytest.raises(TypeError, match=r"`path` must be text .* Got None"):
             call(None)
 
 
