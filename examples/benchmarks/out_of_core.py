@@ -95,7 +95,7 @@ def fit(path, streamed, hidden, epochs):
 
 def compare(path, n_rows, args):
     """Return rows to print of one file: streamed and, if it is asked for, in memory."""
-    hidden, epochs = tuple(args.hidden), 3 if args.quick else "auto"
+    hidden, epochs = tuple(args.hidden), 4 if args.quick else "auto"
 
     def run(streamed):
         if args.quick:  # without the time of a process, which tells no memory
@@ -141,7 +141,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a few seconds in all")
     args = parser.parse_args()
     if args.quick:
-        args.rows, args.columns, args.hidden = [22_000], 200, [8]
+        args.rows, args.columns, args.hidden = [22_000], 200, [16]
     print_header()
     rows = []
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
