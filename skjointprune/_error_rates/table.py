@@ -16,7 +16,7 @@ def read_numbers(
 ) -> tuple[np.ndarray, np.ndarray | None, list | None]:
     """Return X as numbers, the names of its columns if all are text, and their labels.
 
-    `what` needs them, for errors.
+    `what` is the function that asks, for messages.
 
     Raises
     ------

@@ -93,11 +93,11 @@ input_noise : float or "auto", default="auto"
     Standard deviation of Gaussian noise on the standardised inputs while
     sparsifying. It keeps the network from memorising rows by inputs that say
     nothing: where such inputs are many and rows few, noise finds inputs that are
-    not found without. "auto" is 1 in phases that begin with more standardised
-    columns of the default `module` than rows to train on, else 0; and it has noise
-    while retraining as well, where that network learns classes from numbers that it
-    does not embed: 0.04 times the root of the number of inputs left, at most 0.4,
-    and less with more than 20,000 rows.
+    not found without. "auto" is for the default `module` on standardised columns.
+    It is 1 in phases that begin with more columns than rows to train on, else 0.
+    Classes are also retrained with noise, unless numbers are embedded: 0.04 times
+    the root of the number of inputs left, at most 0.4, and less with more than
+    20,000 rows. With a number, retraining has no noise.
 distillation : float in [0, 1], default=0.0
     Share of the loss, while retraining, that is the distance from the outputs of
     a dense network: the pretrained one, or else one that is trained first, for

@@ -93,16 +93,16 @@ def unpack_archive(data: bytes, kind: bytes, newest: int) -> tuple[bytes, bytes]
 
 
 def as_path(path: Any) -> Path:
-    """Return the path that an argument `path` gives.
+    """Return the argument `path` as a Path.
 
     Raises
     ------
     TypeError
-        If it gives none.
+        If it is neither text nor path-like.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(
-            f"`path` must be text or path-like. Got {path!r}; name a file by it."
+            f"`path` must be text or path-like. Got {path!r}; pass the name of a file."
         )
     return Path(path)
 

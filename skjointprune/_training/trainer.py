@@ -286,22 +286,20 @@ class Trainer:
 
     def _noise(self, data: Data) -> list[Change]:
         """Return what adds noise to inputs while they are chosen, if that is asked."""
-        n_columns = data.train.sample[:1][0].shape[1]
-        std = resolve_input_noise(self.input_noise, len(data.train), n_columns)
+        std = resolve_input_noise(self.input_noise, len(data.train), _n_columns(data))
         return [partial(add_noise, std=std)] if std else []
 
     def _noise_of_retraining(self, network: Network, data: Data) -> list[Change]:
-        """Return what adds noise to inputs that are chosen, where that pays.
+        """Return what adds noise while retraining, if the default network has some.
 
-        Classes are learnt better so, but not by embedded numbers, whose bins are sharp.
-        And what is to be linear has no noise that would shrink its weights.
+        Noise helps to learn classes. It harms embedded numbers, whose bins are sharp,
+        and it would shrink the weights of a linear model, which has no units.
         """
         suits = self.task.takes_logits and bool(network.units)
         embedded = hasattr(network.module, "embedding")
         if self.input_noise != "auto" or embedded or not suits:
             return []
-        n_columns = data.train.sample[:1][0].shape[1]
-        std = noise_of_retraining(len(data.train), n_columns)
+        std = noise_of_retraining(len(data.train), _n_columns(data))
         return [partial(add_noise, std=std)]
 
     def _callbacks(self, data: Data) -> NamedCallbacks:
@@ -388,3 +386,8 @@ class Trainer:
             net.callbacks_ = callbacks
             for row in net.history:
                 history.append(row | {"phase": phase, "epoch": len(history) + 1})
+
+
+def _n_columns(data: Data) -> int:
+    """Return how many columns a network is given."""
+    return data.train.sample[:1][0].shape[1]

@@ -122,7 +122,7 @@ class MLP(nn.Sequential):
 
     @property
     def needs_bins(self) -> bool:
-        """Whether an embedding waits for bins."""
+        """Whether it has an embedding that takes bins from rows."""
         return isinstance(getattr(self, "embedding", None), PiecewiseEmbedding)
 
     def set_bins(self, X: Tensor) -> None:

@@ -86,7 +86,8 @@ def test_products_are_looked_at_among_the_most_evident_where_columns_are_very_ma
     task, rows, support = planted("xor")
     full = evidence(task, rows)
     monkeypatch.setattr(module, "COLUMNS_AT_ONCE", 150)  # of 600
-    torch.testing.assert_close(evidence(task, rows), full, rtol=1e-4, atol=1e-4)
+    # other blocks, other roundings of float32
+    torch.testing.assert_close(evidence(task, rows), full, rtol=1e-5, atol=1e-5)
     monkeypatch.setattr(module, "MOST_PRODUCTS", 400 * 20**2)  # 20 columns
     fewer = evidence(task, rows)
     assert fewer[support].max() < full[support].min()
