@@ -23,8 +23,8 @@ AUTO_STEPS = 30
 LEAST_AUTO_STEPS, MOST_AUTO_STEPS = 300, 4000
 AUTO_RETRAIN_EPOCHS, MOST_AUTO_RETRAIN_STEPS = 20, 8000
 NOISE_OF_WIDE = 1.0  # standard deviations
-# Of many inputs, some stand in for others, so that each bears more noise. With very many
-# rows, noise is of less use.
+# Of many inputs, some stand in for others, so that each bears more noise. With very
+# many rows, noise is of less use.
 NOISE_OF_RETRAINING, MOST_NOISE_OF_RETRAINING = 0.04, 0.4  # at one input; at most
 ROWS_OF_FULL_NOISE = 20_000
 # They need a closure, or gradients that are sparse.
