@@ -41,11 +41,11 @@ def label_attribute(
     if not long:
         return torch.full(held.shape, CONSTANT)
     if not labels.has(name):
-        return kept_whole(context, "the code makes a tensor of their size")
+        return torch.full(held.shape, CONSTANT)  # numbers that the code writes
     if leads_to_products(node):
         return weight_of(module, name, context)
     every = long
-    if all(map(_convolves_each, node.users)):
+    if all(_convolves_each(user, len(held)) for user in node.users):
         long = long[:1] if held.shape[0] > 1 else []
     elif len(long) > 1 and (looked_up := _looked_up_along(node)) is not None:
         long = [d for d in long if d != looked_up]
@@ -88,10 +88,11 @@ def label_attribute(
     return context.spread(v, long[0])
 
 
-def _convolves_each(node: fx.Node) -> bool:
-    """Tell whether a function convolves each of so many channels by itself."""
-    named = function_name(node) in CONVOLUTIONS
-    return named and isinstance(n_groups(node), fx.Node)
+def _convolves_each(node: fx.Node, n: int) -> bool:
+    """Tell whether a function convolves each of n channels by itself."""
+    groups = n_groups(node)
+    counted = isinstance(groups, fx.Node) or groups == n > 1
+    return function_name(node) in CONVOLUTIONS and counted
 
 
 def _spread_along(

@@ -18,6 +18,7 @@ from .rules.functions import FILLED
 from .rules.registry import registered_functions
 
 OF_NUMBERS = ("as_tensor", "scalar_tensor", "tensor")
+OF_SIZES = ("expand", "repeat", "reshape", "tile", "view")  # methods
 
 
 def _as_a_node(function: Callable) -> Callable:
@@ -29,6 +30,20 @@ def _as_a_node(function: Callable) -> Callable:
         if tracer is None:
             return function(*args, **kwargs)
         return tracer.create_proxy("call_function", function, args, kwargs)
+
+    return node_of
+
+
+def _method_as_a_node(name: str) -> Callable:
+    """Make a node of a method of a tensor that the code makes, given proxies."""
+    method = getattr(Tensor, name)
+
+    @wraps(method)
+    def node_of(*args, **kwargs):
+        tracer = tracer_of((args, kwargs))
+        if tracer is None:
+            return method(*args, **kwargs)
+        return tracer.create_proxy("call_method", name, args, kwargs)
 
     return node_of
 
@@ -86,8 +101,8 @@ def sizes_one_by_one() -> Iterator[None]:
     """Let the code call `torch.zeros(x.shape[0], 3)` and `torch.zeros(x.shape)`.
 
     torch itself takes proxies only in a tuple of several sizes. It takes none in those
-    functions that make a tensor of numbers, nor as the number of groups of a
-    convolution.
+    functions that make a tensor of numbers, in methods of such a tensor, nor as the
+    number of groups of a convolution.
     """
 
     def packed(make: Callable) -> Callable:
@@ -107,7 +122,12 @@ def sizes_one_by_one() -> Iterator[None]:
     makers = {name: packed(getattr(torch, name)) for name in FILLED}
     makers |= {name: _as_a_node(getattr(torch, name)) for name in OF_NUMBERS}
     convolve = {name: _as_a_node(getattr(F, name)) for name in CONVOLUTIONS}
-    with replaced(torch, makers | convolve), replaced(F, convolve):
+    methods = {name: _method_as_a_node(name) for name in OF_SIZES}
+    with (
+        replaced(torch, makers | convolve),
+        replaced(F, convolve),
+        replaced(Tensor, methods),
+    ):
         yield
 
 

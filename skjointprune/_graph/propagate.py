@@ -16,7 +16,7 @@ from .attributes import label_attribute
 from .counted import Counted, CountedFloat, CountedInt
 from .decisions import settle_decisions
 from .held_numbers import HeldInt
-from .labels import Labels, varies
+from .labels import CONSTANT, Labels, varies
 from .refusals import naming_the_line
 from .rules.context import PinnedParts, RuleContext, filled
 from .rules.faces import Weight
@@ -254,7 +254,17 @@ def _call(
                 context.asked = asked_sizes(function_name(node) or "", args, kwargs)
             with naming_the_line(what, node.meta.get("line")):
                 out = _apply(function_rule(node), context, *args, **kwargs)
+            made = "shape" in node.meta and _are_of_the_code(flat)
+            if out is NotImplemented and made:
+                return torch.full(context.shape, CONSTANT)
     return _no_rule(context, flat, what) if out is NotImplemented else out
+
+
+def _are_of_the_code(given: list[Any]) -> bool:
+    """Tell whether a function is given no channels, nor their number."""
+    tensors = [a for a in given if isinstance(a, Tensor)]
+    counts = any(isinstance(a, Counted) for a in given)
+    return not counts and all((x == CONSTANT).all() for x in tensors)
 
 
 def _call_with_weights(

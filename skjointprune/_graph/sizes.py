@@ -10,7 +10,7 @@ from itertools import groupby
 
 import torch
 
-from .._layers.sizes import AS_IT_IS, BEFORE, OF, PutSize
+from .._layers.sizes import AS_IT_IS, BEFORE, OF, PutSize, reaches_layers
 from .counted import Counted
 from .held_numbers import HeldInt
 from .labels import Labels, SizeAsked
@@ -31,6 +31,9 @@ def settle_sizes(labels: Labels) -> None:
     for (owner, name), group in groupby(sorted(put, key=place), place):
         sizes = list(group)
         if all(_follows(labels, size) for size in sizes):
+            continue
+        if reaches_layers(labels.module.get_submodule(owner), name):
+            _pin(labels, [size for size in sizes if not _follows(labels, size)])
             continue
         sizes += _within(owner, name, put)
         full = f"{owner}.{name}".removeprefix(".")
@@ -93,7 +96,8 @@ def _settle_means(labels: Labels) -> None:
             continue
         alike = [s for s in labels.means if (s.owner, s.name) == (size.owner, name)]
         alike += _within(size.owner, name, labels.means)
-        if len({s.n for s in alike}) > 1:
+        owner = labels.module.get_submodule(size.owner)
+        if len({s.n for s in alike}) > 1 or reaches_layers(owner, name):
             labels.pin(size.x, f"{size.node!r} is one of several means in a layer")
         else:
             labels.put_in[f"{size.owner}.{name}".removeprefix(".")] = [size]

@@ -117,6 +117,23 @@ def _of_group_norm(x: Tensor, num_groups: Any, *args: Any, **kwargs: Any) -> Ask
     return Asked(call, (num_groups,), lambda new: Call((x, *new, *args), kwargs))
 
 
+def _of_convolution(
+    x: Tensor,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: Any = 1,
+) -> Asked | None:
+    """Return into how many groups the channels fall, if they do."""
+    if isinstance(groups, int) and groups == 1:
+        return None
+    given = (x, weight, bias, stride, padding, dilation)
+    call = f"convolution_{x.ndim}"
+    return Asked(call, (groups,), lambda new: Call((*given, *new), {}))
+
+
 def _of_layer_norm(function: Callable) -> Callable[..., Asked]:
     """Return what reads calls of `layer_norm` or of `rms_norm`."""
 
@@ -204,12 +221,34 @@ READERS: dict[str, Callable[..., Asked | None]] = {
     "unflatten": _of_unflatten,
     "split": _of_split,
     "split_with_sizes": _of_split,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _of_convolution),
     "group_norm": _of_group_norm,
     "layer_norm": _of_layer_norm(layer_norm),
     "rms_norm": _of_layer_norm(rms_norm),
     "mean": _of_mean,
     "softmax": _of_softmax,
 }
+# What layers of torch call by themselves, with sizes that they hold as attributes.
+CALLED_BY: dict[type[nn.Module], str] = {
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), "convolution"),
+    nn.GroupNorm: "group_norm",
+    nn.LayerNorm: f"{MEAN}_layer_norm",
+    nn.RMSNorm: f"{MEAN}_rms_norm",
+    **dict.fromkeys((nn.Softmax, nn.Softmax2d), f"{MEAN}_softmax"),
+    nn.Unflatten: "unflatten",
+}
+
+
+def reaches_layers(layer: nn.Module, name: str) -> bool:
+    """Tell whether a size of that name would reach layers of torch within, too."""
+    call = name.removeprefix(PREFIX)
+    return any(
+        call.startswith(f"{called}_")
+        for within in layer.modules()
+        for kind, called in CALLED_BY.items()
+        if within is not layer and isinstance(within, kind)
+        if getattr(within, "groups", 0) != 1
+    )
 
 
 class WithSizes(nn.Module):

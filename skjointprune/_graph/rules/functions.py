@@ -90,6 +90,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(
         ("new_empty", "new_full", "new_ones", "new_zeros"), shape.new_tensor
     ),
+    "new_tensor": shape.of_numbers,
     **{name: shape.move_labels(getattr(Tensor, name)) for name in MOVES},
     **{
         name: position.take_by_position(getattr(Tensor, name))

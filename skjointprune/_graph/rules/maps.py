@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from ..counted import Counted
-from .context import RuleContext
+from ..labels import CONSTANT
+from .context import RuleContext, ask_size
 from .elementwise import pin_what_meets_constants
 
 
@@ -29,22 +30,35 @@ def depthwise(
     dilation: Any = 1,
     groups: Any = 1,
 ) -> Any:
-    """Convolve each channel by itself, where the code asks x how many there are.
+    """Convolve each channel by itself, as blur pools do.
 
-    Blur pools do, with one kernel that is repeated.
+    The code asks x how many there are, and may repeat a kernel for each; or it writes
+    their number, or holds it.
     """
-    if not isinstance(weight, Tensor) or not isinstance(groups, Counted):
+    if not isinstance(weight, Tensor) or not groups == x.shape[1] == len(weight):
         return NotImplemented
-    if not groups == x.shape[1] == len(weight):
-        return NotImplemented
+    if groups == 1:
+        return _one_by_one(context, x, weight, bias)
     v = context.channels(x)
-    why = f"their number is part of what {context.node!r} computes"
-    context.labels.expect(groups, v, why)
+    if isinstance(groups, Counted):
+        why = f"their number is part of what {context.node!r} computes"
+        context.labels.expect(groups, v, why)
+    else:
+        ask_size(context, 0, groups, v, 0)
     own = [weight.flatten(1)[:, 0], *([] if bias is None else [bias])]
     pin_what_meets_constants(context, [v, *own])
     for one in own:
         context.tie(v, one)
     return context.spread(v)
+
+
+def _one_by_one(context: RuleContext, x: Tensor, weight: Tensor, bias: Any) -> Any:
+    """Convolve channels that are rows, (n channels, 1, …), with one kernel."""
+    at_first = x.flatten(2)[..., 0]
+    alike = (x.flatten(2) == at_first[..., None]).all()
+    if bias is not None or not alike or not (weight == CONSTANT).all():
+        return NotImplemented
+    return at_first.view(*at_first.shape, *[1] * (x.ndim - 2)).expand(context.shape)
 
 
 def sampled(context: RuleContext, x: Tensor, grid: Tensor, *args, **kwargs) -> Any:

@@ -297,6 +297,13 @@ def new_tensor(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     return filled(context, [*args, *kwargs.values()])
 
 
+def of_numbers(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
+    """Return the labels of a tensor of numbers that the code writes, as a kernel."""
+    given = [*args, *kwargs.values()]
+    context.pin(given, f"their number is part of what {context.node!r} computes")
+    return torch.full(context.shape, CONSTANT)
+
+
 def pixel_shuffle(context: RuleContext, x: Tensor, upscale_factor: int) -> Tensor:
     x = context.channels(x).view(1, -1, 1, 1).expand(x.shape)
     out = F.pixel_shuffle(x, upscale_factor)

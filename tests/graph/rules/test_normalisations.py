@@ -142,6 +142,13 @@ PRUNED = {
 
 # What is kept whole, and why.
 KEPT = {
+    "group_norm, beside a layer of other groups": (
+        image(
+            lambda m, x: m.p(F.group_norm(x, 4)),
+            p=lambda: nn.GroupNorm(2, 8),
+        ),
+        whole("their number, 4, is written at 'group_norm'", 4),
+    ),
     "group_norm of one group": (
         image(lambda m, x: F.group_norm(x, 1)),
         whole(ADDS, 4),

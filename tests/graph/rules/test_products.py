@@ -504,7 +504,7 @@ KEPT = {
     ),
     "linear with a bias of the code": (
         row(lambda m, x: F.linear(x, m.p, torch.arange(7).to(x)), 7, p=parameter(7, 8)),
-        A8 | {"p": "the code makes a tensor of their size"},
+        A8 | {"p": "'linear' has a number for each, which does not go"},
     ),
     "rows that a weight is positive in": (
         row(lambda m, x: F.linear(x, m.p.exp()).relu(), 7, p=parameter(7, 8)),

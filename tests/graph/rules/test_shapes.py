@@ -276,7 +276,7 @@ KEPT = {
     ),
     "tensor of the code": (
         row(lambda m, x: x * torch.arange(8)),
-        whole("the code makes a tensor of their size"),
+        whole("'mul' has a number for each, which does not go"),
     ),
     "zeros of the code": (
         row(lambda m, x: x + x.new_zeros(8)),
