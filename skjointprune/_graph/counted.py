@@ -10,12 +10,17 @@ class Counted:
 
     `of` holds tensors of labels, each with the dimension whose size was used;
     `computed` tells whether the number is computed from sizes, and not one itself. `by`
-    is the attribute by which a size was divided, if the number depends on nothing else.
+    is what a size was divided by, if the number depends on nothing else.
     """
 
     of: list[tuple[Tensor, int]]
     computed: bool = False
-    by: HeldInt | None = None
+    by: int | None = None
+
+    @property
+    def by_attribute(self) -> str | None:
+        """The name of the attribute that a size was divided by, if it was one."""
+        return self.by.name if isinstance(self.by, HeldInt) else None
 
 
 class CountedInt(Counted, int):

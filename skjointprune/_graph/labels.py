@@ -290,15 +290,15 @@ class Labels:
         This is decided at the end, when all ties are known. The first reason counts.
         """
         of = tuple((*_place(at), dim) for at, dim in number.of)
-        by = number.by and number.by.name
-        self._expected.setdefault((of, by, _place(x)), (number, x, why))
+        key = of, number.by_attribute, _place(x)
+        self._expected.setdefault(key, (number, x, why))
 
     def quotients(self) -> dict[str, list[tuple[Counted, str]]]:
         """Return the quotients that pin channels, and why, by what they are divided."""
         found: dict[str, list[tuple[Counted, str]]] = {}
         for number, _, why in self._expected.values():
-            if number.by is not None:
-                found.setdefault(number.by.name, []).append((number, why))
+            if number.by_attribute is not None:
+                found.setdefault(number.by_attribute, []).append((number, why))
         return found
 
     def counts_channels(self, number: Counted) -> bool:
@@ -318,7 +318,7 @@ class Labels:
 
     def stays(self, number: Counted) -> bool:
         """Tell whether a number is a quotient that stays: by an attribute renewed."""
-        return number.by is not None and number.by.name in self.renewed
+        return number.by_attribute in self.renewed
 
     def _settle(self) -> None:
         """Pin the channels that were expected to be the same, and are not."""

@@ -324,14 +324,16 @@ def _size_or_sizes(
     return value
 
 
-def _divided_by(node: fx.Node, args: Any, flat: list[Any]) -> HeldInt | None:
-    """Return the attribute by which a size was divided, and only that was done."""
+def _divided_by(node: fx.Node, args: Any, flat: list[Any]) -> int | None:
+    """Return the number by which a size was divided, if only that was done."""
     numbers = [a for a in flat if isinstance(a, Counted)]
     held = [a for a in flat if isinstance(a, HeldInt)]
-    if node.target in (operator.floordiv, operator.truediv) and held:
+    if node.target in (operator.floordiv, operator.truediv):
         size, by = args
         plain = isinstance(size, Counted) and not size.computed and len(size.of) == 1
-        return by if plain and isinstance(by, HeldInt) else None
+        written = isinstance(by, int) and not isinstance(by, Counted)
+        if plain and written:
+            return by
     return numbers[0].by if len(numbers) == 1 and not held else None
 
 
@@ -339,7 +341,7 @@ def _number(
     value: Any,
     of: list[tuple[Tensor, int]],
     computed: bool = False,
-    by: HeldInt | None = None,
+    by: int | None = None,
 ) -> Any:
     """Mark a number, or each of several, as computed from numbers of channels."""
     if not of or isinstance(value, bool | Counted):

@@ -7,6 +7,7 @@ Where these do not follow, the layer whose code it is puts in others
 """
 
 from itertools import groupby
+from typing import Any
 
 import torch
 
@@ -118,7 +119,7 @@ def renew_divisors(labels: Labels) -> None:
             for size in labels.sizes
             if isinstance(size.n, HeldInt) and size.n.name == name
         ]
-        by = quotients[0][0].by if quotients else asked[0].n
+        by: Any = quotients[0][0].by if quotients else asked[0].n
         heads = [size for size in asked if size.n == by]
         if not heads or by is None or by.used or name in labels.renewed:
             continue

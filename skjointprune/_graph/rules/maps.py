@@ -35,10 +35,12 @@ def depthwise(
     The code asks x how many there are, and may repeat a kernel for each; or it writes
     their number, or holds it.
     """
-    if not isinstance(weight, Tensor) or not groups == x.shape[1] == len(weight):
+    if not isinstance(weight, Tensor):
         return NotImplemented
-    if groups == 1:
+    if groups == x.shape[1] == 1:
         return _one_by_one(context, x, weight, bias)
+    if not groups == x.shape[1] == len(weight):
+        return NotImplemented
     v = context.channels(x)
     if isinstance(groups, Counted):
         why = f"their number is part of what {context.node!r} computes"
@@ -53,12 +55,12 @@ def depthwise(
 
 
 def _one_by_one(context: RuleContext, x: Tensor, weight: Tensor, bias: Any) -> Any:
-    """Convolve channels that are rows, (n channels, 1, …), with one kernel."""
-    at_first = x.flatten(2)[..., 0]
-    alike = (x.flatten(2) == at_first[..., None]).all()
+    """Convolve channels that are rows, (n channels, 1, …), with kernels of the code."""
+    first = x.flatten(2)[..., 0]
+    alike = (x.flatten(2) == first[..., None]).all()
     if bias is not None or not alike or not (weight == CONSTANT).all():
         return NotImplemented
-    return at_first.view(*at_first.shape, *[1] * (x.ndim - 2)).expand(context.shape)
+    return first.view(len(x), *[1] * (x.ndim - 1)).expand(context.shape)
 
 
 def sampled(context: RuleContext, x: Tensor, grid: Tensor, *args, **kwargs) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..counted import Counted
+from ..counted import Counted, CountedInt
 from ..held_numbers import HeldInt
 from ..labels import CONSTANT, HeldBound
 from .context import RuleContext, kept_whole
@@ -45,8 +45,13 @@ def index(context: RuleContext, x: Tensor, key: Any) -> Tensor:
                     context.labels.expect(n, x, why)
         if not takes_all and context.labels.vary(x, dim):
             why = f"{context.node!r} takes them by their positions"
-            held = _attribute_at_bound(k)
-            if held is None:
+            bound = _single_bound(k)
+            held = bound if isinstance(bound, HeldInt) else None
+            if _cuts_a_part_off(bound, x.shape[dim]):
+                parts = x.split(int(bound), dim)
+                for part in parts[1:]:
+                    context.tie(part, parts[0])
+            elif held is None:
                 context.pin(_counted_off(x, dim, k), why)
             else:  # whether it can be renewed is known at the end
                 context.labels.bounds.append(HeldBound(context.node, held, x, dim, why))
@@ -70,13 +75,17 @@ def _counted_off(x: Tensor, dim: int, part: Any) -> Tensor:
     return x.narrow(dim, 0, bound) if bound >= 0 else x.narrow(dim, n + bound, -bound)
 
 
-def _attribute_at_bound(part: Any) -> HeldInt | None:
-    """Return the attribute at which a slice ends that begins at 0, or begins."""
+def _single_bound(part: Any) -> Any:
+    """Return where a slice ends that begins at 0, or begins that goes on to the end."""
     if not isinstance(part, slice) or part.step not in (None, 1):
         return None
     bounds = [n for n in (part.start, part.stop) if n not in (None, 0)]
-    held = bounds[0] if len(bounds) == 1 else None
-    return held if isinstance(held, HeldInt) else None
+    return bounds[0] if len(bounds) == 1 else None
+
+
+def _cuts_a_part_off(bound: Any, n: int) -> bool:
+    """Tell whether a bound is one of n divided by a number, as in `x[:, : n // 2]`."""
+    return isinstance(bound, CountedInt) and int(bound) * (bound.by or 0) == n
 
 
 def _look_up(context: RuleContext, x: Tensor, keys: list[Any]) -> Tensor:

@@ -113,6 +113,14 @@ PRUNED = {
     ),
     "flip": (row(lambda m, x: x.flip(1)), A8),
     "repeat": (row(lambda m, x: x.repeat(1, 2), 16), A8),
+    "slices of halves, by a size": (
+        row(lambda m, x: x[:, : (h := x.shape[1] // 2)] * x[:, h:], 4),
+        {"inputs": 6, "a": 4},
+    ),
+    "slice of a quarter, by a size of what is alike": (
+        two(lambda x, y: (x + y)[:, : x.size(-1) // 4], b=linear(2, 2)),
+        {"inputs": 6, "a": 2},
+    ),
     "slice of positions": (image(lambda m, x: x[..., 1:-1, ::2]), I8),
     "one position": (sequence(lambda m, x: x[:, -1]), A8),
     "None": (row(lambda m, x: x[:, :, None, None].flatten(1)), A8),
@@ -299,6 +307,10 @@ KEPT = {
     "slice": (
         row(lambda m, x: x[:, :3], 3),
         whole("'getitem' takes them by their positions", **{"a#2": 5}),
+    ),
+    "slice of a half, by a size of others": (
+        two(lambda x, y: x[:, : y.size(-1) // 2], b=linear(4, 2)),
+        whole(why := "their number is a position at 'getitem'", c=why),
     ),
     "slice to the end": (
         row(lambda m, x: x[:, 3:], 5),
