@@ -78,6 +78,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     **dict.fromkeys(("cummax", "cummin", "sort"), reductions.ordered),
     "topk": reductions.topk,
     "gather": position.gather,
+    "affine_grid": maps.places,
     "grid_sample": maps.sampled,
     "cosine_similarity": reductions.cosine_similarity,
     **dict.fromkeys(("cat", "concat", "concatenate"), shape.concatenate),

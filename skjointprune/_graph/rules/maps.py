@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..counted import Counted
 from ..labels import CONSTANT
-from .context import RuleContext, ask_size
+from .context import RuleContext, ask_size, kept_whole
 from .elementwise import pin_what_meets_constants
 
 
@@ -61,6 +61,13 @@ def _one_by_one(context: RuleContext, x: Tensor, weight: Tensor, bias: Any) -> A
     if bias is not None or not alike or not (weight == CONSTANT).all():
         return NotImplemented
     return first.view(len(x), *[1] * (x.ndim - 1)).expand(context.shape)
+
+
+def places(context: RuleContext, theta: Tensor, *args, **kwargs) -> Tensor:
+    """Compute the places to sample at; of the size that is given, rows and columns."""
+    why = f"{context.node!r} reads them as places"
+    context.pin(theta, why)
+    return kept_whole(context, why)
 
 
 def sampled(context: RuleContext, x: Tensor, grid: Tensor, *args, **kwargs) -> Any:

@@ -6,6 +6,7 @@ from _cases import (
     check,
     flat,
     image,
+    linear,
     no_rule,
     parameter,
     row,
@@ -52,6 +53,19 @@ PRUNED = {
             )
         ),
         I8,
+    ),
+    "grid_sample at places that a layer finds": (
+        image(
+            lambda m, x: F.grid_sample(
+                x,
+                F.affine_grid(
+                    m.c(x.mean((2, 3))).view(-1, 2, 3), x.size(), align_corners=False
+                ),
+                align_corners=False,
+            ),
+            c=linear(8, 6),
+        ),
+        I8 | {"c": "'affine_grid' reads them as places"},
     ),
     "convolution of each channel": (
         image(
