@@ -113,7 +113,10 @@ class Tracer(fx.Tracer):
         function, args = super().create_args_for_root(*given, **options)
         for i, arg in enumerate(args):
             target = str(arg.node.target) if isinstance(arg, fx.Proxy) else ""
-            if i > 1 and target.startswith("*"):
+            if i == 1 and target.startswith("*"):  # rows are the first of several
+                arg.node.target = target.lstrip("*")
+                args[i] = (arg,)
+            elif i > 1 and target.startswith("*"):
                 arg.node.graph.erase_node(arg.node)
                 args[i] = {} if target.startswith("**") else ()
         return function, args

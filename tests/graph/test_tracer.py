@@ -522,10 +522,22 @@ class Passing(nn.Module):
         return self.b(self.scaled(self.a(x), *args, scale=by, **options))
 
 
-def test_arguments_that_a_forward_does_not_name_are_none():
-    network = find_groups(Passing(), (12,))
+class Around(nn.Module):
+    """Passes on whatever it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Passing()
+
+    def forward(self, *args, **options):
+        return self.inner(*args, **options)
+
+
+@pytest.mark.parametrize(("module", "name"), [(Passing, "a"), (Around, "inner.a")])
+def test_arguments_that_a_forward_does_not_name_are_none(module, name):
+    network = find_groups(module(), (12,))
     assert {c.name: c.pinned or c.size for c in network.channels} == {
         "inputs": 12,
-        "a": 8,
+        name: 8,
     }
-    assert_cuts_are_exact(Passing, (12,))
+    assert_cuts_are_exact(module, (12,))
