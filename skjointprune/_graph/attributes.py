@@ -45,6 +45,8 @@ def label_attribute(
     if leads_to_products(node):
         return weight_of(module, name, context)
     every = long
+    # choices of tensors go on by themselves, and not with those of the code's views
+    owner = f"tensors of {context.owner}"
     if all(_convolves_each(user, len(held)) for user in node.users):
         long = long[:1] if held.shape[0] > 1 else []
     elif len(long) > 1 and (looked_up := _looked_up_along(node)) is not None:
@@ -57,14 +59,14 @@ def label_attribute(
             if x.ndim >= held.ndim - d and all_differ(x, d - held.ndim)
         ]
         if len({*long}) == 1 and (others := _spread_along(node, at, every, long[0])):
-            long = [labels.choose(context.owner, node.name, [long[0], *others])]
+            long = [labels.choose(owner, node.name, [long[0], *others])]
     elif any(_meets_others(x, long[0] - held.ndim) for x in _partners(node, at)):
         return torch.full(held.shape, CONSTANT)
     if not long and not isinstance(held, nn.Parameter):  # a mask, for example
         return torch.full(held.shape, CONSTANT)
     unknown = _is_used_without_rule(node)
     if len({*long}) != 1 and not unknown and all(map(_has_rule, node.users)):
-        long = [labels.choose(context.owner, node.name, every[::-1])]
+        long = [labels.choose(owner, node.name, every[::-1])]
     elif len({*long}) != 1:
         why = f"{name!r} is used by itself"
         bare = layer_rule(locate_tensor(module, name)[0]) is None

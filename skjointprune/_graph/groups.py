@@ -58,36 +58,73 @@ def find_groups(module: nn.Module, input_shape: Iterable[int]) -> Network:
 
 def _find_groups(module: nn.Module, shape: tuple[int, ...]) -> Network:
     there = set(vars(module))
+    made: set[str] | None = None
     try:
         graph, remembered, one_row_apart = trace(module, shape)
         n_outputs = note_shapes_(module, graph, shape)
         remembered |= what_is_remembered(module, shape)
-        labels, inputs, positions = _propagate(module, graph, shape)
+        made = set(vars(module)) - there
+
+        def attempt(in_vain: set[str]) -> tuple[Network, set[str]]:
+            labels, inputs, positions = _propagate(module, graph, shape, in_vain)
+            for name, sizes in sizes_to_put_in(labels).items():
+                let_sizes_follow_(module.get_submodule(name), sizes)
+            channels, input_dim = _collect(labels, inputs)
+            network = Network(
+                module,
+                channels,
+                shape,
+                input_dim,
+                n_outputs,
+                _first_layers(module, graph) if len(shape) == 1 else [],
+                _last_layer(module, graph),
+                positions,
+                without_rule=labels.without_rule,
+                by_function=_used_by_themselves(graph, labels),
+                remembered=remembered,
+                one_row_apart=one_row_apart,
+            )
+            untold, vary = find_constants_(network)
+            pin_what_has_no_gradient_(network)
+            _pin_what_adds_to_sums_(network, labels, inputs, untold, vary)
+            _pin_what_is_decided_by_(network, labels)
+            return network, _mixed_in_vain(network, labels)
+
+        network, in_vain = attempt(set())
+        if in_vain:
+            network, _ = attempt(in_vain)
     finally:  # tracing leaves tensors that the code makes here
-        for made in set(vars(module)) - there:
-            delattr(module, made)
-    for name, sizes in sizes_to_put_in(labels).items():
-        let_sizes_follow_(module.get_submodule(name), sizes)
-    channels, input_dim = _collect(labels, inputs)
-    network = Network(
-        module,
-        channels,
-        shape,
-        input_dim,
-        n_outputs,
-        _first_layers(module, graph) if len(shape) == 1 else [],
-        _last_layer(module, graph),
-        positions,
-        without_rule=labels.without_rule,
-        by_function=_used_by_themselves(graph, labels),
-        remembered=remembered,
-        one_row_apart=one_row_apart,
-    )
-    untold, vary = find_constants_(network)
-    pin_what_has_no_gradient_(network)
-    _pin_what_adds_to_sums_(network, labels, inputs, untold, vary)
-    _pin_what_is_decided_by_(network, labels)
+        for name in set(vars(module)) - there if made is None else made:
+            delattr(module, name)
     return network
+
+
+def _mixed_in_vain(network: Network, labels: Labels) -> set[str]:
+    """Return the layers that mix positions of channels that all stay.
+
+    Units of these layers may go instead.
+    """
+    pinned = set()
+    for channels in network.channels:
+        if channels.pinned:
+            pinned |= _roots_made(channels, labels)
+    return {
+        node
+        for node, x in labels.mixing.items()
+        if len(labels.roots_in(labels.members(x)) - pinned) < 2
+    }
+
+
+def _roots_made(channels: Channels, labels: Labels) -> set[int]:
+    """Return the roots of the labels of what produces channels."""
+    roots: set[int] = set()
+    for axis in channels.produced_by:
+        bound = labels.bound[labels.canonical(axis.tensor), axis.dim]
+        every = torch.ones(channels.size, dtype=torch.bool)
+        if "produce" in bound:
+            of = bound["produce"].labels[axis.where(every)]
+            roots |= labels.roots_in(of.tolist())
+    return roots
 
 
 OF_INPUTS = "they hang together with the inputs, which stay"
@@ -141,12 +178,7 @@ def _pin_what_adds_to_sums_(
     for channels in network.channels:
         roots = of_inputs if channels is network.inputs else set()
         computed = {a.tensor for a in channels.axes} & labels.computed
-        for axis in channels.produced_by:
-            bound = labels.bound[labels.canonical(axis.tensor), axis.dim]
-            every = torch.ones(channels.size, dtype=torch.bool)
-            if "produce" in bound:
-                of = bound["produce"].labels[axis.where(every)]
-                roots |= labels.roots_in(of.tolist())
+        roots |= _roots_made(channels, labels)
         adds = bool(roots & summed or computed)
         if channels.pinned or channels.size < 2:
             continue
@@ -199,16 +231,20 @@ def _pin_what_is_decided_by_(network: Network, labels: Labels) -> None:
 
 
 def _propagate(
-    module: nn.Module, graph: fx.Graph, shape: tuple[int, ...]
+    module: nn.Module,
+    graph: fx.Graph,
+    shape: tuple[int, ...],
+    in_vain: set[str],
 ) -> tuple[Labels, Tensor, dict[str, int]]:
     """Send labels through the graph, and take those choices by which most can go.
 
-    Returns the labels, those of the inputs, and how often a row uses each weight.
+    Of layers that mix positions `in_vain` the units may go. Returns the labels, those
+    of the inputs, and how often a row uses each weight.
     """
     chosen: dict[str, int] = {}
     found = []
     while True:  # at most as often as a split has choices
-        labels = Labels(module, chosen)
+        labels = Labels(module, chosen, in_vain)
         found.append((labels, *propagate_labels(module, graph, labels, shape)))
         renew_divisors(labels)
         settle_sizes(labels)

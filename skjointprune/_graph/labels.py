@@ -138,11 +138,15 @@ class Labels:
     that it uses, and buffers that are weights: whether channels go exactly with these
     is tried. `renewed` are attributes of layers that count channels because the code
     compares sizes with them, divides or slices by them, and why these would be pinned
-    otherwise: this is tried, too.
+    otherwise: this is tried, too. `mixing` are nodes of linear layers that read
+    positions of channels. There these may go, and not the units of the layer; but where
+    they were found to stay, at the nodes of `in_vain`, the units may. The first
+    `n_inputs` labels are those of the inputs.
     """
 
     module: nn.Module
     chosen: dict[str, int] = field(default_factory=dict)
+    in_vain: set[str] = field(default_factory=set)
     bound: dict[tuple[str, int], dict[str, Bound]] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
     without_rule: dict[str, str] = field(default_factory=dict)
@@ -154,6 +158,8 @@ class Labels:
     summed: list[Tensor] = field(default_factory=list)
     computed: set[str] = field(default_factory=set)
     renewed: dict[str, str] = field(default_factory=dict)
+    mixing: dict[str, Tensor] = field(default_factory=dict)
+    n_inputs: int = 0
     _outputs: list[int] = field(default_factory=list)
     _ties: Ties = field(default_factory=Ties)
     _produced: set[bytes] = field(default_factory=set)
@@ -332,6 +338,10 @@ class Labels:
         if len(labels) != 1 or CONSTANT in labels:
             return False
         return self.find(*labels) in {self.find(label) for label in self.reasons}
+
+    def has_inputs(self, x: Tensor) -> bool:
+        """Tell whether there are labels of inputs in a tensor."""
+        return any(i < self.n_inputs for i in self.members(x))
 
     def is_produced(self, x: Tensor) -> bool:
         """Tell whether these are the labels of a parameter that produces channels."""

@@ -37,7 +37,8 @@ def propagate_labels(
     """
     at: dict[fx.Node, Any] = {}
     positions: dict[str, int] = {}
-    inputs = labels.fresh(torch.Size(shape).numel()).view(shape)
+    labels.n_inputs = torch.Size(shape).numel()
+    inputs = labels.fresh(labels.n_inputs).view(shape)
     rows, *_ = graph.find_nodes(op="placeholder")
 
     def count_uses(weight: str, times: int) -> None:

@@ -68,12 +68,7 @@ def _trace(tracer: Tracer, module: nn.Module, shape: tuple[int, ...]) -> Traced:
             f"`module` {name} could not be traced{where} "
             f"({fact}){at_line(line_of(error))}. {remedy}"
         ) from error
-    rows, *others = (n for n in graph.nodes if n.op == "placeholder")
-    if str(rows.target).startswith("*"):
-        raise ValueError(
-            f"`module` {name} takes its rows as {rows.target}. Let `forward` name "
-            "them, as `forward(self, x)`."
-        )
+    _, *others = (n for n in graph.nodes if n.op == "placeholder")
     for node, parameter in zip(others, more, strict=True):
         if parameter.name in defaults:
             node.args = (defaults[parameter.name],)

@@ -86,15 +86,6 @@ class Pair(nn.Module):
         return out, out
 
 
-class Starred(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a = nn.Linear(6, 2)
-
-    def forward(self, *rows):
-        return self.a(rows[0])
-
-
 class Scaled(nn.Module):
     def __init__(self):
         super().__init__()
@@ -197,7 +188,6 @@ def test_channels_of_images_that_are_read_in_groups_are_kept_whole():
         (Branching(), "Branching could not be traced"),
         (Pair(), "logits alone"),
         (Scaled(), "takes a second input, scale. Give it a default"),
-        (Starred(), r"takes its rows as \*rows. Let `forward` name them"),
         (nn.Sequential(nn.Linear(4, 2), nn.Unflatten(1, (1, 2))), r"\(2, 1, 2\)"),
         (nn.Sequential(nn.Linear(3, 2)), "does not run on 4 inputs"),
         (nn.Sequential(nn.ReLU()), "no parameters to train"),

@@ -43,7 +43,21 @@ LayerRule = Callable[[Any, str, Any, RuleContext], Any]
 
 
 def _linear(layer: nn.Linear, name: str, x: Tensor, context: RuleContext) -> Tensor:
+    labels = context.labels
+    if _mixes_positions(x, context) and context.node not in labels.in_vain:
+        labels.mixing[context.node] = x
+        return x[..., :1].expand(context.shape)
     return context.spread(_dense(layer, name, x, context), -1)
+
+
+def _mixes_positions(x: Tensor, context: RuleContext) -> bool:
+    """Tell whether a linear layer reads positions, each channel by itself.
+
+    As those of `x.transpose(1, 2)`, (n, channels, positions), in mixers.
+    """
+    labels = context.labels
+    apart = any(labels.vary(x, d) for d in range(1, x.ndim - 1))
+    return apart and not labels.vary(x, -1) and not labels.has_inputs(x)
 
 
 def _dense(layer: nn.Linear, name: str, x: Tensor, context: RuleContext) -> Tensor:

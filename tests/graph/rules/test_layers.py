@@ -79,6 +79,24 @@ def bilinear(first, second, **layers):
 PRUNED = {
     "ConstantPad2d": (image_through(lambda: nn.ConstantPad2d(1, 5.0)), I8),
     "Linear": (row(lambda m, x: x), A8),
+    "Linear, over positions": (
+        sequence(
+            lambda m, x: (x * m.l(x.transpose(1, 2)).transpose(1, 2)).mean(1),
+            l=linear(5, 5),
+        ),
+        A8,
+    ),
+    "Linear, over positions, between means over the units": (
+        sequence(
+            lambda m, x: m.n(
+                x + m.k(m.l(x.transpose(1, 2)).tanh()).transpose(1, 2)
+            ).mean(1),
+            l=linear(5, 7),
+            k=linear(7, 5),
+            n=lambda: nn.LayerNorm(8),
+        ),
+        whole("LayerNorm 'n' couples them", l=7),
+    ),
     "Linear, no bias": (row(lambda m, x: x, a=linear(6, 8, bias=False)), A8),
     "Linear, positions": (sequence(lambda m, x: x.mean(1)), A8),
     "Conv1d": (

@@ -43,6 +43,17 @@ def dense(m, x):
     return pooled(m.b(torch.cat([x, one, two], 1)))
 
 
+def attend_to_columns(m, x):
+    """Embed each column by a parameter, and let it attend to others, in two heads."""
+    x = x[..., None] * m.e
+    q, k, v = (
+        layer(x).reshape(*x.shape[:2], 2, 4).transpose(1, 2)
+        for layer in (m.q, m.k, m.v)
+    )
+    weights = (q @ k.mT / 2).softmax(-1)
+    return m.b((x + m.p((weights @ v).transpose(1, 2).flatten(2))).mean(1))
+
+
 def heads(m, x):
     b, t, _ = x.size()
     return x.view(b, t, 2, -1).transpose(1, 2).mean(2).flatten(1)
@@ -97,6 +108,15 @@ PRUNED = {
             a=linear(6, 16),
         ),
         {"inputs": 6, "a": 4},
+    ),
+    "view, heads, beside a parameter": (
+        (
+            ROW,
+            attend_to_columns,
+            {"e": parameter(6, 8), "b": linear(8, 2)}
+            | {name: linear(8, 8) for name in "qkvp"},
+        ),
+        {"inputs": "they are read in groups", "e": 8, "q": 2},
     ),
     "view, heads": (sequence(heads), {"inputs": 6, "a": 4}),
     "positions as tokens": (
