@@ -56,7 +56,7 @@ def quick():
             "max_epochs": 15,
             "retrain_epochs": 8,
             "lr": 1e-2,
-            "batch_size": 32,
+            "batch_size": 64,
             "random_state": 0,
         }
         return JointPruneClassifier(**(defaults | params))

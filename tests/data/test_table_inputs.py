@@ -58,6 +58,7 @@ def test_layout_of_X_does_not_matter(quick, planted, fitted, convert):
 def test_whole_numbers_are_taken_as_floats(quick, dtype):
     plain = {"module__embedding": None, "module__clip": None}
     plain["validation_fraction"] = None  # or rounding may choose another epoch
+    plain["batch_size"] = 32
     rng = np.random.default_rng(0)
     X = rng.integers(0, 2 if dtype == "bool" else 256, size=(300, 8)).astype(dtype)
     y = X[:, 3] > X[:, 6] if dtype != "bool" else X[:, 3] | X[:, 6]

@@ -59,7 +59,8 @@ def test_two_labels_are_ranked_as_any_number(quick, labels):
     for cv in (False, True):
         clf = quick(n_features_to_select=2)
         if cv:
-            clf = JointPruneCV(quick(), n_alphas=2, cv=2, scoring="roc_auc")
+            clf = quick(batch_size=32)
+            clf = JointPruneCV(clf, n_alphas=2, cv=2, scoring="roc_auc")
         clf.fit(X, Y)
         score = get_scorer("roc_auc")(clf, X, Y)
         assert score == roc_auc_score(Y, clf.predict_proba(X)) > 0.9

@@ -45,7 +45,12 @@ def seen():
 
 
 def test_inputs_that_decide_are_found_by_a_network(quick, planted):
-    clf = quick(n_features_to_select=4, prune="inputs", validation_fraction=0.3)
+    clf = quick(
+        n_features_to_select=4,
+        prune="inputs",
+        validation_fraction=0.3,
+        batch_size=32,
+    )
     selection = knockoff_selection(
         clf, *planted, fdr=0.2, n_repeats=3, n_knockoffs=3, random_state=0
     )

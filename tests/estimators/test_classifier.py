@@ -268,7 +268,7 @@ def test_rows_of_weight_zero_do_no_harm(quick, planted):
     X, y = planted
     wrong = np.arange(len(y)) % 5 < 3
     weight = np.where(wrong, 0.0, 1.0)
-    clf = quick(n_features_to_select=3, max_epochs=40, retrain_epochs=20)
+    clf = quick(n_features_to_select=3, max_epochs=40, retrain_epochs=20, batch_size=32)
     clf.fit(X, np.where(wrong, 1 - y, y), sample_weight=weight)
     assert clf.get_support(indices=True).tolist() == RELEVANT
     assert clf.score(X, y) > 0.9

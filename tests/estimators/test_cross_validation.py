@@ -20,7 +20,7 @@ QUICK = {
     "max_epochs": 15,
     "retrain_epochs": 16,
     "lr": 1e-2,
-    "batch_size": 32,
+    "batch_size": 64,
     "random_state": 0,
     "cv": 3,
     "n_alphas": 6,

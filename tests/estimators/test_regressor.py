@@ -21,7 +21,7 @@ def quick():
             "max_epochs": 15,
             "retrain_epochs": 10,
             "lr": 1e-2,
-            "batch_size": 32,
+            "batch_size": 64,
             "random_state": 0,
         }
         return JointPruneRegressor(**(defaults | params))

@@ -17,7 +17,7 @@ QUICK = {
     "max_epochs": 6,
     "retrain_epochs": 4,
     "lr": 1e-2,
-    "batch_size": 32,
+    "batch_size": 64,
     "random_state": 0,
 }
 

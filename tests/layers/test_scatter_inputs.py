@@ -105,7 +105,7 @@ QUICK = {
     "max_epochs": 25,
     "retrain_epochs": 5,
     "lr": 5e-3,
-    "batch_size": 32,
+    "batch_size": 64,
     "validation_fraction": None,
     "random_state": 0,
 }
