@@ -35,10 +35,12 @@ class Masks:
     def hide_some(self, X: Tensor) -> Tensor:
         """Return rows of which groups are shown at random.
 
-        Each row has a share of its own, from half of what is asked for up to all.
+        Each row has a share of its own, from half of what is asked for up to all. Its
+        logarithm is uniform: as many rows show one to two times as much, as two to four
+        times, so that what is asked for is seen often where it is little.
         """
         least = LEAST_SHARE * self.n_asked / self.n_groups
-        share = least + (1 - least) * torch.rand(len(X), 1)
+        share = least ** torch.rand(len(X), 1)
         return self.hide(X, torch.rand(len(X), self.n_groups) < share)
 
 
