@@ -1,10 +1,13 @@
 """Masks over the inputs of a table: drawn while a network is trained, and chosen."""
 
+import math
 from collections.abc import Callable
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
+MOST_CHOICES = 150  # that are all tried
 DROPPED_AT_ONCE = 8  # one in so many of those that are yet to go
 MOST_SWAPPED = 4  # inputs of each side that are tried for each other
 MOST_SWAPS = 20
@@ -49,8 +52,9 @@ def choose_groups(
 ) -> Tensor:
     """Return a mask over groups, (groups,), of small loss: so many are shown.
 
-    Groups go whose loss is least missed, a few at a time; then groups that are shown
-    are swapped for others while that makes the loss less.
+    Where there are few choices, all are tried. Else groups go whose loss is least
+    missed, a few at a time; then groups that are shown are swapped for others while
+    that makes the loss less.
 
     Parameters
     ----------
@@ -61,6 +65,11 @@ def choose_groups(
     n_asked : int
         How many groups to choose, at least those.
     """
+    free = (~always).nonzero().flatten().tolist()
+    n_free = max(n_asked - int(always.sum()), 0)
+    if math.comb(len(free), n_free) <= MOST_CHOICES:
+        choices = (_with(always, some) for some in combinations(free, n_free))
+        return min(choices, key=loss)
     shown = torch.ones_like(always)
     while (n_left := int(shown.sum())) > n_asked:
         able = (shown & ~always).nonzero().flatten()
@@ -73,6 +82,13 @@ def choose_groups(
         if not found < least * (1 - WORTH_A_SWAP):
             break
         shown, least = swapped, found
+    return shown
+
+
+def _with(always: Tensor, some: tuple[int, ...]) -> Tensor:
+    """Return a mask over groups where some are shown, and what stays in any case."""
+    shown = always.clone()
+    shown[list(some)] = True
     return shown
 
 

@@ -39,12 +39,22 @@ def loss_of_parts(worth, twins=()):
     return loss
 
 
-def test_of_groups_that_stand_in_for_each_other_one_is_chosen():
+@pytest.mark.parametrize("n_more", [0, 20], ids=["few choices", "many"])
+def test_of_groups_that_stand_in_for_each_other_one_is_chosen(n_more):
     # by what they are worth alone, or beside all others, both would stay, or go
-    loss = loss_of_parts([3.0, 3.0, 1.0, 0.5, 0.1], twins=[(0, 1)])
-    chosen = choose_groups(loss, torch.zeros(5, dtype=torch.bool), 2)
+    worth = [3.0, 3.0, 1.0, 0.5, 0.1] + n_more * [0.01]
+    loss = loss_of_parts(worth, twins=[(0, 1)])
+    chosen = choose_groups(loss, torch.zeros(len(worth), dtype=torch.bool), 2)
     assert chosen.sum() == 2
     assert chosen[2] and chosen[:2].sum() == 1
+
+
+def test_of_few_choices_one_is_found_that_no_swap_leads_to():
+    def loss(shown):  # two that help together, and each of the others alone
+        return 9.0 - 5 * (shown[0] and shown[1]) - float(shown[2:].sum())
+
+    chosen = choose_groups(loss, torch.zeros(8, dtype=torch.bool), 2)
+    assert chosen.nonzero().flatten().tolist() == [0, 1]
 
 
 def test_a_group_that_always_stays_is_chosen_and_counts():
@@ -55,16 +65,16 @@ def test_a_group_that_always_stays_is_chosen_and_counts():
 
 def test_no_swap_of_two_groups_makes_the_loss_less():
     torch.manual_seed(0)
-    matrix = torch.randn(30, 7)
-    target = matrix @ torch.randn(7) + torch.randn(30)
+    matrix = torch.randn(40, 11)
+    target = matrix @ torch.randn(11) + torch.randn(40)
 
     def loss(shown):
         fit = torch.linalg.lstsq(matrix[:, shown], target[:, None]).solution
         return float(((matrix[:, shown] @ fit)[:, 0] - target).pow(2).mean())
 
-    chosen = choose_groups(loss, torch.zeros(7, dtype=torch.bool), 3)
+    chosen = choose_groups(loss, torch.zeros(11, dtype=torch.bool), 3)
     best = min(
-        loss(torch.isin(torch.arange(7), torch.tensor(some)))
-        for some in combinations(range(7), 3)
+        loss(torch.isin(torch.arange(11), torch.tensor(some)))
+        for some in combinations(range(11), 3)
     )
     assert loss(chosen) == pytest.approx(best)
