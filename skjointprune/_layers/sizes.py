@@ -242,12 +242,11 @@ CALLED_BY: dict[type[nn.Module], str] = {
 def reaches_layers(layer: nn.Module, name: str) -> bool:
     """Tell whether a size of that name would reach layers of torch within, too."""
     call = name.removeprefix(PREFIX)
+    kinds = tuple(k for k, of in CALLED_BY.items() if call.startswith(f"{of}_"))
     return any(
-        call.startswith(f"{called}_")
+        isinstance(within, kinds) and getattr(within, "groups", 0) != 1
         for within in layer.modules()
-        for kind, called in CALLED_BY.items()
-        if within is not layer and isinstance(within, kind)
-        if getattr(within, "groups", 0) != 1
+        if within is not layer
     )
 
 
