@@ -21,29 +21,20 @@ OF_NUMBERS = ("as_tensor", "scalar_tensor", "tensor")
 OF_SIZES = ("expand", "repeat", "reshape", "tile", "view")  # methods
 
 
-def _as_a_node(function: Callable) -> Callable:
-    """Make of a function one that is a node of the graph where it is given proxies."""
+def _as_a_node(function: Callable, method: str | None = None) -> Callable:
+    """Make of a function one that is a node of the graph where it is given proxies.
+
+    A method of tensors has a name, by which the node calls it.
+    """
 
     @wraps(function)
     def node_of(*args, **kwargs):
         tracer = tracer_of((args, kwargs))
         if tracer is None:
             return function(*args, **kwargs)
+        if method is not None:
+            return tracer.create_proxy("call_method", method, args, kwargs)
         return tracer.create_proxy("call_function", function, args, kwargs)
-
-    return node_of
-
-
-def _method_as_a_node(name: str) -> Callable:
-    """Make a node of a method of a tensor that the code makes, given proxies."""
-    method = getattr(Tensor, name)
-
-    @wraps(method)
-    def node_of(*args, **kwargs):
-        tracer = tracer_of((args, kwargs))
-        if tracer is None:
-            return method(*args, **kwargs)
-        return tracer.create_proxy("call_method", name, args, kwargs)
 
     return node_of
 
@@ -122,7 +113,7 @@ def sizes_one_by_one() -> Iterator[None]:
     makers = {name: packed(getattr(torch, name)) for name in FILLED}
     makers |= {name: _as_a_node(getattr(torch, name)) for name in OF_NUMBERS}
     convolve = {name: _as_a_node(getattr(F, name)) for name in CONVOLUTIONS}
-    methods = {name: _method_as_a_node(name) for name in OF_SIZES}
+    methods = {name: _as_a_node(getattr(Tensor, name), name) for name in OF_SIZES}
     with (
         replaced(torch, makers | convolve),
         replaced(F, convolve),

@@ -20,6 +20,8 @@ PREFIX = "size_of_"  # of the attributes that hold the sizes
 BEFORE = "_before"
 MEAN = "mean"  # of which a size is that of before, whatever goes
 OF = "_of_"  # before the number that is written, where calls alike write several
+# of linear layers and convolutions that are called as functions
+ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 AS_IT_IS = 0  # in place of a size: that of this dimension, which a view leaves alone
 
 
@@ -117,21 +119,17 @@ def _of_group_norm(x: Tensor, num_groups: Any, *args: Any, **kwargs: Any) -> Ask
     return Asked(call, (num_groups,), lambda new: Call((x, *new, *args), kwargs))
 
 
-def _of_convolution(
-    x: Tensor,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: Any = 1,
-) -> Asked | None:
+def _of_convolution(*args: Any, **kwargs: Any) -> Asked | None:
     """Return into how many groups the channels fall, if they do."""
+    given = dict(zip(ARGUMENTS, args, strict=False)) | kwargs
+    groups = given.get("groups", 1)
     if isinstance(groups, int) and groups == 1:
         return None
-    given = (x, weight, bias, stride, padding, dilation)
-    call = f"convolution_{x.ndim}"
-    return Asked(call, (groups,), lambda new: Call((*given, *new), {}))
+    return Asked(
+        f"convolution_{given['input'].ndim}",
+        (groups,),
+        lambda new: Call((), given | {"groups": new[0]}),
+    )
 
 
 def _of_layer_norm(function: Callable) -> Callable[..., Asked]:

@@ -18,7 +18,6 @@ from _cases import (
 from torch import nn
 from torch.nn import functional as F
 
-from skjointprune._graph import groups
 from skjointprune._graph.groups import find_groups
 from skjointprune._graph.probes import (
     check_outputs,
@@ -217,16 +216,6 @@ def test_channels_are_found_and_cut_exactly(name):
 def test_probabilities_are_told_from_logits_between_0_and_1(end, so):
     torch.manual_seed(0)
     assert gives_probabilities(nn.Sequential(nn.Linear(4, 3), end), (4,)) == so
-
-
-def test_a_deep_network_needs_no_trials(monkeypatch):
-    """Parameters drawn anew, each larger, would make its numbers infinite."""
-    layers = [nn.Sequential(nn.Linear(128, 128), nn.ReLU()) for _ in range(100)]
-    module = nn.Sequential(nn.Linear(4, 128), *layers, nn.Linear(128, 2))
-    trials = []
-    monkeypatch.setattr(groups, "is_exact", lambda *args: trials.append(args))
-    network = find_groups(module, (4,))
-    assert not trials and not network.kept_whole and not network.reads_constants
 
 
 @pytest.mark.parametrize(("sign", "alike"), [(1, True), (-1, True), (0, False)])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, fx, nn
 
+from ..._layers.sizes import ARGUMENTS
 from ..tensors import get_tensor, locate_tensor
 from .context import RuleContext
 from .elementwise import pin_what_meets_constants
@@ -26,7 +27,6 @@ READS = {
 }
 # Functions, methods and attributes that transpose a matrix.
 TRANSPOSES = ("t", "T", "mT", "transpose", "swapaxes", "swapdims")
-ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 ARGUMENTS_OF = {"addmm": ("bias", "input", "weight")}
 
 

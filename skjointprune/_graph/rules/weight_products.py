@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..._layers.sizes import ARGUMENTS
 from ..labels import CONSTANT
 from .context import RuleContext, kept_whole
 from .contractions import channels_along, letters_of, letters_of_tensordot
 from .elementwise import elementwise
 from .faces import Face, Weight
 
-ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 Term = tuple[Any, str]  # labels or a weight, and a letter for each dimension
 
 
