@@ -238,7 +238,7 @@ CALLED_BY: dict[type[nn.Module], str] = {
 
 
 def reaches_layers(layer: nn.Module, name: str) -> bool:
-    """Tell whether a size of that name would reach layers of torch within, too."""
+    """Tell whether a layer of torch within would be given a size of that name, too."""
     call = name.removeprefix(PREFIX)
     kinds = tuple(k for k, of in CALLED_BY.items() if call.startswith(f"{of}_"))
     return any(

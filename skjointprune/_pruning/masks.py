@@ -39,8 +39,8 @@ class Masks:
         """Return rows of which groups are shown at random.
 
         Each row has a share of its own, from half of what is asked for up to all. Its
-        logarithm is uniform: as many rows show one to two times as much, as two to four
-        times, so that what is asked for is seen often where it is little.
+        logarithm is uniform: as many rows show a share between .1 and .2 as between .2
+        and .4. So also where few groups are asked for, many rows show about as many.
         """
         least = LEAST_SHARE * self.n_asked / self.n_groups
         share = least ** torch.rand(len(X), 1)
