@@ -68,8 +68,8 @@ def mirror_some(X):
 
 def test_only_removals_of_inputs_of_a_table_wait_for_a_device(quick, planted):
     waits = Waits()
-    quick(n_features_to_select=3, callbacks=[waits], max_epochs=4).fit(*planted)
-    assert len(waits.between) > 40
+    quick(n_features_to_select=3, callbacks=[waits], max_epochs=6).fit(*planted)
+    assert len(waits.between) > 50
     assert not any(waits.between)
     assert all(waits.at_events)
 

@@ -89,7 +89,7 @@ FUNCTION_RULES: dict[str, Callable] = {
     "view_as_real": shape.view_as_real,
     **dict.fromkeys(("view", "reshape"), shape.view),
     **dict.fromkeys(
-        ("new_empty", "new_full", "new_ones", "new_zeros"), shape.new_tensor
+        ("new_empty", "new_full", "new_ones", "new_zeros"), shape.new_filled
     ),
     "new_tensor": shape.of_numbers,
     **{name: shape.move_labels(getattr(Tensor, name)) for name in MOVES},

@@ -293,7 +293,7 @@ def repeat_interleave(
     return x.repeat_interleave(repeats, dim)
 
 
-def new_tensor(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
+def new_filled(context: RuleContext, x: Tensor, *args, **kwargs) -> Tensor:
     return filled(context, [*args, *kwargs.values()])
 
 
