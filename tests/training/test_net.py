@@ -68,7 +68,7 @@ def mirror_some(X):
 
 def test_only_removals_of_inputs_of_a_table_wait_for_a_device(quick, planted):
     waits = Waits()
-    quick(n_features_to_select=3, callbacks=[waits], max_epochs=6).fit(*planted)
+    quick(n_features_to_select=3, callbacks=[waits], max_epochs=8).fit(*planted)
     assert len(waits.between) > 50
     assert not any(waits.between)
     assert all(waits.at_events)
