@@ -30,8 +30,9 @@ def read_cropped(source: Any, support: np.ndarray) -> Iterator[Tensor]:
     batches = slices(len(source), Images.batch_size_to_score)
     inside = torch.from_numpy(support[np.ix_(*box)])
     reader = Reader(source, np.arange(len(source)))
-    for X in map(reader.__getitem__, batches):
-        check_finite(X)
+    for rows in batches:
+        X = reader[rows]
+        check_finite(X, reader.rows[rows])
         for dim, kept in enumerate(box, start=1):
             X = X.index_select(dim, torch.from_numpy(kept))
         yield X if bool(inside.all()) else X * inside.to(X.dtype)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from .._utils.warn import warn_caller
-from .readers import DATASETS, as_tensor
+from .readers import DATASETS, as_tensor, describe, wrong_transform
 
 
 def is_images(X: Any) -> bool:
@@ -30,21 +30,33 @@ def refuse_images(X: Any, what: str) -> None:
 
 
 def refuse_what_is_nearly_images(X: Any) -> None:
-    """Raise ValueError for a list of images, a loader, images without channels."""
+    """Raise ValueError for a loader, and for lists or arrays of other dimensions."""
     if isinstance(X, DataLoader):
         raise ValueError(
             "X must be an array or a dataset, which is read in batches here. Got a "
             f"{type(X).__name__}; pass its dataset, `loader.dataset`."
         )
-    first = X[0] if isinstance(X, list | tuple) and len(X) else X
-    if getattr(first, "ndim", 2) == 3:
-        several = first is not X
-        raise ValueError(
-            "X must be a table, (n, columns), or images, (n, channels, height, width). "
-            f"Got {'a list of arrays' if several else 'an array'} of shape "
-            f"{tuple(first.shape)}; "
-            + ("stack them." if several else "for images without colours, X[:, None].")
-        )
+    n = _n_dimensions(X)
+    if n <= 2:
+        return
+    if not hasattr(X, "ndim"):
+        remedy = "make one array of it"
+    elif n == 3:
+        remedy = "for images without colours, X[:, None]"
+    else:
+        remedy = "reshape it"
+    raise ValueError(
+        "X must be a table, (n, columns), or images, (n, channels, height, width). Got "
+        f"{n} dimensions, of type {type(X).__name__}; {remedy}."
+    )
+
+
+def _n_dimensions(X: Any) -> int:
+    """Return how many dimensions an array has, or lists of lists, or of arrays."""
+    n = 0
+    while isinstance(X, list | tuple) and X:
+        X, n = X[0], n + 1
+    return n + getattr(X, "ndim", 0)
 
 
 def as_array(X: Any) -> Any:
@@ -137,22 +149,11 @@ def check_transform(transform: Callable, X: Tensor, *, in_batches: bool) -> None
         except Exception as error:
             raise ValueError(
                 f"`images__transform` raises {type(error).__name__} ({error}) for "
-                f"{_describe(before)}. Let it take such tensors: what makes tensors of "
+                f"{describe(before)}. Let it take such tensors: what makes tensors of "
                 "images is for the dataset."
             ) from error
     if isinstance(after, Tensor) and after.shape == before.shape:
         of_numbers = not before.is_floating_point() and after.is_floating_point()
         if not (of_numbers and before.max() > 1 >= after.max()):
             return
-    raise ValueError(
-        "`images__transform` must return images of the shape and range of X, which are "
-        f"predicted as they are. Got {_describe(after)} for {_describe(before)}; leave "
-        "out what resizes, scales or converts them."
-    )
-
-
-def _describe(image: Any) -> str:
-    if not isinstance(image, Tensor):
-        return type(image).__name__
-    largest = float(image.double().max())
-    return f"{image.dtype} of shape {tuple(image.shape)}, up to {largest:.3g},"
+    raise wrong_transform(before, after)

@@ -64,15 +64,17 @@ def check_table(
         names = getattr(estimator, "feature_names_in_", None)
         columns = Columns.find(X, resolve_categories(given, X, labels))
         X = columns.read(X, range(columns.n), names)
-        X, y = check_X_y(
-            X, y, ensure_all_finite="allow-nan", estimator=estimator, **of_both
-        )
+        X, y = check_X_y(X, y, ensure_all_finite=False, estimator=estimator, **of_both)
+    refuse_infinite(X, names)
     refuse_unscalable(largest_of_columns(X), names, scaled=estimator.standardize)
     return columns, X, y
 
 
 def _validate(estimator: Any, X: Any, y: Any, **params) -> tuple[Any, Any]:
-    """Check X and y as scikit-learn does; float32 stays, and sparse X is CSR."""
+    """Check X and y as scikit-learn does, but for infinity in X.
+
+    float32 stays, and sparse X is CSR.
+    """
     small = isinstance(X, np.ndarray) and X.dtype.itemsize <= 2
     X, y = validate_data(
         estimator,
@@ -80,7 +82,7 @@ def _validate(estimator: Any, X: Any, y: Any, **params) -> tuple[Any, Any]:
         y,
         dtype=np.float32 if small else [np.float64, np.float32],
         accept_sparse=SPARSE,
-        ensure_all_finite="allow-nan",
+        ensure_all_finite=False,
         **params,
     )
     if issparse(X):
@@ -125,6 +127,20 @@ def _called(names: Any, i: int) -> str:
     return repr(name) if isinstance(name, str) else str(name)
 
 
+def refuse_infinite(X: Any, names: Any) -> None:
+    """Raise ValueError where a column holds infinity; NaN may be there."""
+    numbers = X.data if issparse(X) else X
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(numbers.sum()):
+            return
+    infinite = np.flatnonzero(np.isinf(largest_of_columns(X)))
+    if len(infinite):
+        raise ValueError(
+            f"The column {_called(names, infinite[0])} of X holds infinity. Replace "
+            "it, or make it NaN, which stands for a gap."
+        )
+
+
 def refuse_huge(largest: np.ndarray, names: Any, limit: float) -> None:
     """Raise ValueError where the largest number of a column is beyond a limit."""
     huge = np.flatnonzero(largest.astype(np.float64) > limit)
@@ -156,6 +172,7 @@ def read_table(
         is no number.
     """
     kept = np.flatnonzero(support)
+    kept_names = kept if names is None else np.asarray(names)[kept]
     X = select_columns(estimator, X, names, kept)
     if issparse(X):
         if columns.levels.keys() & {*kept.tolist()}:
@@ -166,22 +183,21 @@ def read_table(
         X = check_array(
             X,
             accept_sparse="csr",
-            ensure_all_finite="allow-nan",
-            input_name="X",
+            ensure_all_finite=False,
             estimator=estimator,
         )
         _refuse_gaps(X)
+        refuse_infinite(X, kept_names)
         return X
-    kept_names = None if names is None else np.asarray(names)[kept]
     if columns.levels or not holds_plain_numbers(X):
         X = columns.read(X, kept.tolist(), kept_names)
     X = check_array(
         X,
         dtype=[np.float64, np.float32],
-        ensure_all_finite="allow-nan",
+        ensure_all_finite=False,
         estimator=estimator,
-        input_name="X",
     )
+    refuse_infinite(X, kept_names)
     return columns.fill(X, kept.tolist())
 
 

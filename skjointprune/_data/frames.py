@@ -1,8 +1,9 @@
 """Read columns of arrays, lists, and frames of pandas, polars and pyarrow."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from numbers import Number
 from typing import Any
 
@@ -141,6 +142,17 @@ def column_of(X: Any, position: int) -> Any:
 def columns_by_name(X: Any, names: Sequence[str]) -> Any:
     """Return some columns of a frame, in an order."""
     return X[list(names)]
+
+
+def maker_like(X: Any) -> Callable[[np.ndarray], Any]:
+    """Return what makes of numbers, (rows, columns), a table such as X is."""
+    X = from_arrow(X)
+    if not is_frame(X):
+        return np.asarray
+    make: Callable[..., Any] = type(X)
+    if hasattr(X, "get_columns"):  # polars
+        return partial(make, schema=X.columns)
+    return partial(make, columns=X.columns)
 
 
 def holds_category(column: Any) -> bool:

@@ -77,7 +77,7 @@ class ImageInputs(Inputs):
             shape = check_dataset(X)
             y = targets_of(X, y)
         else:
-            X = validate_data(estimator, as_array(X), dtype=None, allow_nd=True)
+            X = _validate(estimator, X)
             shape = check_image_array(X)
         warn_of_channels_last(shape)
         neutral = {
@@ -151,10 +151,9 @@ class ImageInputs(Inputs):
             scaling = Scaling(
                 *(torch.from_numpy(s)[:, None, None] for s in of_channels)
             )
-        if isinstance(X, DATASETS):  # arrays are looked through before
-            for part in (valid, None if how.standardize else train):
-                if part is not None:
-                    check_all_finite(part)
+        for part in (valid, None if how.standardize else train):
+            if part is not None:  # others were read for their statistics
+                check_all_finite(part)
         data = Data(train, valid, scaling, split.target_scaling, gates)
         if scaling is not None:
             for part in (train, valid):
@@ -255,9 +254,7 @@ class ImageInputs(Inputs):
         elif getattr(X, "ndim", 4) != 4:
             shape = X.shape[1:]
         else:
-            X = validate_data(
-                estimator, as_array(X), dtype=None, allow_nd=True, reset=False
-            )
+            X = _validate(estimator, X, reset=False)
             shape = check_image_array(X)
         if shape != self.shape:
             raise ValueError(
@@ -289,6 +286,18 @@ class ImageInputs(Inputs):
             "Groups of images have no list. Read them off `get_support()`: "
             "`.any(axis=(0, 2))` are the rows that are retained."
         )
+
+
+def _validate(estimator: Any, X: Any, **params) -> np.ndarray:
+    """Check an array as scikit-learn does, but for NaN, which readers look for."""
+    return validate_data(
+        estimator,
+        as_array(X),
+        dtype=None,
+        allow_nd=True,
+        ensure_all_finite=False,
+        **params,
+    )
 
 
 def _with_channels_last_(module: nn.Module) -> nn.Module:

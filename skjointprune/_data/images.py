@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._pruning.gates import InputGates
-from .readers import Reader, check_finite, is_in_memory, slices
+from .readers import Reader, check_finite, is_in_memory, slices, wrong_transform
 from .rows import Outputs, Rows, batches_in_order, to_device
 
 # of the free memory of a GPU, for images: a network needs the rest
@@ -143,7 +143,10 @@ class Images(Rows):
         if X.device != device:
             X = X.pin_memory().to(device, non_blocking=True)
         if self.augment is not None:
-            X = self.augment(X)
+            augmented = self.augment(X)
+            if augmented.shape != X.shape:  # it was right for the two of the check
+                raise wrong_transform(X, augmented)
+            X = augmented
         X = X.to(torch.float32)
         if self.mean is not None and self.scale is not None:
             X = (X - self.mean) / self.scale
@@ -238,7 +241,7 @@ def _plain_batches(images: Images) -> Iterator[tuple[Tensor, slice]]:
     batches = slices(len(images), images.batch_size_to_score)
     read = replace(images.reader, transform=None).ahead(batches, images.num_workers)
     for X, rows in zip(read, batches, strict=True):
-        check_finite(X)
+        check_finite(X, images.reader.rows[rows])
         yield X, rows
 
 

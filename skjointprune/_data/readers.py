@@ -31,7 +31,11 @@ class Reader(Dataset):
         X = read_images(self.source, self.rows[index])
         if self.transform is None:
             return X
-        return torch.stack([self.transform(image) for image in X])
+        augmented = [self.transform(image) for image in X]
+        for before, after in zip(X, augmented, strict=True):
+            if after.shape != before.shape:  # it was right for the one of the check
+                raise wrong_transform(before, after)
+        return torch.stack(augmented)
 
     def ahead(
         self, batches: Sequence[Any], num_workers: int, pin: bool = False
@@ -109,10 +113,29 @@ def as_tensor(image: Any) -> Tensor:
     return from_array(array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0))
 
 
-def check_finite(X: Tensor) -> None:
-    """Raise ValueError where images hold what is no number."""
-    if not X.isfinite().all():
+def check_finite(X: Tensor, positions: np.ndarray) -> None:
+    """Raise ValueError where images, of some positions, hold what is no number."""
+    finite = X.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        at = positions[int(finite.int().argmin())]
         raise ValueError(
-            "X must hold finite numbers. Got images with NaN or infinity; replace "
+            f"X must hold finite numbers. Got NaN or infinity in image {at}; replace "
             "these in X, or in the dataset."
         )
+
+
+def wrong_transform(before: Tensor, after: Any) -> ValueError:
+    """Return the error for a transform that makes other images than it is given."""
+    return ValueError(
+        "`images__transform` must return images of the shape and range of X, which are "
+        f"predicted as they are. Got {describe(after)} for {describe(before)}; leave "
+        "out what resizes, scales or converts them."
+    )
+
+
+def describe(image: Any) -> str:
+    """Return what an image, or several, is called in errors."""
+    if not isinstance(image, Tensor):
+        return type(image).__name__
+    largest = float(image.double().max())
+    return f"{image.dtype} of shape {tuple(image.shape)}, up to {largest:.3g},"

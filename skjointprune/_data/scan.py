@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .check_tables import refuse_infinite
 from .columns import Columns, ordered, split_levels
 from .prepare import Scaling
 from .sources import Block, LevelCodes, Source, Y
@@ -288,14 +289,7 @@ def count_labels(source: Source) -> tuple[list[Any], np.ndarray]:
 
 def check_block(block: Block, names: Sequence[str] | None) -> None:
     """Raise ValueError where rows hold what cannot be learnt from."""
-    infinite = np.isinf(block.X).any(axis=0)
-    if infinite.any():
-        i = int(np.flatnonzero(infinite)[0])
-        column = i if names is None else names[i]
-        raise ValueError(
-            f"The column {column!r} of X holds infinity. Replace it, or make it NaN, "
-            "which stands for a gap."
-        )
+    refuse_infinite(block.X, names)
     if not np.isfinite(block.y).all():
         raise ValueError(
             "y must hold finite numbers, or labels. Got a missing value or infinity; "

@@ -288,7 +288,10 @@ def refuse_unscalable_targets(largest: float) -> None:
 
 
 def refuse_no_numbers(y: Any) -> None:
-    """Raise ValueError where targets are to be numbers in an array, and are not."""
+    """Raise ValueError where targets are to be numbers in an array, and are not.
+
+    Infinity is left to scikit-learn.
+    """
     if issparse(y):
         raise ValueError("y must be dense. Got a sparse matrix; pass y.toarray().")
     values = np.asarray(y)
@@ -301,6 +304,13 @@ def refuse_no_numbers(y: Any) -> None:
         raise ValueError(
             f"y must hold numbers. Got {values.dtype}; convert it, to days for example."
         )
+    if values.dtype.kind == "f" and values.ndim:
+        missing = np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
+        if len(missing):
+            raise ValueError(
+                f"y must hold a number for each row. Got nan in row {missing[0]}; "
+                "leave such rows out."
+            )
     if values.dtype.kind not in "OUS":
         return
     text = next(

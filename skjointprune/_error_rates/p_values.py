@@ -1,6 +1,6 @@
 """`p_values`: what held-out rows lose where an input is drawn anew, given others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -11,6 +11,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length, check_random_state
 
 from .._data.feature_groups import resolve_groups
+from .._data.frames import maker_like
 from .._data.survival import holds_survival
 from .._utils.clones import clone_with_seed
 from .._utils.parallel import call_each
@@ -68,7 +69,8 @@ def p_values(
     ----------
     estimator : estimator with `predict`, or Pipeline
         It is cloned, and each clone gets a `random_state` of its own, where it has one.
-        Where it has `get_support`, inputs that a fit does not keep cost no time.
+        Where it has `get_support`, inputs that a fit does not keep cost no time. It is
+        given frames where X is one.
     X : array-like of shape (n_samples, n_features)
         Rows of finite numbers.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -127,6 +129,7 @@ def p_values(
             "`p_values` compares losses of single rows, which events and times do not "
             f"have. Got them in y, a {type(y).__name__}; use `knockoff_selection`."
         )
+    as_given = maker_like(X)
     X, names, labels = read_numbers(X, "`p_values`", 4)
     check_consistent_length(X, y)
     y = np.asarray(y)
@@ -144,7 +147,7 @@ def p_values(
         folds.shuffle, folds.random_state = True, rng.randint(2**31 - 1)
     splits = list(folds.split(X, y))
     seeds = rng.randint(2**31 - 1, size=len(splits))
-    shared = estimator, X, y, scale, design, columns, n_permutations
+    shared = estimator, X, as_given, y, scale, design, columns, n_permutations
     each = zip(splits, seeds, strict=True)
     of_folds = call_each(_losses_more, shared, each, n_jobs)
     return InputPValues(*_test(np.vstack(of_folds)), tuple(columns), names)
@@ -153,6 +156,7 @@ def p_values(
 def _losses_more(
     estimator: Any,
     X: np.ndarray,
+    as_given: Callable[[np.ndarray], Any],
     y: np.ndarray,
     scale: np.ndarray,
     design: Design,
@@ -165,13 +169,13 @@ def _losses_more(
     train, test = split
     rng = check_random_state(seed)
     fitted = clone_with_seed(estimator, rng.randint(2**31 - 1)).fit(
-        X[train], _safe_indexing(y, train)
+        as_given(X[train]), _safe_indexing(y, train)
     )
     read = np.ones(X.shape[1], dtype=bool)
     if hasattr(fitted, "get_support"):
         read = fitted.get_support()
     rows, target = X[test], y[test]
-    before = _losses(fitted, rows, target, scale)
+    before = _losses(fitted, as_given(rows), target, scale)
     more = np.zeros((len(test), len(groups)))
     at_once = max(1, MOST_NUMBERS // rows.size)
     for g, group in enumerate(groups):
@@ -182,12 +186,13 @@ def _losses_more(
             changed = np.tile(rows, (n, 1, 1))
             changed[:, :, group] = design.drawn_anew(group, test, n, rng)
             drawn = changed.reshape(-1, X.shape[1])
-            losses = _losses(fitted, drawn, np.concatenate(n * [target]), scale)
+            targets = np.concatenate(n * [target])
+            losses = _losses(fitted, as_given(drawn), targets, scale)
             more[:, g] += (losses.reshape(n, -1) - before).sum(axis=0)
     return more / n_permutations
 
 
-def _losses(fitted: Any, X: np.ndarray, y: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def _losses(fitted: Any, X: Any, y: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return the loss of each row: a cross-entropy, a miss, or a squared error.
 
     Errors are those of targets that are divided by `scale`.

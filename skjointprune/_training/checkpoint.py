@@ -100,7 +100,14 @@ class Checkpoint:
                 f"{self.path!r}; make the folder, or name a file in another one."
             )
         self._lock = Lock(self._target)
-        if not self._lock.acquire():
+        try:
+            free = self._lock.acquire()
+        except OSError as error:
+            raise ValueError(
+                f"`checkpoint` must name a file that can be written. Got {self.path!r} "
+                f"({error.strerror}); name one in a folder that you may write to."
+            ) from error
+        if not free:
             raise ValueError(
                 f"`checkpoint`={self.path!r} is in use by another fit. Give each fit a "
                 "file of its own."

@@ -56,10 +56,13 @@ def test_bad_images_are_refused(pictures, cropped):
         make().fit(Entries(X, y))
     with pytest.raises(ValueError, match="the IterableDataset Stream"):
         make().fit(Stream())
-    with pytest.raises(ValueError, match=r"a list of arrays of shape .* stack them"):
-        make().fit(list(X), y)
+    for in_lists in (list(X), X.tolist()):
+        with pytest.raises(ValueError, match=r"4 dimensions, of type list; make"):
+            make().fit(in_lists, y)
     with pytest.raises(ValueError, match=r"colours, X\[:, None\]"):
         make().fit(X[:, 0], y)
+    with pytest.raises(ValueError, match=r"5 dimensions, of type ndarray; reshape it"):
+        make().fit(X[:, None], y)
     with pytest.raises(ValueError, match=r"floats\. Got an array of bool; conv"):
         make().fit(X > 9, y)
     with pytest.raises(ValueError, match=r"Got an array of shape \(300, 0, 8, 9\)"):
@@ -75,9 +78,23 @@ def test_bad_images_are_refused(pictures, cropped):
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         make().fit(X, y[:-1])
     broken = X.astype(np.float32)
-    broken[0, 0, 0, 0] = np.nan
+    broken[3, 0, 0, 0] = np.nan
     for given in (broken, Pictures(broken)):
-        with pytest.raises(ValueError, match="NaN"):
+        with pytest.raises(ValueError, match="NaN or infinity in image 3"):
             make().fit(given, y)
-        with pytest.raises(ValueError, match="NaN"):
+        with pytest.raises(ValueError, match="NaN or infinity in image 3"):
             cropped.predict(given)
+
+
+@pytest.mark.parametrize(
+    ("transform", "in_batches"),
+    [(lambda X: X[:2], True), (lambda x: x if x[0, 0, 0] > 9 else x[:, 1:], False)],
+)
+def test_what_a_transform_returns_later_is_checked_too(pictures, transform, in_batches):
+    X, y = np.array(pictures[0]), pictures[1]
+    X[:, 0, 0, 0] = 10
+    X[-100:, 0, 0, 0] = 0  # not the one that is tried first
+    images = ImageInput(transform=transform, transform_batches=in_batches)
+    clf = make(images=images)
+    with pytest.raises(ValueError, match="`images__transform` must return images of"):
+        clf.fit(X, y)

@@ -238,7 +238,7 @@ def test_no_image_of_a_dataset_may_hold_what_is_no_number(pictures, standardize,
         wrong[at] = value
         rows = TensorDataset(torch.from_numpy(wrong), torch.from_numpy(y == y[0]))
         clf = make(standardize=standardize, validation_fraction=0.5, max_epochs=1)
-        with pytest.raises(ValueError, match="Got images with NaN or infinity"):
+        with pytest.raises(ValueError, match=f"Got NaN or infinity in image {at};"):
             clf.fit(rows)
 
 

@@ -348,6 +348,12 @@ def test_times_are_no_numbers_to_predict(y):
         refuse_no_numbers(y)
 
 
+@pytest.mark.parametrize("y", [[0.0, 1.0, np.nan], [[0.0, 1.0]] * 2 + [[0.0, np.nan]]])
+def test_rows_without_a_number_to_predict_are_named(y):
+    with pytest.raises(ValueError, match="Got nan in row 2"):
+        refuse_no_numbers(y)
+
+
 @pytest.mark.parametrize("factor", [np.nan, np.inf, "1", None])
 def test_factors_of_classes_are_finite_numbers(factor):
     with pytest.raises(ValueError, match=r"`class_weight` .* finite .* class 0"):

@@ -4,6 +4,7 @@ import pytest
 from _helpers import RELEVANT
 from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
@@ -116,6 +117,20 @@ def test_any_estimator_that_predicts_will_do(table, estimator):
     target = y if regression else np.where(y > 0, "high", "low")
     found = p_values(estimator, X, target, cv=3, random_state=0)
     assert found.pvalues_[[2, 9, 15]].max() < 0.01
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_an_estimator_is_given_frames_where_x_is_one(table, library):
+    kind = pytest.importorskip(library).DataFrame
+    names = [f"x{i}" for i in range(20)]
+    X = kind(dict(zip(names, table[0].T, strict=True)))
+    of_three = ColumnTransformer([("kept", "passthrough", ["x2", "x9", "x15"])])
+    estimator = make_pipeline(of_three, LinearRegression())
+    found = p_values(estimator, X, table[1], cv=3, random_state=0)
+    assert np.flatnonzero(found.pvalues_ < 0.01).tolist() == [2, 9, 15]
+    bare = p_values(LinearRegression(), table[0], table[1], cv=3, random_state=0)
+    framed = p_values(LinearRegression(), X, table[1], cv=3, random_state=0)
+    np.testing.assert_allclose(framed.pvalues_, bare.pvalues_)
 
 
 class Sure(ClassifierMixin, BaseEstimator):

@@ -415,3 +415,13 @@ def test_a_saved_estimator_has_no_checkpoint(planted, path, tmp_path):
     estimator, data = table(planted, alpha=0.05, checkpoint=Path(path))
     save(estimator.fit(*data), tmp_path / "model")
     assert load(tmp_path / "model").checkpoint is None
+
+
+def test_a_file_that_cannot_be_written_is_refused(planted, path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("skjointprune._storage.lock.Lock.acquire", refuse)
+    estimator, data = table(planted, checkpoint=path)
+    with pytest.raises(ValueError, match=r"can be written.*Permission denied"):
+        estimator.fit(*data)
