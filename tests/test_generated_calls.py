@@ -26,7 +26,7 @@ from skjointprune import (
 
 polars = pytest.importorskip("polars")
 
-N_CALLS = int(os.environ.get("SKJOINTPRUNE_CALLS", "300"))
+N_CALLS = int(os.environ.get("SKJOINTPRUNE_CALLS", "200"))
 QUICK = {"hidden_layer_sizes": (4,), "max_epochs": 2, "retrain_epochs": 1}
 KINDS_OF_COLUMNS = [
     "float",

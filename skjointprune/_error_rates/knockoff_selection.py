@@ -138,7 +138,7 @@ def knockoff_selection(
     >>> table = make_planted("products", 500, 20, random_state=0)
     >>> few = JointPruneRegressor(
     ...     (64,), prune="inputs", n_features_to_select=12, input_noise=0.5,
-    ...     max_epochs=60, retrain_epochs=20, validation_fraction=0.3,
+    ...     batch_size=64, max_epochs=60, retrain_epochs=20, validation_fraction=0.3,
     ... )
     >>> selection = knockoff_selection(
     ...     few, table.data, table.target, fdr=0.2, n_repeats=3, random_state=0

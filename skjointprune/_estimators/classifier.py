@@ -70,9 +70,9 @@ class JointPruneClassifier(ScoresDatasets, ClassifierMixin, JointPruneEstimator)
 
     Examples
     --------
-    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.datasets import load_wine
     >>> from skjointprune import JointPruneClassifier
-    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X, y = load_wine(return_X_y=True)
     >>> clf = JointPruneClassifier(n_features_to_select=5, random_state=0).fit(X, y)
     >>> clf.get_support().sum(), clf.score(X, y) > 0.9
     (np.int64(5), True)
