@@ -34,7 +34,7 @@ module : str, class, callable, nn.Module or None, default=None
 classes_ : ndarray of shape (n_classes,), or list of ndarray
     Class labels; with several labels a row, [0, 1] for each of them.
 module_ : nn.Module
-    The finished network: plain, compact, over the retained inputs, unscaled.
+    The finished network: plain, compact, from retained raw inputs to logits.
 """,
 )
 class JointPruneClassifier(ScoresDatasets, ClassifierMixin, JointPruneEstimator):
@@ -196,8 +196,8 @@ class JointPruneClassifier(ScoresDatasets, ClassifierMixin, JointPruneEstimator)
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), dataset or images
-            Rows as in `fit`, with all columns; only the retained ones are read. Or
-            images as in `fit`, whole.
+            Rows as in `fit`. Only the retained columns are read; a frame may lack the
+            others. Or images as in `fit`, whole.
 
         Returns
         -------
@@ -210,7 +210,7 @@ class JointPruneClassifier(ScoresDatasets, ClassifierMixin, JointPruneEstimator)
         NotFittedError
             Before `fit`.
         ValueError
-            If X has other columns than in `fit`, or values that are not finite.
+            If X lacks a retained column, or one holds infinity. (NaN is a gap.)
         """
         return self._outputs(X)
 
@@ -220,7 +220,7 @@ class JointPruneClassifier(ScoresDatasets, ClassifierMixin, JointPruneEstimator)
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or dataset
-            Rows as in `fit`, with all columns.
+            Rows as in `predict_proba`.
 
         Returns
         -------

@@ -161,7 +161,7 @@ class JointPruneCV(
             Training rows; or images, as the estimator takes them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
             Class labels, an indicator matrix of labels, or targets. None takes those
-            of a Dataset.
+            of a Dataset of images.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Weights of rows, in training and in the default score.
         **params : dict
@@ -273,7 +273,7 @@ class JointPruneCV(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or images
-            Rows as in `fit`, with all columns.
+            Rows as in `fit`; a frame may lack columns that are not retained.
 
         Returns
         -------
@@ -285,7 +285,7 @@ class JointPruneCV(
         NotFittedError
             Before `fit`.
         ValueError
-            If X has other columns than in `fit`, or values that are not finite.
+            If X lacks a retained column, or one holds infinity. (NaN is a gap.)
         """
         check_is_fitted(self)
         return self.estimator_.predict(X)

@@ -101,8 +101,9 @@ input_noise : float or "auto", default="auto"
 distillation : float in [0, 1], default=0.0
     Share of the loss, while retraining, that is the distance from the outputs of
     a dense network: the pretrained one, or else one that is trained first, for
-    `retrain_epochs`. Dropout is then off while retraining. With a
-    transform of images that network runs in each step of retraining. 0 has none.
+    `retrain_epochs`. Dropout is then off while retraining. If
+    images have a transform, the dense network runs in each step of retraining. 0
+    turns this off.
 pretrain_epochs : int, default=0
     Passes over the training rows before sparsifying, in one cycle of the learning
     rate, so that pruning begins with a trained network. Networks for images are
@@ -152,8 +153,8 @@ amp : bool, default=False
     Whether training steps use bfloat16 where torch finds that safe.
 compile : bool or str, default=False
     Whether to train through `torch.compile`; a str names its backend. Not while
-    sparsifying, as the network changes on the way. `module_` is not compiled, and
-    what this process has compiled before is compiled anew when it is called again.
+    sparsifying, as the network changes on the way. `module_` is not compiled. What
+    this process compiled before is compiled again at its next call.
 **kwargs
     `module__name` and `optimizer__name` set parameters of the two.
 """
@@ -186,9 +187,9 @@ categories_ : dict
 net_ : skorch.NeuralNet
     The skorch net that retrained and holds it.
 history_ : skorch.history.History
-    A row an epoch, of all phases.
+    A row an epoch, of all phases; not of networks that are only compared.
 n_iter_ : int
-    Number of epochs, of all phases.
+    Number of epochs in it.
 report_ : PruningReport
     Sizes and held-out scores before and after.
 input_shape_ : tuple of int

@@ -47,7 +47,7 @@ class InputFeatureSelector(
         ``JointPruneClassifier(prune="inputs", retrain_epochs=0, random_state=0)``, or
         the same `JointPruneRegressor` where y holds numbers, or `JointPruneSurvival`
         where it is a structured array: retraining would not change the selection.
-    alpha : float or None, default=None
+    alpha : "auto", float or None, default=None
         Overrides the estimator's `alpha`, unless None.
     n_features_to_select : int, float in (0, 1] or None, default=None
         Overrides the estimator's `n_features_to_select`, unless None.
@@ -182,7 +182,7 @@ class InputFeatureSelector(
         NotFittedError
             Before `fit`.
         ValueError
-            If X has other columns, or images of another shape, than in `fit`; or if
+            If X lacks a retained column, or has images of another shape; or if
             images were to be returned as frames.
         """
         check_is_fitted(self)

@@ -218,7 +218,8 @@ class JointPruneSurvival(JointPruneEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows as in `fit`, with all columns; only the retained ones are read.
+            Rows as in `fit`. Only the retained columns are read; a frame may lack the
+            others.
 
         Returns
         -------
@@ -230,7 +231,7 @@ class JointPruneSurvival(JointPruneEstimator):
         NotFittedError
             Before `fit`.
         ValueError
-            If X has other columns than in `fit`, or values that are not finite.
+            If X lacks a retained column, or one holds infinity. (NaN is a gap.)
         """
         check_is_fitted(self)
         return self._targets.decode(self._outputs(X))

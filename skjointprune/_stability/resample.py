@@ -76,7 +76,8 @@ def stability_selection(
     X : array-like of shape (n_samples, n_features), or images
         Rows; or images, if the estimator takes them.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
-        Class labels or targets. None takes those of a Dataset.
+        Class labels or targets. None takes those of a Dataset of
+        images.
     n_resamples : int, default=50
         Number of fits, at least 2; with pairs an even number, twice that of pairs.
     sample_fraction : float in (0, 1), default=0.5

@@ -6,7 +6,7 @@ from typing import Literal
 from .choose import CHOOSING_SHARE, UNITS_AFTER_CHOICE
 from .problem import Problem
 from .progress import CHOOSE, COMPARE, PRETRAIN, RETRAIN, SEARCH, SPARSIFY, TEACH, Plan
-from .search import CONFIRMING_SHARE, MOST_COMPARED, UNITS_AFTER_SEARCH
+from .search import MOST_COMPARED, UNITS_AFTER_SEARCH, epochs_of_comparing
 
 
 def plan_of_fit(problem: Problem, alpha: float | Literal["auto"]) -> Plan:
@@ -14,10 +14,9 @@ def plan_of_fit(problem: Problem, alpha: float | Literal["auto"]) -> Plan:
     epochs, prune = problem.epochs, problem.prices.prune
     of_units = 0.0
     if alpha == "auto" and problem.searches:
-        compared = math.ceil(epochs.retrain * CONFIRMING_SHARE)
         sparsifying: list[tuple[str, float]] = [(SEARCH, epochs.sparsify)]
         if problem.data.valid is not None:
-            sparsifying += MOST_COMPARED * [(COMPARE, compared)]
+            sparsifying += MOST_COMPARED * [(COMPARE, epochs_of_comparing(problem))]
         of_units = UNITS_AFTER_SEARCH
     elif alpha == "auto" and problem.chooses:
         sparsifying = [(CHOOSE, math.ceil(epochs.sparsify * CHOOSING_SHARE))]

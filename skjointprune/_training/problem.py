@@ -277,7 +277,8 @@ class Problem:
         network, data = sparse.point.network, sparse.data
         history = History()
         history.extend(sparse.history)
-        net = self.train_again(sparse, share, history, RETRAIN)
+        epochs = math.ceil(self.epochs.retrain * share)
+        net = self.train_again(sparse, epochs, share, history, RETRAIN)
         scores = {"after retraining": self.trainer.score(network, data)}
         task = self.trainer.task
         importances = importances_of(
@@ -304,10 +305,9 @@ class Problem:
         )
 
     def train_again(
-        self, sparse: Sparse, share: float, history: History, phase: str
+        self, sparse: Sparse, epochs: int, share: float, history: History, phase: str
     ) -> PruningNet:
-        """Retrain a sparse network, in place, for a share of the epochs."""
-        epochs = math.ceil(self.epochs.retrain * share)
+        """Retrain a sparse network, in place, for a share of the epochs of a fit."""
         self.trainer.progress.begin(phase, epochs)
         n_units = sum(sparse.point.network.units.values())
         n_dense = sum(sparse.dense.units.values())

@@ -10,6 +10,7 @@ makes rows differ is the same for both networks. A short retraining tells whethe
 as good as larger ones. Then units go, in a phase of their own.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -112,9 +113,16 @@ def _says_more_unscreened(problem: Problem, losses: Tensor) -> bool:
     return worse > AS_GOOD * error
 
 
+def epochs_of_comparing(problem: Problem) -> int:
+    """Return the epochs of a short retraining, also of a fit that ends without one."""
+    of_all = problem.epochs.retrain or problem.epochs.sparsify
+    return math.ceil(CONFIRMING_SHARE * of_all)
+
+
 def _losses_once_retrained(problem: Problem, sparse: Sparse) -> Tensor:
     """Return the losses of held-out rows after a short retraining."""
-    problem.train_again(sparse, CONFIRMING_SHARE, History(), COMPARE)
+    epochs = epochs_of_comparing(problem)
+    problem.train_again(sparse, epochs, CONFIRMING_SHARE, History(), COMPARE)
     rows = sparse.data.valid
     assert rows is not None
     return losses_of_rows(problem.trainer.task, sparse.point.network.module, rows)

@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_wine
 
 from skjointprune import JointPruneClassifier, JointPruneRegressor
 from skjointprune._estimators.pose import pose
@@ -149,3 +150,13 @@ def test_a_screening_is_given_up_where_all_columns_say_more_together():
     X = rng.normal(size=(300, 500)) + 0.15 * (2 * y[:, None] - 1)
     clf = JointPruneClassifier(prune="inputs", random_state=0).fit(X, y)
     assert clf.get_support().sum() > 300  # of which a screening leaves fewer
+
+
+def test_what_is_selected_does_not_hang_on_retraining():
+    X, y = load_wine(return_X_y=True)
+    clf = JointPruneClassifier(prune="inputs", random_state=0)
+    supports = [
+        clf.set_params(retrain_epochs=epochs).fit(X, y).get_support()
+        for epochs in (0, "auto")
+    ]
+    np.testing.assert_array_equal(*supports)

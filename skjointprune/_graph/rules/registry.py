@@ -157,8 +157,8 @@ def register_rule(
     Notes
     -----
     Other processes (``n_jobs=2``) know the rule of a class or function that a
-    notebook, or the script that runs, defines. That of one that they import is to be
-    registered where they import it.
+    notebook, or the script that runs, defines. If they import the class or function,
+    register its rule in the module that they import.
 
     Examples
     --------
