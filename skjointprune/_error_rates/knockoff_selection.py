@@ -77,11 +77,12 @@ def knockoff_selection(
         False discovery rate: the largest expected share of the selected inputs that
         are false.
     knockoffs : {"gaussian", "ranks"}, array-like or callable, default="gaussian"
-        How knockoffs are made. "gaussian" has the means and the covariances of X,
-        shrunk by Ledoit and Wolf's rule. "ranks" does the same for normal scores of
-        ranks, and gives numbers that are in X: for heavy tails and counts. An array is
-        knockoffs of shape (n_samples, n_features), for all repeats; or has a dimension
-        more in front, (n_repeats, …), or two, (n_repeats, n_knockoffs, …). A callable
+        How knockoffs are made. "gaussian" has the means and the correlations of X,
+        shrunk where rows are few, as for `p_values`. "ranks" does the same for normal
+        scores of ranks, and gives numbers that are in X: for heavy tails and counts. An
+        array is knockoffs of shape (n_samples, n_features), for all repeats; or has a
+        dimension more in front, (n_repeats, …), or two, (n_repeats, n_knockoffs, …). A
+        callable
         is given X and a seed, and returns (n_samples, n_features) or (n_knockoffs,
         n_samples, n_features) for one repeat.
     n_knockoffs : int, default=5

@@ -49,7 +49,7 @@ def test_correlations_are_regular_and_near_the_true_ones():
     design = model_design(X * np.arange(1, 9), "gaussian", seeded())
     np.testing.assert_allclose(design.correlation, true, atol=0.05)
     few = model_design(X[:5], "gaussian", seeded()).correlation
-    assert np.linalg.eigvalsh(few)[0] > 1e-3
+    assert np.linalg.eigvalsh(few)[0] > 1e-7
     np.testing.assert_allclose(np.diag(few), 1)
 
 
@@ -61,3 +61,32 @@ def test_a_constant_column_stays_constant(kind):
     drawn = design.in_units_of_x(np.random.default_rng(1).normal(size=(3, 50, 2)))
     assert (drawn[..., 1] == 7).all()
     assert np.isfinite(drawn).all()
+
+
+@pytest.mark.parametrize("n_rows", [120, 400])
+def test_a_near_copy_still_tells_its_column_among_independent_ones(n_rows):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 20))
+    X = np.column_stack([X, X[:, 0] + 0.1 * rng.normal(size=n_rows)])
+    design = model_design(X, "gaussian", seeded())
+    assert design.correlation[0, 20] > 0.98
+    drawn = design.drawn_anew(np.array([20]), np.arange(n_rows), 1, seeded())
+    assert np.corrcoef(drawn.ravel(), X[:, 0])[0, 1] > 0.98
+    assert not design.is_told(np.array([20]))
+
+
+def test_correlations_of_few_rows_are_shrunk():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 60))
+    found = model_design(X, "gaussian", seeded()).correlation
+    assert np.abs(found - np.eye(60)).max() < 0.1
+    assert np.abs(np.corrcoef(X.T) - np.eye(60)).max() > 0.4
+
+
+def test_what_others_tell_wholly_is_known():
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    X = np.column_stack([X, X[:, 0] - X[:, 1], X[:, 3]])
+    design = model_design(X, "gaussian", seeded())
+    told = [design.is_told(np.array([i])) for i in range(6)]
+    assert told == [True, True, False, True, True, True]
+    assert not design.is_told(np.array([3, 5]))

@@ -5,7 +5,12 @@ from _helpers import RELEVANT
 from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    RidgeClassifier,
+)
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -48,6 +53,22 @@ def test_p_values_of_inputs_that_say_nothing_are_seldom_small():
         p.append(found.pvalues_[1:])
     for level in (0.02, 0.1, 0.3):
         assert (np.ravel(p) <= level).mean() < 1.3 * level
+
+
+def test_copies_of_inputs_that_decide_are_no_more_than_chance():
+    found = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(200, 20))
+        copy = X[:, :1] + 0.3 * rng.normal(size=(200, 1))
+        y = X[:, 0] + rng.normal(size=200)
+        X = np.column_stack([X, copy, X[:, 1]])
+        found.append(
+            p_values(Ridge(), X, y, random_state=seed, n_permutations=5).pvalues_
+        )
+    p = np.array(found)
+    assert (p[:, 20] < 0.05).mean() < 0.15
+    assert (p[:, [1, 21]] == 1).all()  # of twins each tells the other
 
 
 def test_a_network_is_asked_for_what_it_keeps_alone(quick, planted):
