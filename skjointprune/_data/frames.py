@@ -130,6 +130,13 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "shape") and hasattr(X, "dtypes")
 
 
+def as_one_array(X: Any) -> np.ndarray:
+    """Return a frame as an array, of numbers where all of its columns are numbers."""
+    if hasattr(X, "iloc") and holds_plain_numbers(X):  # pandas makes objects of bools
+        return X.to_numpy(dtype=np.result_type(*X.dtypes))
+    return np.asarray(X)
+
+
 def column_of(X: Any, position: int) -> Any:
     """Return one column of a frame, or of an array."""
     if hasattr(X, "iloc"):

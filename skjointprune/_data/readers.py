@@ -138,4 +138,4 @@ def describe(image: Any) -> str:
     if not isinstance(image, Tensor):
         return type(image).__name__
     largest = float(image.double().max())
-    return f"{image.dtype} of shape {tuple(image.shape)}, up to {largest:.3g},"
+    return f"{image.dtype} of shape {tuple(image.shape)}, up to {largest:.3g}"

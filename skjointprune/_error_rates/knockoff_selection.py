@@ -82,9 +82,8 @@ def knockoff_selection(
         scores of ranks, and gives numbers that are in X: for heavy tails and counts. An
         array is knockoffs of shape (n_samples, n_features), for all repeats; or has a
         dimension more in front, (n_repeats, …), or two, (n_repeats, n_knockoffs, …). A
-        callable
-        is given X and a seed, and returns (n_samples, n_features) or (n_knockoffs,
-        n_samples, n_features) for one repeat.
+        callable is given X and a seed, and returns (n_samples, n_features) or
+        (n_knockoffs, n_samples, n_features) for one repeat.
     n_knockoffs : int, default=5
         Knockoffs of each input [2]_, where `knockoffs` is a name. At least
         *1 / (n_knockoffs fdr)* inputs are selected, or none: with one knockoff, ten at

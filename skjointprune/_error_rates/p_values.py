@@ -126,7 +126,7 @@ def p_values(
         raise ValueError(
             "`p_values` tests inputs for a target. Got y=None; pass labels or targets."
         )
-    if holds_survival(y):
+    if holds_survival(y) or hasattr(estimator, "predict_survival_function"):
         raise ValueError(
             "`p_values` compares losses of single rows, which events and times do not "
             f"have. Got them in y, a {type(y).__name__}; use `knockoff_selection`."

@@ -129,7 +129,8 @@ batch_size : int or "auto", default="auto"
 optimizer : {"adam", "adamw", "sgd"} or class, default="adam"
     A class is a `torch.optim.Optimizer`.
 random_state : int, RandomState or None, default=None
-    Seed of initial weights, batches, dropout and held-out rows.
+    Seed of initial weights, batches, dropout and held-out rows. None is another seed
+    in each fit, whatever `np.random.seed` was given.
 device : str or torch.device, default="auto"
     Where to train. "auto" is the GPU where there is one.
 verbose : int, default=0

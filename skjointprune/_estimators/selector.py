@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.boxes import read_cropped, smallest_box
 from .._data.check_tables import select_columns
-from .._data.frames import is_frame
+from .._data.frames import as_one_array, is_frame
 from .._data.image_inputs import ImageInputs
 from .._report.html import ReportBelowDiagram
 from .._utils.sklearn import HasMethods, Interval, _fit_context, _get_output_config
@@ -191,7 +191,7 @@ class InputFeatureSelector(
             kept = self._select(X)
             container = _get_output_config("transform", self)["dense"]
             if is_frame(kept) and container == "default":
-                return np.asarray(kept)
+                return as_one_array(kept)
             return kept
         container = _get_output_config("transform", self)["dense"]
         if container != "default":

@@ -27,7 +27,7 @@ def test_channels_that_come_last_are_told(pictures):
 @pytest.mark.parametrize(
     ("transform", "got"),
     [
-        (v2.ToDtype(torch.float32, scale=True), r", up to 1, for .*, up to 25\d"),
+        (v2.ToDtype(torch.float32, scale=True), r", up to 1 for .*, up to 25\d;"),
         (v2.CenterCrop(4), r"shape \(3, 4, 4\)"),
         (v2.ToPILImage(), "Image"),
     ],

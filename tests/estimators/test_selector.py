@@ -369,6 +369,16 @@ def test_use_before_fit_is_a_not_fitted_error(planted):
             getattr(InputFeatureSelector(), use)()
 
 
+def test_transform_of_booleans_and_numbers_gives_numbers(quick, planted):
+    X, y = planted
+    X = pd.DataFrame(X[:, :4], columns=[*"abcd"]).assign(d=X[:, 3] > 0, c=7)
+    for names, kind in (["a", "c", "d"], "f8"), (["c", "d"], "i8"), (["d"], "?"):
+        selector = InputFeatureSelector(quick(n_features_to_select=1.0)).fit(
+            X[names], y
+        )
+        assert selector.transform(X[names]).dtype == kind
+
+
 def test_transform_of_other_columns_is_refused(by_default, planted):
     with pytest.raises(ValueError, match=r"\b4 features.*12"):
         by_default.transform(planted[0][:, :4])
