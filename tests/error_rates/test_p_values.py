@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from skjointprune import p_values
+from skjointprune import JointPruneSurvival, p_values
 from skjointprune._error_rates.p_values import _losses
 
 
@@ -190,6 +190,9 @@ def test_what_does_not_fit_is_refused_by_name(table):
         p_values(LinearRegression(), X, None)
     with pytest.raises(ValueError, match="`groups`"):
         p_values(LinearRegression(), X, y, groups=[[99]])
+    events = pd.DataFrame({"event": y > 0, "time": np.abs(y)})
+    with pytest.raises(ValueError, match=r"losses of single rows, .* DataFrame; use"):
+        p_values(JointPruneSurvival(), X, events)
     with pytest.raises(ValueError, match="'conditional'"):
         p_values(LinearRegression(), X, y, conditional="lasso")
     text = pd.DataFrame(X).add_prefix("x").assign(city="Oslo")
