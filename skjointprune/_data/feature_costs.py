@@ -7,6 +7,8 @@ import numpy as np
 
 from .by_name import values_by_column
 
+LARGEST = 1e15  # whose square is within float32
+
 
 def check_costs(
     feature_costs: Any, n: int, names: Sequence[Any] | None
@@ -30,5 +32,11 @@ def check_costs(
         raise ValueError(
             "`feature_costs` must hold one finite number of at least 0 for each of the "
             f"{n} columns of X. Got {feature_costs!r}; 1 is the usual cost."
+        )
+    beyond = (costs > LARGEST) | ((costs > 0) & (costs < 1 / LARGEST))
+    if beyond.any():
+        raise ValueError(
+            f"`feature_costs` must be 0, or between {1 / LARGEST:g} and {LARGEST:g}. "
+            f"Got {costs[beyond][0]:g}; use another unit."
         )
     return costs.astype(np.float32)

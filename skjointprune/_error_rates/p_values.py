@@ -148,6 +148,11 @@ def p_values(
     if isinstance(cv, Integral) or cv is None:
         folds.shuffle, folds.random_state = True, rng.randint(2**31 - 1)
     splits = list(folds.split(X, y))
+    if not splits:
+        raise ValueError(
+            f"`cv` must give at least one split. Got none from {cv!r}; pass a number "
+            "of folds, for example."
+        )
     seeds = rng.randint(2**31 - 1, size=len(splits))
     shared = estimator, X, as_given, y, scale, design, columns, n_permutations
     each = zip(splits, seeds, strict=True)

@@ -191,6 +191,11 @@ class JointPruneCV(
         routed = route(self, sample_weight, params)
         cv = check_cv(self.cv, y, classifier=is_classifier(single))
         folds = list(cv.split(X, y, **routed.splitter.split))
+        if not folds:
+            raise ValueError(
+                f"`cv` must give at least one split. Got none from {self.cv!r}; pass a "
+                "number of folds, for example."
+            )
 
         with Progress(int(single.verbose), "all rows") as progress:
             run = follow_path(
@@ -291,6 +296,7 @@ class JointPruneCV(
         return self.estimator_.predict(X)
 
     predict_proba = method_where_it_is(JointPruneClassifier.predict_proba)
+    predict_log_proba = method_where_it_is(JointPruneClassifier.predict_log_proba)
     predict_survival_function = method_where_it_is(
         JointPruneSurvival.predict_survival_function
     )

@@ -14,7 +14,16 @@ def test_costs_are_those_of_the_names_whatever_their_order():
 
 
 @pytest.mark.parametrize(
-    "costs", [[1.0], ["a", "b"], [-1.0, 1.0], [np.nan, 1.0], {"a": 1.0}]
+    "costs",
+    [
+        [1.0],
+        ["a", "b"],
+        [-1.0, 1.0],
+        [np.nan, 1.0],
+        {"a": 1.0},
+        [1e45, 1e40],
+        [1e-50, 0],
+    ],
 )
 def test_bad_costs_are_refused(costs):
     with pytest.raises(ValueError, match="`feature_costs`"):

@@ -190,6 +190,8 @@ def test_what_does_not_fit_is_refused_by_name(table):
         p_values(LinearRegression(), X, None)
     with pytest.raises(ValueError, match="`groups`"):
         p_values(LinearRegression(), X, y, groups=[[99]])
+    with pytest.raises(ValueError, match=r"at least one split. Got none from \[\]"):
+        p_values(LinearRegression(), X, y, cv=[])
     events = pd.DataFrame({"event": y > 0, "time": np.abs(y)})
     with pytest.raises(ValueError, match=r"losses of single rows, .* DataFrame; use"):
         p_values(JointPruneSurvival(), X, events)

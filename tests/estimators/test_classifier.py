@@ -213,6 +213,9 @@ def test_module_takes_raw_retained_inputs(quick, planted, standardize, norm):
     np.testing.assert_allclose(
         torch.softmax(logits, 1).numpy(), clf.predict_proba(X), atol=1e-5
     )
+    np.testing.assert_array_equal(
+        clf.predict_log_proba(X), np.log(clf.predict_proba(X))
+    )
 
 
 def test_dropped_columns_are_not_read(fitted, planted):

@@ -248,6 +248,7 @@ def test_few_inputs_are_enough(planted):
         ({"n_alphas": 0}, "n_alphas"),
         ({"prune": "none"}, "prune"),
         ({"lr": -1}, "lr"),
+        ({"cv": []}, "at least one split"),
     ],
 )
 def test_bad_parameters_are_refused_and_lose_nothing(planted, params, match):
