@@ -22,10 +22,8 @@ from .._data.targets import LARGEST
 DESIGNS = {"gaussian", "ranks"}
 # Shares of a correlation that are taken away: the least keeps the matrix regular, and
 # is all that goes where rows are so many times as many as columns.
-SHRINKAGES = (
-    *(1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03),
-    *(0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0),
-)
+SHRINKAGES = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7,
+              0.9, 1.0)  # fmt: skip
 MANY_ROWS = 8
 FOLDS = 5
 # Share of the variance of a column that others must leave open, or it is a copy.

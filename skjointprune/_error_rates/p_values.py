@@ -22,6 +22,7 @@ from .._utils.sklearn import (
     _safe_indexing,
     validate_params,
 )
+from .._utils.splits import list_splits
 from .design import DESIGNS, Design, model_design
 from .p_values_result import InputPValues
 from .table import read_numbers
@@ -147,12 +148,7 @@ def p_values(
     folds = check_cv(cv, y, classifier=is_classifier(estimator))
     if isinstance(cv, Integral) or cv is None:
         folds.shuffle, folds.random_state = True, rng.randint(2**31 - 1)
-    splits = list(folds.split(X, y))
-    if not splits:
-        raise ValueError(
-            f"`cv` must give at least one split. Got none from {cv!r}; pass a number "
-            "of folds, for example."
-        )
+    splits = list_splits(folds, cv, X, y)
     seeds = rng.randint(2**31 - 1, size=len(splits))
     shared = estimator, X, as_given, y, scale, design, columns, n_permutations
     each = zip(splits, seeds, strict=True)

@@ -22,6 +22,7 @@ from .._utils.sklearn import (
     StrOptions,
     _fit_context,
 )
+from .._utils.splits import list_splits
 from .base import JointPruneEstimator
 from .classifier import JointPruneClassifier
 from .delegate import (
@@ -190,12 +191,7 @@ class JointPruneCV(
         scorer = check_scoring(request_weights(single), scoring=self.scoring)
         routed = route(self, sample_weight, params)
         cv = check_cv(self.cv, y, classifier=is_classifier(single))
-        folds = list(cv.split(X, y, **routed.splitter.split))
-        if not folds:
-            raise ValueError(
-                f"`cv` must give at least one split. Got none from {self.cv!r}; pass a "
-                "number of folds, for example."
-            )
+        folds = list_splits(cv, self.cv, X, y, **routed.splitter.split)
 
         with Progress(int(single.verbose), "all rows") as progress:
             run = follow_path(

@@ -86,9 +86,8 @@ def _channels(
 ) -> Channels:
     """Make channels of groups, given the root of each."""
     found = Channels(name, len(members))
-    number = torch.full(
-        (max(members, default=0) + 2,), CONSTANT
-    )  # the last is of others
+    # the last is of others
+    number = torch.full((max(members, default=0) + 2,), CONSTANT)
     number[torch.tensor(members, dtype=torch.int64)] = torch.arange(len(members))
     lists = {
         "produce": found.produced_by,
