@@ -18,10 +18,10 @@ def in_worker():
 class Begins(Callback):
     """Write a line into a file for each fit that begins in a worker.
 
-    The very first may kill its worker.
+    The very first may kill processes: those told, and its own.
     """
 
-    def __init__(self, log=None, kills=False):
+    def __init__(self, log=None, kills=None):
         self.log = log
         self.kills = kills
 
@@ -31,12 +31,14 @@ class Begins(Callback):
         self.begun_ = True
         with Path(self.log).open("a") as file:
             file.write("begun\n")
-        if self.kills:
+        if self.kills is not None:
             try:
                 Path(f"{self.log}.killed").touch(exist_ok=False)
             except FileExistsError:
                 return
-            os.kill(os.getpid(), signal.SIGKILL)
+            own = os.getpid()
+            for process in [*(set(self.kills) - {own}), own]:
+                os.kill(process, signal.SIGKILL)
 
 
 class Warns(Callback):

@@ -1,6 +1,7 @@
 """Many calls of one function, by joblib: here, in processes, or on a cluster."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from joblib import Parallel, delayed
@@ -41,15 +42,27 @@ def call_each(
 def _send_once(shared: Sequence[Any]) -> Sequence[Any]:
     """Return futures of what all calls need, where the backend is a Dask cluster.
 
-    Each worker gets a copy at once. joblib itself sends an argument to one worker, with
-    which it may be lost, and sends some, such as lists and Datasets, with each call.
+    Each is the result of a task, which the scheduler can repeat. What is scattered is
+    lost with the workers that have it: with one alone, as Dask soon drops copies that
+    no task waits for. joblib itself scatters, and sends some arguments, such as lists
+    and Datasets, with each call.
     """
     backend, _ = get_active_backend()
     client = getattr(backend, "client", None)
     if client is None:
         return shared
+    import dask
+
+    # data may be large
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
+        # in the function, as Dask walks through arguments
+        futures = [client.submit(partial(_same, value), pure=False) for value in shared]
     backend.effective_n_jobs(1)  # waits for the first worker
-    return client.scatter(list(shared), broadcast=True, hash=False)
+    return futures
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _call(function: Callable, item: tuple, *shared: Any) -> tuple[Any, list[str]]:
