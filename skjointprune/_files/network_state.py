@@ -33,8 +33,14 @@ from .._utils.torch import kind_of_rows
 
 GOLDEN = 0.6180339887498949  # its multiples modulo 1 are spread evenly
 SIZES = "hidden_layer_sizes"
-# what `MLP` was given for every table by versions that did not write it down
-PLAIN_MLP = {"norm": "batch", "dropout": 0.2, "embedding": None, "clip": None}
+# what `MLP` was given for a table by versions that did not write it down
+PLAIN_MLP = {
+    "norm": "batch",
+    "dropout": 0.2,
+    "embedding": None,
+    "clip": None,
+    "scale_inputs": False,
+}
 TOLERANCE = 1e-3  # of the largest output: machines and versions sum in other orders
 
 
@@ -113,9 +119,7 @@ def rebuild_network(
     ValueError
         If what the estimator builds has other tensors or layers, or other outputs.
     """
-    defaults = description.get("defaults")
-    if defaults is None:  # written before they depended on the table
-        defaults = {} if params["module"] else PLAIN_MLP
+    defaults = ({} if params["module"] else PLAIN_MLP) | description.get("defaults", {})
     module = _build_dense(inputs, targets, params, defaults)
     saved = {
         name.removeprefix("network."): t

@@ -4,12 +4,18 @@ In go the sizes of the data (`n_features_in`, `n_outputs`, `input_shape`); out c
 plain `torch.nn.Module` that returns one logit a class, or one number a target.
 """
 
-from ._embeddings import PeriodicEmbedding, PiecewiseEmbedding, SmoothClip
+from ._embeddings import (
+    InputScale,
+    PeriodicEmbedding,
+    PiecewiseEmbedding,
+    SmoothClip,
+)
 from ._images import resnet18, vgg16
 from ._mlp import MLP
 
 __all__ = [
     "MLP",
+    "InputScale",
     "PeriodicEmbedding",
     "PiecewiseEmbedding",
     "SmoothClip",

@@ -184,4 +184,56 @@ class SmoothClip(nn.Module):
         return f"limit={self.limit:g}"
 
 
+class InputScale(nn.Module):
+    """Multiply all numbers of an input by a factor of its own, which is learnt quickly.
+
+    Adam moves all weights of a layer about as far in a step, those of an input that
+    tells nothing as well. Factors move further, so such an input fades before its rows
+    are learnt by heart (Holzmüller, Grinsztajn, Steinwart, "Better by default: strong
+    pre-tuned MLPs and boosted trees on tabular data", 2024). Optimizers whose steps are
+    in proportion to gradients move a factor as far as any other weight.
+
+    Parameters
+    ----------
+    n_features_in : int
+        Number of inputs.
+    width : int, default=1
+        How many numbers each input has become, by an embedding.
+    speed : float, default=8
+        How many times as far as other weights Adam moves factors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skjointprune.modules import InputScale
+    >>> InputScale(3, width=4)(torch.randn(5, 12)).shape
+    torch.Size([5, 12])
+    """
+
+    def __init__(self, n_features_in: int, width: int = 1, speed: float = 8.0):
+        super().__init__()
+        self.n_features_in = n_features_in
+        self.width = width
+        self.speed = speed
+        self.weight = nn.Parameter(torch.empty(n_features_in))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Set all factors to 1."""
+        self.weight.fill_(1 / self.speed)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return numbers of the same shape, (rows, n_features_in * width)."""
+        # Factors are `speed` times the weights. Their derivative is 1 / speed, so that
+        # a step of SGD moves a factor by its own derivative.
+        moved = self.weight / self.speed
+        factors = moved + (self.speed - 1 / self.speed) * self.weight.detach()
+        return X * factors.repeat_interleave(self.width)
+
+    def extra_repr(self) -> str:
+        """Say how many inputs there are, and how many numbers each has become."""
+        return f"{self.n_features_in}, width={self.width}, speed={self.speed:g}"
+
+
 EMBEDDINGS = {"periodic": PeriodicEmbedding, "piecewise": PiecewiseEmbedding}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ._embeddings import EMBEDDINGS, PiecewiseEmbedding, SmoothClip
+from ._embeddings import EMBEDDINGS, InputScale, PiecewiseEmbedding, SmoothClip
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -46,6 +46,9 @@ class MLP(nn.Sequential):
     clip : float or None, default=None
         How far from zero inputs get, by `SmoothClip`, before all else; in standard
         deviations where they are standardised. None leaves them as they are.
+    scale_inputs : bool, default=False
+        Whether each input has a factor that is learnt quickly, an `InputScale`. So
+        inputs that tell nothing are hardly learnt by heart.
 
     Raises
     ------
@@ -74,6 +77,7 @@ class MLP(nn.Sequential):
         bias: bool = True,
         embedding: str | None = None,
         clip: float | None = None,
+        scale_inputs: bool = False,
     ):
         if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(
@@ -101,6 +105,10 @@ class MLP(nn.Sequential):
             raise ValueError(
                 f"`clip` must be a number above 0, or None. Got {clip!r}; 3 is usual."
             )
+        if not isinstance(scale_inputs, bool):
+            raise ValueError(
+                f"`scale_inputs` must be True or False. Got {scale_inputs!r}."
+            )
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         width = n_features_in
         if clip is not None:
@@ -109,6 +117,8 @@ class MLP(nn.Sequential):
             embed = EMBEDDINGS[embedding](n_features_in)
             layers["embedding"] = embed
             width *= embed.width
+        if scale_inputs:
+            layers["scale"] = InputScale(n_features_in, width // n_features_in)
         for i, size in enumerate(check_sizes(hidden_layer_sizes), start=1):
             layers[f"linear{i}"] = nn.Linear(width, size, bias=bias)
             if norm is not None:
@@ -179,4 +189,5 @@ def mlp_defaults(
         "dropout": (0.1 if regression else 0.2) if embedded else 0.4,
         "embedding": "piecewise" if embedded else None,
         "clip": 3.0,
+        "scale_inputs": True,
     }

@@ -18,7 +18,11 @@ def quick(quick):
     """Make a classifier whose network reads the numbers as they are."""
 
     def make(**params):
-        plain = {"module__embedding": None, "module__clip": None}
+        plain = {
+            "module__embedding": None,
+            "module__clip": None,
+            "module__scale_inputs": False,
+        }
         return quick(**params) if "module" in params else quick(**(plain | params))
 
     return make

@@ -26,7 +26,7 @@ SET = QUICK | {"alpha": 0.02}  # one of them is enough to find it out
 # what a selector is asked for does not depend on how well it selects
 SELECTS = SET | {"max_epochs": 3, "retrain_epochs": 0}
 
-ALONG_PATH = SET | {"retrain_epochs": 1}
+ALONG_PATH = SET | {"max_epochs": 10, "retrain_epochs": 1}
 
 # They compare a row in one batch with the row in another, to more digits than float32
 # has: on some processors its last bit depends on the batch.

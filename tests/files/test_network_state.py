@@ -281,6 +281,12 @@ def test_a_file_knows_the_defaults_of_its_day(quick, planted, tmp_path, monkeypa
     X = planted[0]
     np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
 
+    before = quick().fit(*planted)  # without parameters that came later
+    save(before, tmp_path / "before")
+    monkeypatch.undo()
+    again = load(tmp_path / "before")
+    np.testing.assert_array_equal(again.predict_proba(X), before.predict_proba(X))
+
 
 def test_a_network_whose_sizes_follow_is_the_same_from_a_file(tmp_path):
     rng = np.random.default_rng(0)

@@ -1,10 +1,11 @@
 import pytest
 import torch
 from _helpers import RELEVANT
-from _networks import assert_cuts_are_exact
+from _networks import assert_cuts_are_exact, cut, random_masks, shaken
 from torch import nn
 
-from skjointprune.modules import MLP, SmoothClip
+from skjointprune._graph.groups import find_groups
+from skjointprune.modules import MLP, InputScale, SmoothClip
 from skjointprune.modules._mlp import mlp_defaults
 
 
@@ -21,6 +22,7 @@ from skjointprune.modules._mlp import mlp_defaults
         ({"clip": "3"}, "`clip`.*'3'"),
         ({"hidden_layer_sizes": (3, 0)}, "`hidden_layer_sizes`"),
         ({"clip": 0.0}, "`clip`.*0.0"),
+        ({"scale_inputs": 20}, "`scale_inputs`.*20"),
     ],
 )
 def test_parameters_out_of_range_are_refused_by_name(params, says):
@@ -92,3 +94,35 @@ def test_bins_of_wide_tables_are_found_too():
     net = MLP(2000, 1, (2,), embedding="piecewise")
     net.set_bins(X)
     assert torch.equal(net.embedding.left[0], net.embedding.left[-1])
+
+
+@pytest.mark.parametrize("embedding", ["periodic", None])
+def test_an_input_goes_with_its_factor_and_exactly(embedding):
+    def make():
+        return MLP(6, 2, (8,), embedding=embedding, scale_inputs=True)
+
+    assert_cuts_are_exact(make, (6,))
+    network = find_groups(shaken(make().double()), (6,))
+    small, _ = cut(network, random_masks(network))
+    scale = small.module.scale
+    assert scale.n_features_in == small.inputs.size == len(scale.weight)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "factor"), [(torch.optim.Adam, 8), (torch.optim.SGD, 1)]
+)
+def test_factors_begin_at_1_and_move_further_with_adam_alone(optimizer, factor):
+    scale, weight = InputScale(3, width=2), torch.nn.Parameter(torch.ones(3))
+    X = torch.tensor([[1.0, -1, 2, 2, 0.5, 0]])
+    torch.testing.assert_close(scale(X), X)
+    for owner, out in (
+        (scale.weight, scale(X)),
+        (weight, X * weight.repeat_interleave(2)),
+    ):
+        step = optimizer([owner], lr=1e-3)
+        (out - torch.arange(6)).square().sum().backward()
+        step.step()
+    moved = scale(torch.ones(1, 6))[0, ::2] - 1
+    torch.testing.assert_close(
+        moved, factor * (weight.detach() - 1), rtol=1e-3, atol=1e-6
+    )

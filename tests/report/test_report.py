@@ -82,7 +82,9 @@ def test_dense_size_is_that_of_the_network_asked_for(joint):
     embedding = 12 * 16 * 3  # each input becomes itself and three numbers of 16 bins
     assert size.macs == embedding + 4 * 12 * 16 + 16 * 2
     batch_norm = 2 * 16
-    assert size.parameters == size.macs + 3 * 12 + 16 + batch_norm + 2
+    factors = 12
+    biases = 3 * 12 + 16 + 2
+    assert size.parameters == size.macs + biases + batch_norm + factors
 
 
 def test_sizes_count_every_layer_and_no_bias_where_there_is_none(quick, blobs):
@@ -93,6 +95,7 @@ def test_sizes_count_every_layer_and_no_bias_where_there_is_none(quick, blobs):
         module__bias=False,
         module__norm=None,
         module__embedding=None,
+        module__scale_inputs=False,
         max_epochs=1,
         retrain_epochs=1,
     ).fit(*blobs)

@@ -369,7 +369,7 @@ def test_early_stopping_ends_retraining_only(quick, planted):
     assert phases.count("sparsify") == 15
     assert 1 <= phases.count("retrain") < 20
     assert clf.n_iter_ == len(phases)
-    assert clf.score(*planted) > 0.9
+    assert clf.score(*planted) > 0.8
 
 
 def test_early_stopping_ends_the_short_retrainings_of_a_search_and_a_path(
@@ -411,8 +411,8 @@ def test_early_stopping_can_load_the_best_weights(quick, planted):
     stop = EarlyStopping("train_loss", patience=2, threshold=0.99, load_best=True)
     good = quick(callbacks=[stop]).fit(*planted)
     spoilt = quick(callbacks=[stop, Spoil(2, 2, None)]).fit(*planted)
-    assert good.score(*planted) > 0.9
-    assert spoilt.score(*planted) > 0.9
+    assert good.score(*planted) > 0.8
+    assert spoilt.score(*planted) > 0.8
 
 
 def test_callbacks_may_be_named_pairs(quick, planted):

@@ -19,6 +19,7 @@ from ..._layers.norms import NORMS, Norm, RMSNorm
 from ..._layers.scatter_inputs import ScatterInputs
 from ..._layers.weight_norms import NORMED, SpectralNorm
 from ...modules._embeddings import (
+    InputScale,
     NumberEmbedding,
     PeriodicEmbedding,
     PiecewiseEmbedding,
@@ -271,6 +272,15 @@ def _number_embedding(
     return context.spread(v.repeat_interleave(layer.width), -1)
 
 
+def _input_scale(
+    layer: InputScale, name: str, x: Tensor, context: RuleContext
+) -> Tensor:
+    v = context.channels(x, -1)[:: layer.width]
+    context.carry(f"{name}.weight", 0, v)
+    context.count(f"{name}.n_features_in", v)
+    return x
+
+
 def _scatter_inputs(
     layer: ScatterInputs, name: str, x: Tensor, context: RuleContext
 ) -> Tensor:
@@ -291,6 +301,7 @@ LAYER_RULES: dict[type[nn.Module], LayerRule] = {
     **dict.fromkeys(NORMED.values(), _normed),
     MultiheadAttention: _attention,
     ScatterInputs: _scatter_inputs,
+    InputScale: _input_scale,
     PeriodicEmbedding: _number_embedding,
     PiecewiseEmbedding: _number_embedding,
     **dict.fromkeys(
