@@ -19,7 +19,9 @@ from .._graph.network import Network
 from .._pruning.masks import Masks, choose_groups
 from .._pruning.points import Point
 from .._utils.torch import evaluating
+from ..modules._mlp import MLP
 from .fit import Sparse
+from .forget import reset_
 from .problem import Problem
 from .progress import CHOOSE
 
@@ -41,8 +43,13 @@ def choose(problem: Problem) -> Sparse:
     before = {"before pruning": problem.trainer.score(judge, problem.data)}
     kept = _choose_inputs(problem, judge, masks)
     # Where no unit goes, no phase follows in which another network would learn.
-    network = start.network if problem.prices.prune == "joint" else judge
+    anew = problem.prices.prune == "joint"
+    network = start.network if anew else judge
     compact_(network, {network.inputs.name: kept})
+    if anew and isinstance(network.module, MLP) and not problem.epochs.pretrain:
+        # Its first layer drew weights for all inputs: small ones. A network of others
+        # may begin with weights that are worth more than new ones.
+        reset_(network.module)
     positions = kept.nonzero().flatten()
     point = Point(network, 0.0, positions, kept.float(), before, problem.data.gates)
     sparse = Sparse(point, problem.data, start.size, start.history)

@@ -1,8 +1,9 @@
-"""Before retraining: forget what was learnt by heart."""
+"""New weights, in part or all: before retraining, and for fewer inputs."""
 
 from copy import deepcopy
 
 import torch
+from torch import nn
 
 from .._data.prepare import Data
 from .._graph.network import Network
@@ -38,10 +39,15 @@ def forget_(task: Task, network: Network, data: Data, share: float) -> None:
         return
     forgotten = share * (1 - task.carries_over(known, unknown))
     new = deepcopy(network.module)
-    for layer in new.modules():
-        if callable(reset := getattr(layer, "reset_parameters", None)):
-            reset()
+    reset_(new)
     with torch.no_grad():
         parts = zip(network.module.parameters(), new.parameters(), strict=True)
         for weights, new_weights in parts:
             weights.lerp_(new_weights, forgotten)
+
+
+def reset_(module: nn.Module) -> None:
+    """Draw new weights, for the sizes that layers have now."""
+    for layer in module.modules():
+        if callable(reset := getattr(layer, "reset_parameters", None)):
+            reset()

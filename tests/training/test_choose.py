@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from skjointprune import JointPruneClassifier, JointPruneRegressor
+from skjointprune._training.problem import Problem
 
 SHORT = {"max_epochs": 30, "retrain_epochs": 10, "random_state": 0}
 
@@ -63,3 +64,20 @@ def test_costs_that_differ_are_weighed_while_inputs_go(twins):
         n_features_to_select=1, feature_costs=[1, 1, 1e-3, 1, 1, 1], **SHORT
     )
     assert reg.fit(X, y).get_support(indices=True).tolist() == [2]
+
+
+def test_the_network_that_units_go_from_begins_with_weights_for_its_inputs(
+    twins, monkeypatch
+):
+    drawn = []
+
+    def stop(problem, sparse, share):
+        drawn.append(sparse.point.network.module.linear1.weight.detach())
+        return sparse
+
+    monkeypatch.setattr(Problem, "sparsify_units", stop)
+    short = {"max_epochs": 1, "retrain_epochs": 0, "random_state": 0}
+    JointPruneRegressor(n_features_to_select=2, **short).fit(*twins)
+    n_read = drawn[0].shape[1]
+    assert n_read == 2 * 4  # an input is four numbers, by its embedding
+    assert drawn[0].abs().max() == pytest.approx(n_read**-0.5, rel=0.01)
