@@ -19,7 +19,6 @@ from .._graph.network import Network
 from .._pruning.masks import Masks, choose_groups
 from .._pruning.points import Point
 from .._utils.torch import evaluating
-from ..modules._mlp import MLP
 from .fit import Sparse
 from .forget import reset_
 from .problem import Problem
@@ -46,10 +45,8 @@ def choose(problem: Problem) -> Sparse:
     anew = problem.prices.prune == "joint"
     network = start.network if anew else judge
     compact_(network, {network.inputs.name: kept})
-    if anew and isinstance(network.module, MLP) and not problem.epochs.pretrain:
-        # Its first layer drew weights for all inputs: small ones. A network of others
-        # may begin with weights that are worth more than new ones.
-        reset_(network.module)
+    if anew and not problem.epochs.pretrain:
+        reset_(network.module)  # it drew weights for all inputs, which are small ones
     positions = kept.nonzero().flatten()
     point = Point(network, 0.0, positions, kept.float(), before, problem.data.gates)
     sparse = Sparse(point, problem.data, start.size, start.history)
