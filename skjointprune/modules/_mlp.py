@@ -107,7 +107,8 @@ class MLP(nn.Sequential):
             )
         if not isinstance(scale_inputs, bool):
             raise ValueError(
-                f"`scale_inputs` must be True or False. Got {scale_inputs!r}."
+                "`scale_inputs` must be True or False. "
+                f"Got {scale_inputs!r}; choose one of these."
             )
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         width = n_features_in
