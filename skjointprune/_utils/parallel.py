@@ -42,10 +42,9 @@ def call_each(
 def _send_once(shared: Sequence[Any]) -> Sequence[Any]:
     """Return futures of what all calls need, where the backend is a Dask cluster.
 
-    Each is the result of a task, which the scheduler can repeat. What is scattered is
-    lost with the workers that have it: with one alone, as Dask soon drops copies that
-    no task waits for. joblib itself scatters, and sends some arguments, such as lists
-    and Datasets, with each call.
+    Each is the result of a task. Where a worker is lost, the scheduler repeats it. Data
+    that are scattered, as joblib itself does, would be lost: Dask soon drops all copies
+    but one, unless tasks wait for them.
     """
     backend, _ = get_active_backend()
     client = getattr(backend, "client", None)
@@ -55,7 +54,7 @@ def _send_once(shared: Sequence[Any]) -> Sequence[Any]:
 
     # data may be large
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
-        # in the function, as Dask walks through arguments
+        # Dask would search arguments for futures, but not a function
         futures = [client.submit(partial(_same, value), pure=False) for value in shared]
     backend.effective_n_jobs(1)  # waits for the first worker
     return futures

@@ -187,11 +187,11 @@ class SmoothClip(nn.Module):
 class InputScale(nn.Module):
     """Multiply all numbers of an input by a factor of its own, which is learnt quickly.
 
-    Adam moves all weights of a layer about as far in a step, those of an input that
-    tells nothing as well. Factors move further, so such an input fades before its rows
-    are learnt by heart (Holzmüller, Grinsztajn, Steinwart, "Better by default: strong
-    pre-tuned MLPs and boosted trees on tabular data", 2024). Optimizers whose steps are
-    in proportion to gradients move a factor as far as any other weight.
+    In a step, Adam moves all weights about equally far, also those of an input that
+    tells nothing. It moves factors further. So such an input fades before rows are
+    learnt by heart with it (Holzmüller, Grinsztajn, Steinwart, "Better by default:
+    strong pre-tuned MLPs and boosted trees on tabular data", 2024). SGD, whose steps
+    are in proportion to gradients, moves a factor like any other weight.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class InputScale(nn.Module):
     width : int, default=1
         How many numbers each input has become, by an embedding.
     speed : float, default=8
-        How many times as far as other weights Adam moves factors.
+        Adam moves a factor this many times as far as another weight.
 
     Examples
     --------
